@@ -1,0 +1,59 @@
+#pragma once
+// The one place that knows compiler flags: which instruction sets this translation unit may use, and the
+// inline namespace that keeps units built with different flags from sharing a function body.
+
+#if defined(__FAST_MATH__)
+#error "planish: -ffast-math and --use_fast_math change codes; compile units that include planish without them"
+#endif
+
+#if defined(__CUDACC__)
+#define PLANISH_HOST_DEVICE __host__ __device__
+#else
+#define PLANISH_HOST_DEVICE
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define PLANISH_ALWAYS_INLINE [[gnu::always_inline]] inline
+#else
+#define PLANISH_ALWAYS_INLINE __forceinline
+#endif
+
+// Widest level first. A level is named after the integer dot product it brings; the suffixes are further
+// instruction sets that let the compiler emit code which the level alone does not promise.
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__) && \
+    defined(__FMA__)
+#if defined(__AMX_INT8__)
+#define PLANISH_ABI v1_avx512vnni_amx
+#elif defined(__AVX512BF16__)
+#define PLANISH_ABI v1_avx512vnni_bf16
+#else
+#define PLANISH_ABI v1_avx512vnni
+#endif
+#define PLANISH_HAS_AVX512VNNI 1
+#elif defined(__AVX512F__)
+#define PLANISH_ABI v1_avx512
+#elif defined(__AVX2__) && defined(__FMA__)
+#if defined(__AVXVNNI__)
+#define PLANISH_ABI v1_avx2_vnni
+#else
+#define PLANISH_ABI v1_avx2
+#endif
+#elif defined(__AVX__)
+#define PLANISH_ABI v1_avx
+#elif defined(__SSE4_1__)
+#define PLANISH_ABI v1_sse4
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+#define PLANISH_ABI v1_neon_i8mm
+#elif defined(__ARM_FEATURE_DOTPROD)
+#define PLANISH_ABI v1_neon_dotprod
+#else
+#define PLANISH_ABI v1_portable
+#endif
+
+#if defined(__AVX2__) && defined(__FMA__)
+#define PLANISH_HAS_AVX2 1
+#endif
+
+#if defined(__cpp_exceptions) || defined(__EXCEPTIONS)
+#define PLANISH_HAS_EXCEPTIONS 1
+#endif

@@ -1,0 +1,45 @@
+#pragma once
+#include <concepts>
+
+#include <planish/core/abi.hpp>
+#include <planish/core/index.hpp>
+
+namespace planish::inline PLANISH_ABI {
+
+/// One scale for the whole matrix.
+struct PerTensor {};
+
+/// One scale per row of activations (tokens × channels).
+struct PerToken {};
+
+/// One scale per row of weights (out × in): per output channel.
+struct PerChannel {};
+
+/// Group size known only at run time; the quantizer carries it.
+inline constexpr index dynamic_group = -1;
+
+/// One scale per run of `Size` neighbouring columns of a row; the last run of a row may be shorter.
+template <index Size = dynamic_group>
+struct PerGroup {
+  static_assert(
+      Size == dynamic_group || Size > 0,
+      "planish: PerGroup<Size> needs at least one column; PerGroup<dynamic_group> takes its size at run time");
+  static constexpr index size = Size;
+};
+
+/// One scale per token and attention head: per row once heads are rows (tokens · heads × head size).
+struct PerHead {};
+
+namespace detail {
+template <class G>
+inline constexpr bool is_group = false;
+template <index Size>
+inline constexpr bool is_group<PerGroup<Size>> = true;
+}  // namespace detail
+
+/// The tile of a matrix that shares one scale.
+template <class G>
+concept Granularity = std::same_as<G, PerTensor> || std::same_as<G, PerToken> || std::same_as<G, PerChannel> ||
+    std::same_as<G, PerHead> || detail::is_group<G>;
+
+}  // namespace planish::inline PLANISH_ABI
