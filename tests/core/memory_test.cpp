@@ -1,0 +1,66 @@
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <planish/core/aligned_buffer.hpp>
+#include <planish/core/lu.hpp>
+#include <planish/core/random.hpp>
+#include <planish/core/workspace.hpp>
+
+using namespace planish;
+
+TEST_CASE("AlignedBuffer: zero-filled, on a cache line, copied only by name") {
+  auto buffer = AlignedBuffer<float>::make(63);
+  REQUIRE(buffer);
+  CHECK(reinterpret_cast<std::uintptr_t>(buffer->data()) % buffer_alignment == 0);
+  for (float value : buffer->span()) CHECK(value == 0.0f);
+  (*buffer)[62] = 5.0f;
+  const auto copy = buffer->clone();
+  REQUIRE(copy);
+  CHECK((*copy)[62] == 5.0f);
+  CHECK(copy->data() != buffer->data());
+  CHECK(AlignedBuffer<float>::make(0)->empty());
+  CHECK_FALSE(AlignedBuffer<float>::make(-1).has_value());
+  CHECK(AlignedBuffer<double>::make(planish::index{1} << 61).status().code() == ErrorCode::out_of_memory);
+}
+
+TEST_CASE("Workspace: aligned pieces that do not overlap, and an empty one when it runs out") {
+  std::vector<std::byte> memory(64 * 5 + 63);
+  for (std::size_t skip : {0u, 1u, 63u}) {
+    Workspace workspace(std::span<std::byte>(memory).subspan(skip));
+    const auto first = workspace.take<float>(17);  // two lines
+    const auto second = workspace.take<std::int8_t>(64);
+    REQUIRE(first.size() == 17);
+    REQUIRE(second.size() == 64);
+    CHECK(reinterpret_cast<std::uintptr_t>(first.data()) % buffer_alignment == 0);
+    CHECK(reinterpret_cast<std::byte*>(second.data()) >= reinterpret_cast<std::byte*>(first.data() + first.size()));
+    CHECK(workspace.take<double>(1000).empty());
+  }
+  CHECK(workspace_bytes<float>(17) == 128);
+  CHECK(workspace_bytes<float>(0) == 0);
+}
+
+TEST_CASE("inverse: A times its inverse is the identity; what has none is refused by name") {
+  for (planish::index n : {1, 2, 7, 24, 65}) {
+    Random random(static_cast<std::uint64_t>(n));
+    std::vector<double> a(static_cast<std::size_t>(n * n));
+    for (double& value : a) value = random.normal();
+    const auto b = inverse(a, n);
+    REQUIRE(b);
+    for (planish::index i = 0; i < n; ++i)
+      for (planish::index j = 0; j < n; ++j) {
+        double sum = 0;
+        for (planish::index k = 0; k < n; ++k)
+          sum += a[static_cast<std::size_t>(i * n + k)] * (*b)[static_cast<std::size_t>(k * n + j)];
+        CHECK(sum == doctest::Approx(i == j ? 1.0 : 0.0).epsilon(1e-9));
+      }
+  }
+  CHECK(inverse(std::vector<double>{1, 2, 2, 4}, 2).status().code() == ErrorCode::singular);
+  CHECK(inverse(std::vector<double>{1, 2, 3, std::numeric_limits<double>::quiet_NaN()}, 2).status().code() ==
+        ErrorCode::not_finite);
+  CHECK(inverse(std::vector<double>{1, 2, 3}, 2).status().code() == ErrorCode::shape_mismatch);
+}
