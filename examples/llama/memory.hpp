@@ -1,0 +1,15 @@
+#pragma once
+#include <cstdint>
+
+namespace llama {
+
+/// Resident memory of this process in bytes, or 0 where the system does not say (anything but Linux).
+[[nodiscard]] std::int64_t current_memory_bytes();
+
+/// The largest resident memory since the start or the last reset.
+[[nodiscard]] std::int64_t peak_memory_bytes();
+
+/// Starts the peak again at the current size. False where the system refuses; the peak then covers the whole run.
+bool reset_peak_memory();
+
+}  // namespace llama
