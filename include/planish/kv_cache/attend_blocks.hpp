@@ -1,0 +1,68 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <planish/core/abi.hpp>
+#include <planish/core/executor.hpp>
+#include <planish/core/status.hpp>
+#include <planish/core/workspace.hpp>
+#include <planish/kernels/reference/attend.hpp>
+#include <planish/packing/attention.hpp>
+
+namespace planish::inline PLANISH_ABI {
+
+/// Lines of one task: enough to pay for reading a page, few enough to stay in the second-level cache, and no more than
+/// keeps every worker busy.
+[[nodiscard]] constexpr index attend_block_lines(const Attention& a, index kv_heads, int workers) noexcept {
+  constexpr index most = 48;
+  const index lines = attention_lines(a);
+  const index parts = (workers + kv_heads - 1) / kv_heads;
+  const index even = (lines + parts - 1) / parts;
+  return even < 1 ? 1 : even < most ? even : most;
+}
+
+[[nodiscard]] inline std::size_t attend_workspace_size(const Attention& a, index kv_heads, int workers) noexcept {
+  const index lines = attend_block_lines(a, kv_heads, workers);
+  const auto scratch = static_cast<index>(kernels::reference::attend_scratch_bytes(a, lines));
+  return buffer_alignment +
+         static_cast<std::size_t>(workers) * (workspace_bytes<std::byte>(scratch) + workspace_bytes<index>(1));
+}
+
+/// Runs every line of every KV head as tasks of the executor, the last rows (the longest) first.
+inline Status attend_blocks(const Attention& a, index kv_heads, Workspace workspace,
+                            ExecutorReference executor) noexcept {
+  const int workers = executor.workers();
+  const index lines = attention_lines(a);
+  const index block = attend_block_lines(a, kv_heads, workers);
+  const index blocks = (lines + block - 1) / block;
+  constexpr index counter_stride = static_cast<index>(buffer_alignment / sizeof(index));  // one cache line per worker
+  const auto scratch_size = static_cast<index>(
+      workspace_bytes<std::byte>(static_cast<index>(kernels::reference::attend_scratch_bytes(a, block))));
+  const auto not_finite = workspace.take<index>(workers * counter_stride);
+  const auto scratch = workspace.take<std::byte>(workers * scratch_size);
+  if (not_finite.empty() || (scratch.empty() && scratch_size > 0))
+    return {ErrorCode::invalid_argument,
+            "attention: the workspace is too small; workspace_size() says how much it needs"};
+  for (index& count : not_finite) count = 0;
+  executor.run(static_cast<int>(blocks * kv_heads), [&](int task, int worker) noexcept {
+    const index b = blocks - 1 - task / kv_heads;
+    const Range range{b * block, (b + 1) * block < lines ? (b + 1) * block : lines};
+    const auto own =
+        scratch.subspan(static_cast<std::size_t>(worker * scratch_size), static_cast<std::size_t>(scratch_size));
+    not_finite[static_cast<std::size_t>(worker * counter_stride)] +=
+        kernels::reference::attend(a, task % kv_heads, range, own);
+  });
+  index bad = 0;
+  for (index count : not_finite) bad += count;
+  if (bad > 0)
+    return {ErrorCode::not_finite,
+            "attention: ",
+            bad,
+            " of ",
+            lines * kv_heads,
+            " outputs (rows x query heads) are NaN or infinite"};
+  return {};
+}
+
+}  // namespace planish::inline PLANISH_ABI
