@@ -1,0 +1,197 @@
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <utility>
+
+#include <planish/core/abi.hpp>
+#include <planish/core/affine.hpp>
+#include <planish/core/aligned_buffer.hpp>
+#include <planish/core/index.hpp>
+#include <planish/core/rescale.hpp>
+#include <planish/core/result.hpp>
+#include <planish/packing/codes.hpp>
+#include <planish/packing/panels.hpp>
+
+namespace planish::inline PLANISH_ABI {
+
+/// Weights in the layout of panels.hpp. Side data lies as [panel][group][32 channels]; channels behind the last row
+/// have scale 0, zero = the storage offset, sum 0.
+struct PackedWeightsView {
+  CodeStorage storage = CodeStorage::byte;
+  index rows = 0;     // output channels
+  index columns = 0;  // inputs
+  index group_size = 1;
+  int bits = 8;  // of the canonical codes
+  Symmetry symmetry = Symmetry::symmetric;
+  const std::uint8_t* panels = nullptr;
+  const float* scales = nullptr;
+  const std::int32_t* zeros = nullptr;  // stored value that means 0
+  const std::int32_t* sums = nullptr;   // sum of (stored − zero) over the columns of the group
+
+  [[nodiscard]] index groups() const noexcept { return columns == 0 ? 0 : (columns + group_size - 1) / group_size; }
+  [[nodiscard]] index panel_count() const noexcept { return planish::panel_count(rows); }
+  [[nodiscard]] index panel_bytes() const noexcept { return line_count(columns) * line_bytes(storage); }
+
+  /// Index into scales, zeros and sums.
+  [[nodiscard]] index side_index(index row, index group) const noexcept {
+    return (row / panel_width * groups() + group) * panel_width + row % panel_width;
+  }
+  [[nodiscard]] int stored(index row, index column) const noexcept {
+    return stored_value(storage, panels, panel_position(storage, row, column, columns));
+  }
+  /// (stored − zero) · scale.
+  [[nodiscard]] float value(index row, index column) const noexcept {
+    const index at = side_index(row, column / group_size);
+    return to_value(stored(row, column), {scales[at], zeros[at]});
+  }
+};
+
+/// Longest run of columns under one scale whose exact product with any 8-bit activation stays inside int32.
+[[nodiscard]] constexpr index most_group_columns(int bits, Symmetry symmetry) noexcept {
+  constexpr index greatest_activation = 255;  // |code − zero point|
+  const index greatest_weight = symmetry == Symmetry::symmetric ? index{1} << (bits - 1) : (index{1} << bits) - 1;
+  return std::numeric_limits<std::int32_t>::max() / (greatest_activation * greatest_weight);
+}
+
+/// Owner of packed weights.
+class PackedWeights {
+ public:
+  PackedWeights() = default;
+
+  /// Packs canonical codes once. Errors: a row too long for exact int32 sums, scales that are not finite, codes or zero
+  /// points outside the range of their bits, out of memory.
+  static Result<PackedWeights> make(const CodesView& codes) noexcept {
+    PackedWeights made;
+    if (Status status = check(codes); !status.ok()) return status;
+    PackedWeightsView& view = made.view_;
+    view.storage = code_storage(codes.bits);
+    view.rows = codes.rows;
+    view.columns = codes.columns;
+    view.group_size = codes.group_size;
+    view.bits = codes.bits;
+    view.symmetry = codes.symmetry;
+    const index side = view.panel_count() * view.groups() * panel_width;
+    auto panels = AlignedBuffer<std::uint8_t>::make(view.panel_count() * view.panel_bytes());
+    auto scales = AlignedBuffer<float>::make(side);
+    auto zeros = AlignedBuffer<std::int32_t>::make(side);
+    auto sums = AlignedBuffer<std::int32_t>::make(side);
+    if (!panels) return panels.status();
+    if (!scales) return scales.status();
+    if (!zeros) return zeros.status();
+    if (!sums) return sums.status();
+    made.panels_ = *std::move(panels);
+    made.scales_ = *std::move(scales);
+    made.zeros_ = *std::move(zeros);
+    made.sums_ = *std::move(sums);
+    return made.fill(codes)
+               ? Result<PackedWeights>(std::move(made))
+               : Result<PackedWeights>(
+                     Status(ErrorCode::malformed, "a weight code or zero point does not fit ", codes.bits, " bits"));
+  }
+
+  [[nodiscard]] PackedWeightsView view() const noexcept {
+    PackedWeightsView view = view_;
+    view.panels = panels_.data();
+    view.scales = scales_.data();
+    view.zeros = zeros_.data();
+    view.sums = sums_.data();
+    return view;
+  }
+
+  /// The canonical codes again, equal to those that were packed.
+  [[nodiscard]] Result<Codes> unpack() const noexcept {
+    auto codes = Codes::make(view_.rows, view_.columns, view_.bits, view_.symmetry, view_.group_size);
+    if (!codes) return codes;
+    const PackedWeightsView from = view();
+    const int offset = view_.symmetry == Symmetry::symmetric ? storage_offset(view_.storage) : 0;
+    for (index r = 0; r < from.rows; ++r) {
+      for (index c = 0; c < from.columns; ++c)
+        codes->codes()[static_cast<std::size_t>(r * from.columns + c)] =
+            static_cast<std::uint8_t>(from.stored(r, c) - offset);
+      for (index g = 0; g < from.groups(); ++g) {
+        const auto to = static_cast<std::size_t>(r * from.groups() + g);
+        codes->scales()[to] = from.scales[from.side_index(r, g)];
+        if (view_.symmetry == Symmetry::asymmetric)
+          codes->zero_points()[to] = static_cast<std::uint8_t>(from.zeros[from.side_index(r, g)]);
+      }
+    }
+    return codes;
+  }
+
+  /// Memory held, side data included.
+  [[nodiscard]] std::size_t size_bytes() const noexcept {
+    return panels_.bytes().size() + scales_.bytes().size() + zeros_.bytes().size() + sums_.bytes().size();
+  }
+
+ private:
+  static Status check(const CodesView& codes) noexcept {
+    if (!is_code_width(codes.bits)) return {ErrorCode::invalid_argument, "codes have 2 to 8 bits, not ", codes.bits};
+    if (codes.rows < 0 || codes.columns < 0 || codes.group_size <= 0)
+      return {ErrorCode::invalid_argument,
+              "weights of ",
+              codes.rows,
+              " x ",
+              codes.columns,
+              " in groups of ",
+              codes.group_size};
+    if (codes.columns > most_columns)
+      return {ErrorCode::unsupported, "rows of ", codes.columns, " weights: exact int32 sums end at ", most_columns};
+    const index together = std::min(codes.group_size, codes.columns);
+    if (together > most_group_columns(codes.bits, codes.symmetry))
+      return {ErrorCode::unsupported,
+              "groups of ",
+              together,
+              " weights of ",
+              codes.bits,
+              " bits: exact int32 sums end at ",
+              most_group_columns(codes.bits, codes.symmetry)};
+    if (codes.symmetry == Symmetry::asymmetric && codes.zero_points == nullptr && codes.rows * codes.groups() > 0)
+      return {ErrorCode::invalid_argument, "asymmetric codes without zero points"};
+    for (index i = 0; i < codes.rows * codes.groups(); ++i)
+      if (!is_finite(codes.scales[i])) return {ErrorCode::not_finite, "weight scale ", i, " is not finite"};
+    return {};
+  }
+
+  /// False if a code or zero point is outside its range.
+  bool fill(const CodesView& codes) noexcept {
+    const PackedWeightsView view = this->view();
+    const CodeRange range = code_range(codes.bits, codes.symmetry);
+    const int offset = storage_offset(view.storage);
+    const int added = codes.symmetry == Symmetry::symmetric ? offset : 0;
+    const int filler = view.storage == CodeStorage::nibble ? offset * 17 : offset;
+    std::fill_n(panels_.data(), panels_.size(), static_cast<std::uint8_t>(filler));
+    std::fill_n(zeros_.data(), zeros_.size(), offset);
+    for (index r = 0; r < codes.rows; ++r) {
+      for (index g = 0; g < codes.groups(); ++g) {
+        const Affine affine = codes.affine(r, g);
+        if (affine.zero_point > range.highest) return false;
+        const index at = view.side_index(r, g);
+        scales_[at] = affine.scale;
+        zeros_[at] = affine.zero_point + added;
+        std::int32_t sum = 0;
+        const index end = std::min(codes.columns, (g + 1) * codes.group_size);
+        for (index c = g * codes.group_size; c < end; ++c) {
+          const int code = codes.code(r, c);
+          if (code < range.lowest || code > range.highest) return false;
+          sum += code - affine.zero_point;
+          const PanelPosition position = panel_position(view.storage, r, c, codes.columns);
+          std::uint8_t& byte = panels_[position.byte];
+          byte = view.storage == CodeStorage::nibble
+                     ? static_cast<std::uint8_t>((byte & ~(15 << position.shift)) | ((code + added) << position.shift))
+                     : static_cast<std::uint8_t>(code + added);
+        }
+        sums_[at] = sum;
+      }
+    }
+    return true;
+  }
+
+  PackedWeightsView view_;  // shape and scheme; the pointers stay null here
+  AlignedBuffer<std::uint8_t> panels_;
+  AlignedBuffer<float> scales_;
+  AlignedBuffer<std::int32_t> zeros_;
+  AlignedBuffer<std::int32_t> sums_;
+};
+
+}  // namespace planish::inline PLANISH_ABI
