@@ -1,0 +1,6 @@
+#pragma once
+/// \file
+/// Files: safetensors and GGUF checkpoints in, planish artefacts in and out. Uses std::string, std::vector and POSIX
+/// files; nothing throws.
+#include <planish/io/gguf.hpp>
+#include <planish/io/safetensors.hpp>
