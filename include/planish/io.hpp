@@ -4,3 +4,5 @@
 /// files; nothing throws.
 #include <planish/io/gguf.hpp>
 #include <planish/io/safetensors.hpp>
+#include <planish/io/safetensors_writer.hpp>
+#include <planish/io/sha256.hpp>

@@ -10,7 +10,9 @@
 
 #include <planish/core/abi.hpp>
 #include <planish/core/result.hpp>
+#include <planish/io/finite.hpp>
 #include <planish/io/gguf_blocks.hpp>
+#include <planish/io/gguf_codes.hpp>
 #include <planish/io/gguf_reader.hpp>
 #include <planish/io/gguf_types.hpp>
 #include <planish/io/mapped_file.hpp>
@@ -181,6 +183,11 @@ class GgufFile {
       if (Status status = dequantize_rows(tensor, 0, tensor.rows(), values.data(), policy); !status.ok()) return status;
       return values;
     });
+  }
+
+  /// The codes of a Q8_0 tensor as they are: 8 bits, symmetric, groups of 32, scales = d.
+  [[nodiscard]] Result<Codes> read_q8_0_codes(const GgufTensor& tensor) const noexcept {
+    return io::read_q8_0_codes(path(), tensor);
   }
 
  private:

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/io/json_text.hpp>
 #include <planish/io/message.hpp>
 #include <planish/io/utf8.hpp>
 
@@ -97,7 +98,10 @@ class JsonReader {
       const char c = text_[position_];
       if (c == '"') return ++position_, true;
       if (c == '\\') {
-        if (!escape(out)) return false;
+        std::string_view rest = text_.substr(position_);
+        const char* reason = take_json_escape(rest, out);
+        position_ = text_.size() - rest.size();
+        if (reason != nullptr) return fail(reason);
         continue;
       }
       if (static_cast<unsigned char>(c) < 0x20) return fail("control character in a string");
@@ -226,77 +230,10 @@ class JsonReader {
     return true;
   }
 
-  bool hex4(std::uint32_t& value) noexcept {
-    value = 0;
-    if (text_.size() - position_ < 4) return false;
-    const auto parsed = std::from_chars(text_.data() + position_, text_.data() + position_ + 4, value, 16);
-    if (parsed.ptr != text_.data() + position_ + 4 || parsed.ec != std::errc()) return false;
-    position_ += 4;
-    return true;
-  }
-
-  bool escape(std::string& out) {
-    ++position_;  // the backslash
-    const char c = at(position_);
-    if (position_ < text_.size()) ++position_;
-    switch (c) {
-      case '"':
-      case '\\':
-      case '/':
-        out += c;
-        return true;
-      case 'b':
-        out += '\b';
-        return true;
-      case 'f':
-        out += '\f';
-        return true;
-      case 'n':
-        out += '\n';
-        return true;
-      case 'r':
-        out += '\r';
-        return true;
-      case 't':
-        out += '\t';
-        return true;
-      case 'u':
-        break;
-      default:
-        return fail("unknown escape in a string");
-    }
-    std::uint32_t point = 0, low = 0;
-    if (!hex4(point)) return fail("\\u needs four hexadecimal digits");
-    if (point >= 0xdc00 && point < 0xe000) return fail("second half of a surrogate pair without the first");
-    if (point >= 0xd800 && point < 0xdc00) {
-      if (!word("\\u") || !hex4(low) || low < 0xdc00 || low >= 0xe000)
-        return fail("first half of a surrogate pair without the second");
-      point = 0x10000 + ((point - 0xd800) << 10) + (low - 0xdc00);
-    }
-    append_utf8(out, point);
-    return true;
-  }
-
-  /// The number at the position, or nothing if there is none by the grammar.
+  /// The number at the position; empty if there is none.
   [[nodiscard]] std::string_view number_token() noexcept {
     skip_space();
-    if (failed()) return {};
-    std::size_t end = position_;
-    if (at(end) == '-') ++end;
-    if (!is_digit(at(end))) return {};
-    if (at(end) == '0' && is_digit(at(end + 1))) return {};
-    while (is_digit(at(end))) ++end;
-    if (at(end) == '.') {
-      if (!is_digit(at(++end))) return {};
-      while (is_digit(at(end))) ++end;
-    }
-    if (at(end) == 'e' || at(end) == 'E') {
-      ++end;
-      if (at(end) == '+' || at(end) == '-') ++end;
-      if (!is_digit(at(end))) return {};
-      while (is_digit(at(end))) ++end;
-    }
-    return text_.substr(position_, end - position_);
+    return failed() ? std::string_view{} : text_.substr(position_, json_number_length(text_.substr(position_)));
   }
 
   template <class Integer>

@@ -9,18 +9,15 @@
 #include <vector>
 
 #include <planish/core/abi.hpp>
-#include <planish/core/affine.hpp>
 #include <planish/core/half.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/result.hpp>
 #include <planish/io/checked_size.hpp>
 #include <planish/io/dtype.hpp>
+#include <planish/io/finite.hpp>
 #include <planish/io/message.hpp>
 
 namespace planish::inline PLANISH_ABI::io {
-
-/// What to do with NaN and infinity in a file's values.
-enum class NotFinite : std::uint8_t { refuse, keep };
 
 /// A named array in a file that stays open; row-major, the last extent contiguous. The bytes may lie at any address.
 struct Tensor {
@@ -40,21 +37,6 @@ struct Tensor {
 };
 
 namespace detail {
-
-/// First value that is NaN or infinite, or the size.
-[[nodiscard]] inline std::size_t first_not_finite(std::span<const float> values) noexcept {
-  for (std::size_t i = 0; i < values.size(); ++i)
-    if (!is_finite(values[i])) return i;
-  return values.size();
-}
-
-/// Ok, or not_finite with the position of the first bad value.
-[[nodiscard]] inline Status check_finite(std::string_view path, std::string_view name, std::span<const float> values,
-                                         std::uint64_t first = 0) {
-  const std::size_t bad = first_not_finite(values);
-  if (bad == values.size()) return {};
-  return tensor_error(ErrorCode::not_finite, path, name, "value ", first + bad, " is NaN or infinite in float32");
-}
 
 template <class Stored, class Out, class Convert>
 inline void convert_elements(const std::byte* from, std::span<Out> out, Convert convert) noexcept {
