@@ -1,0 +1,34 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace planish::io {
+class GgufFile;
+}
+
+namespace llama {
+
+/// What a token is for, with the numbers that GGUF files use.
+enum class TokenType : std::int32_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
+
+/// The plain data of a tokenizer, as model files hold it.
+struct Vocabulary {
+  std::vector<std::string> tokens;  ///< by id, as spelled in the file
+  std::vector<TokenType> types;     ///< by id; empty: all normal
+  std::vector<std::string> merges;  ///< byte-level BPE: "left right", the first joins first
+  std::vector<float> scores;        ///< SentencePiece BPE: by id, the largest joins first
+  std::string pre;                  ///< byte-level BPE: the pattern that cuts text into words
+  std::optional<int> begin;         ///< beginning-of-sequence token
+  std::optional<int> end;           ///< end-of-sequence token
+  std::optional<int> unknown;       ///< stands for characters without a token
+  bool adds_begin = false;          ///< the model expects sequences to start with `begin`
+  bool adds_space_prefix = false;   ///< SentencePiece BPE: text gets a leading space
+};
+
+/// Reads a llama2.c tokenizer file: the longest length, then per token its score, its length and its bytes. The file
+/// does not say how many tokens there are. Throws Error, naming the file.
+[[nodiscard]] Vocabulary read_llama2c_vocabulary(const std::string& path);
+
+}  // namespace llama
