@@ -1,0 +1,48 @@
+#pragma once
+#include <span>
+
+#include <planish/core/abi.hpp>
+#include <planish/core/index.hpp>
+#include <planish/core/matrix_view.hpp>
+#include <planish/core/rescale.hpp>
+
+namespace planish::inline PLANISH_ABI::kernels::reference {
+
+/// Scratch elements of kronecker_rows: one row between the two factors.
+[[nodiscard]] constexpr index kronecker_scratch_size(index n1, index n2) noexcept { return n1 * n2; }
+
+/// Every row, reshaped row-major to M (n1 × n2), becomes Lᵀ · (M · R): x · (L ⊗ R). The right factor comes first; each
+/// output is one sum over rising k. x, y: rows × n1·n2, not aliased. left: n1 × n1, right: n2 × n2, row-major; null
+/// stands for the identity.
+template <class T>
+void kronecker_rows(MatrixView<const T> x, index n1, index n2, const T* left, const T* right, MatrixView<T> y,
+                    std::span<T> scratch) noexcept {
+  T* between = scratch.data();
+  for (index r = 0; r < x.rows(); ++r) {
+    for (index i = 0; i < n1; ++i) {
+      T* out = between + i * n2;
+      if (right == nullptr) {
+        for (index j = 0; j < n2; ++j) out[j] = x(r, i * n2 + j);
+        continue;
+      }
+      for (index j = 0; j < n2; ++j) out[j] = T(0);
+      for (index k = 0; k < n2; ++k) {
+        const T value = x(r, i * n2 + k);
+        for (index j = 0; j < n2; ++j) out[j] = multiply_add(value, right[k * n2 + j], out[j]);
+      }
+    }
+    for (index i = 0; i < n1; ++i) {
+      if (left == nullptr) {
+        for (index j = 0; j < n2; ++j) y(r, i * n2 + j) = between[i * n2 + j];
+        continue;
+      }
+      for (index j = 0; j < n2; ++j) y(r, i * n2 + j) = T(0);
+      for (index k = 0; k < n1; ++k) {
+        const T factor = left[k * n1 + i];
+        for (index j = 0; j < n2; ++j) y(r, i * n2 + j) = multiply_add(factor, between[k * n2 + j], y(r, i * n2 + j));
+      }
+    }
+  }
+}
+
+}  // namespace planish::inline PLANISH_ABI::kernels::reference

@@ -1,0 +1,71 @@
+#pragma once
+#include <cmath>
+#include <concepts>
+#include <span>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <planish/core/abi.hpp>
+#include <planish/core/affine.hpp>
+#include <planish/core/index.hpp>
+
+namespace planish::inline PLANISH_ABI {
+
+/// Values of a stage in the two precisions that it runs in. The float path multiplies by `single`; folding and the laws
+/// use `exact`, so that a stage and its dual cancel to float64 although what runs online is float32.
+class Parameter {
+ public:
+  Parameter() = default;
+
+  /// Given float values: exact by definition.
+  explicit Parameter(std::vector<float> values) : single_(std::move(values)), exact_(single_.begin(), single_.end()) {}
+
+  /// Derived float64 values: rounded once for the float path.
+  explicit Parameter(std::vector<double> values) : exact_(std::move(values)) {
+    single_.reserve(exact_.size());
+    for (double value : exact_) single_.push_back(static_cast<float>(value));
+  }
+
+  /// Float values with their own float64 counterpart, of the same length.
+  Parameter(std::vector<float> single, std::vector<double> exact)
+      : single_(std::move(single)), exact_(std::move(exact)) {}
+
+  [[nodiscard]] index size() const noexcept { return static_cast<index>(single_.size()); }
+  [[nodiscard]] std::span<const float> single() const noexcept { return single_; }
+  [[nodiscard]] std::span<const double> exact() const noexcept { return exact_; }
+
+  template <class T>
+  [[nodiscard]] const T* data() const noexcept {
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "planish: stages run in float and in double");
+    if constexpr (std::is_same_v<T, float>)
+      return single_.data();
+    else
+      return exact_.data();
+  }
+
+ private:
+  std::vector<float> single_;
+  std::vector<double> exact_;
+};
+
+namespace detail {
+
+/// Values of either precision as float, the precision in which parameters are stored.
+template <class T>
+[[nodiscard]] std::vector<float> to_floats(std::span<const T> values) {
+  std::vector<float> floats;
+  floats.reserve(values.size());
+  for (T value : values) floats.push_back(static_cast<float>(value));
+  return floats;
+}
+
+/// Position of the first NaN or infinity, or −1.
+[[nodiscard]] inline index first_not_finite(std::span<const float> values) noexcept {
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (!is_finite(values[i])) return static_cast<index>(i);
+  return -1;
+}
+
+}  // namespace detail
+}  // namespace planish::inline PLANISH_ABI
