@@ -7,7 +7,7 @@
 #include <planish/core/executor.hpp>
 #include <planish/core/status.hpp>
 #include <planish/core/workspace.hpp>
-#include <planish/kernels/reference/attend.hpp>
+#include <planish/kernels/cpu/attend.hpp>
 #include <planish/packing/attention.hpp>
 
 namespace planish::inline PLANISH_ABI {
@@ -24,7 +24,7 @@ namespace planish::inline PLANISH_ABI {
 
 [[nodiscard]] inline std::size_t attend_workspace_size(const Attention& a, index kv_heads, int workers) noexcept {
   const index lines = attend_block_lines(a, kv_heads, workers);
-  const auto scratch = static_cast<index>(kernels::reference::attend_scratch_bytes(a, lines));
+  const auto scratch = static_cast<index>(kernels::cpu::attend_scratch_bytes(a, lines));
   return buffer_alignment +
          static_cast<std::size_t>(workers) * (workspace_bytes<std::byte>(scratch) + workspace_bytes<index>(1));
 }
@@ -37,8 +37,8 @@ inline Status attend_blocks(const Attention& a, index kv_heads, Workspace worksp
   const index block = attend_block_lines(a, kv_heads, workers);
   const index blocks = (lines + block - 1) / block;
   constexpr index counter_stride = static_cast<index>(buffer_alignment / sizeof(index));  // one cache line per worker
-  const auto scratch_size = static_cast<index>(
-      workspace_bytes<std::byte>(static_cast<index>(kernels::reference::attend_scratch_bytes(a, block))));
+  const auto scratch_size =
+      static_cast<index>(workspace_bytes<std::byte>(static_cast<index>(kernels::cpu::attend_scratch_bytes(a, block))));
   const auto not_finite = workspace.take<index>(workers * counter_stride);
   const auto scratch = workspace.take<std::byte>(workers * scratch_size);
   if (not_finite.empty() || (scratch.empty() && scratch_size > 0))
@@ -51,7 +51,7 @@ inline Status attend_blocks(const Attention& a, index kv_heads, Workspace worksp
     const auto own =
         scratch.subspan(static_cast<std::size_t>(worker * scratch_size), static_cast<std::size_t>(scratch_size));
     not_finite[static_cast<std::size_t>(worker * counter_stride)] +=
-        kernels::reference::attend(a, task % kv_heads, range, own);
+        kernels::cpu::attend(a, task % kv_heads, range, own);
   });
   index bad = 0;
   for (index count : not_finite) bad += count;

@@ -7,7 +7,7 @@
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/result.hpp>
 #include <planish/core/workspace.hpp>
-#include <planish/kernels/reference/attend.hpp>
+#include <planish/kernels/cpu/attend.hpp>
 #include <planish/kv_cache/attend_blocks.hpp>
 #include <planish/kv_cache/options.hpp>
 #include <planish/kv_cache/page_store.hpp>

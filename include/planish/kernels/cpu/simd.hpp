@@ -1,6 +1,18 @@
 #pragma once
 // The one door to xsimd: every float loop of this backend is written with FloatBatch.
+#include <cmath>
+#include <cstdint>
+
+// GCC 12 takes the deliberately undefined registers inside its AVX-512 intrinsics for a mistake of their callers.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <xsimd/xsimd.hpp>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 #include <planish/core/abi.hpp>
 #include <planish/core/index.hpp>
@@ -10,6 +22,33 @@ namespace planish::inline PLANISH_ABI::kernels::cpu {
 /// As many floats as one register of the compiled-for instruction set holds.
 using FloatBatch = xsimd::batch<float>;
 
+/// As many 32-bit integers.
+using IntBatch = xsimd::batch<std::int32_t>;
+
 inline constexpr index float_lanes = static_cast<index>(FloatBatch::size);
+static_assert(IntBatch::size == FloatBatch::size, "planish: int32 and float batches pair up lane by lane");
+
+/// a · b + c with one rounding on every target.
+[[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch fused_multiply_add(FloatBatch a, FloatBatch b, FloatBatch c) noexcept {
+#if defined(__FMA__) || defined(__aarch64__)
+  return xsimd::fma(a, b, c);
+#else
+  alignas(64) float x[FloatBatch::size], y[FloatBatch::size], z[FloatBatch::size];
+  a.store_aligned(x);
+  b.store_aligned(y);
+  c.store_aligned(z);
+  for (std::size_t i = 0; i < FloatBatch::size; ++i) z[i] = std::fma(x[i], y[i], z[i]);
+  return FloatBatch::load_aligned(z);
+#endif
+}
+
+/// Term of a long sum, as core's multiply_add: one rounding where the target has the instruction, else two.
+[[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch multiply_add(FloatBatch a, FloatBatch b, FloatBatch c) noexcept {
+#if defined(__FMA__) || defined(__aarch64__)
+  return xsimd::fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu
