@@ -1,0 +1,7 @@
+#pragma once
+// Umbrella of calibration: activations → observers → method → parameters. Needs Eigen; the run-time half does not.
+#include <planish/calibration/channel_range.hpp>
+#include <planish/calibration/methods/outlier_suppression.hpp>
+#include <planish/calibration/methods/smooth_quant.hpp>
+#include <planish/calibration/rounding/gptq.hpp>
+#include <planish/calibration/second_moment.hpp>
