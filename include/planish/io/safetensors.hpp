@@ -68,9 +68,10 @@ class SafetensorsFile {
 
   /// Value of an entry of `__metadata__`, or nullptr.
   [[nodiscard]] const std::string* find_metadata(std::string_view key) const noexcept {
-    for (const auto& [name, value] : header_.metadata)
-      if (name == key) return &value;
-    return nullptr;
+    const auto& metadata = header_.metadata;
+    const auto at = std::lower_bound(metadata.begin(), metadata.end(), key,
+                                     [](const auto& pair, std::string_view wanted) { return pair.first < wanted; });
+    return at != metadata.end() && at->first == key ? &at->second : nullptr;
   }
 
   /// All elements as float32 (F64, F32, F16, BF16). NaN and infinity are refused unless asked for.

@@ -20,7 +20,7 @@ namespace planish::inline PLANISH_ABI::io {
 /// Longest header that readers of the format accept.
 inline constexpr std::uint64_t most_safetensors_header = 100'000'000;  // bytes
 
-/// String to string, from the entry `__metadata__`.
+/// String to string, from the entry `__metadata__`; readers sort it by key.
 using Metadata = std::vector<std::pair<std::string, std::string>>;
 
 /// Everything a header says; the tensors lie one behind the other in this order and fill the data without a gap.
@@ -124,6 +124,7 @@ inline Status place_safetensors_entry(std::string_view path, std::span<const std
       detail::read_safetensors_entry(json, entries.back());
     });
     if (!json.finish()) return json.status(path);
+    std::sort(header.metadata.begin(), header.metadata.end());
 
     for (auto& entry : entries)
       if (Status status = detail::place_safetensors_entry(path, data, entry); !status.ok()) return status;
