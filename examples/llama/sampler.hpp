@@ -1,7 +1,7 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include <planish/core/random.hpp>
@@ -12,7 +12,7 @@ namespace llama {
 struct SamplerOptions {
   float temperature = 1.0f;  ///< 0: always the likeliest token
   int top_k = 0;             ///< only the k likeliest tokens; 0: all
-  float top_p = 1.0f;        ///< only the likeliest tokens that together reach this probability
+  float top_p = 1.0f;        ///< of those, only the likeliest that together reach this probability
   std::vector<int> masked;   ///< tokens that are never drawn
 };
 
@@ -22,18 +22,17 @@ class Sampler {
   /// Throws Error for options outside their range.
   Sampler(SamplerOptions options, std::uint64_t seed);
 
-  /// The next token for a row of logits. Throws Error if no token is left to draw or the logits are not
-  /// finite.
+  /// The next token for a row of logits. Throws Error if a logit is not finite or every token is masked.
   [[nodiscard]] int sample(std::span<const float> logits);
 
  private:
-  [[nodiscard]] int draw(double total);
+  void order_likeliest_first();
 
   SamplerOptions options_;
   planish::Random random_;
-  std::vector<float> logits_;                      ///< masked copy
-  std::vector<double> weights_;                    ///< by token: probability up to a factor
-  std::vector<std::pair<float, int>> candidates_;  ///< logit and token, likeliest first
+  std::vector<float> logits_;    ///< by token; masked ones are −infinity
+  std::vector<int> tokens_;      ///< those that may be drawn
+  std::vector<double> weights_;  ///< of tokens_: probabilities up to a common factor
 };
 
 }  // namespace llama

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <planish/io/gguf.hpp>
+
 #include "error.hpp"
 
 namespace llama {
@@ -155,7 +157,20 @@ Tokenizer Tokenizer::sentence_piece(const Vocabulary& vocabulary) {
   return tokenizer;
 }
 
-Tokenizer Tokenizer::from_llama2c(const std::string& path) { return sentence_piece(read_llama2c_vocabulary(path)); }
+Tokenizer Tokenizer::from(const Vocabulary& vocabulary) {
+  return vocabulary.kind == TokenizerKind::byte_level ? byte_level(vocabulary) : sentence_piece(vocabulary);
+}
+
+Tokenizer Tokenizer::from_gguf(const planish::io::GgufFile& file) {
+  const Vocabulary vocabulary = read_gguf_vocabulary(file);
+  try {
+    return from(vocabulary);
+  } catch (const Error& error) {
+    fail(file.path(), ": ", error.what());
+  }
+}
+
+Tokenizer Tokenizer::from_llama2c(const std::string& path) { return from(read_llama2c_vocabulary(path)); }
 
 std::vector<int> Tokenizer::encode(std::string_view text, SpecialTokens special) const {
   std::vector<int> ids;

@@ -29,6 +29,9 @@ class Tokenizer {
   /// best score first. A character that has no token becomes byte tokens, or the unknown token where those are missing.
   [[nodiscard]] static Tokenizer sentence_piece(const Vocabulary& vocabulary);
 
+  /// Of the kind that the vocabulary names.
+  [[nodiscard]] static Tokenizer from(const Vocabulary& vocabulary);
+
   /// The one that a model file describes.
   [[nodiscard]] static Tokenizer from_gguf(const planish::io::GgufFile& file);
 

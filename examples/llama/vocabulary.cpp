@@ -1,7 +1,11 @@
 #include "vocabulary.hpp"
 
 #include <cstring>
+#include <limits>
 #include <string_view>
+#include <utility>
+
+#include <planish/io/gguf.hpp>
 
 #include "error.hpp"
 #include "text_source.hpp"
@@ -35,12 +39,57 @@ class Reader {
   const std::string& path_;
 };
 
+template <class T>
+T value_of(planish::Result<T> result) {
+  if (!result) throw Error(std::string(result.status().message()));
+  return *std::move(result);
+}
+
+/// A token id, or nothing where the file has no such key. Ids beyond the vocabulary are refused by Tokenizer.
+std::optional<int> token_id(const planish::io::GgufFile& file, std::string_view key) {
+  if (!file.has(key)) return std::nullopt;
+  const std::int64_t id = value_of(file.get_integer(key));
+  if (id < 0 || id > std::numeric_limits<int>::max()) fail(file.path(), ": ", key, " is ", id, ", which is no token");
+  return static_cast<int>(id);
+}
+
+bool flag(const planish::io::GgufFile& file, std::string_view key, bool otherwise) {
+  return file.has(key) ? value_of(file.get_bool(key)) : otherwise;
+}
+
 }  // namespace
+
+Vocabulary read_gguf_vocabulary(const planish::io::GgufFile& file) {
+  Vocabulary vocabulary;
+  const std::string model = value_of(file.get_string("tokenizer.ggml.model"));
+  if (model == "gpt2") {
+    vocabulary.kind = TokenizerKind::byte_level;
+    vocabulary.pre = value_of(file.get_string("tokenizer.ggml.pre"));
+    vocabulary.merges = value_of(file.string_array("tokenizer.ggml.merges"));
+  } else if (model == "llama") {
+    vocabulary.kind = TokenizerKind::sentence_piece;
+    vocabulary.scores = value_of(file.float_array("tokenizer.ggml.scores"));
+  } else {
+    fail(file.path(), ": the tokenizer is of the kind '", model, "'; gpt2 and llama are known");
+  }
+  const bool is_sentence_piece = vocabulary.kind == TokenizerKind::sentence_piece;
+  vocabulary.tokens = value_of(file.string_array("tokenizer.ggml.tokens"));
+  if (file.has("tokenizer.ggml.token_type"))
+    for (const std::int64_t type : value_of(file.int_array("tokenizer.ggml.token_type")))
+      vocabulary.types.push_back(type >= 1 && type <= 6 ? static_cast<TokenType>(type) : TokenType::unused);
+  vocabulary.begin = token_id(file, "tokenizer.ggml.bos_token_id");
+  vocabulary.end = token_id(file, "tokenizer.ggml.eos_token_id");
+  vocabulary.unknown = token_id(file, "tokenizer.ggml.unknown_token_id");
+  vocabulary.adds_begin = flag(file, "tokenizer.ggml.add_bos_token", is_sentence_piece);
+  vocabulary.adds_space_prefix = is_sentence_piece && flag(file, "tokenizer.ggml.add_space_prefix", true);
+  return vocabulary;
+}
 
 Vocabulary read_llama2c_vocabulary(const std::string& path) {
   const std::string content = read_text(path);
   Reader reader(content, path);
   Vocabulary vocabulary;
+  vocabulary.kind = TokenizerKind::sentence_piece;
   const auto longest = reader.number<std::int32_t>();
   while (!reader.at_end()) {
     vocabulary.scores.push_back(reader.number<float>());

@@ -4,7 +4,9 @@
 #include <string>
 #include <vector>
 
-namespace planish::io {
+#include <planish/core/abi.hpp>
+
+namespace planish::inline PLANISH_ABI::io {
 class GgufFile;
 }
 
@@ -13,8 +15,12 @@ namespace llama {
 /// What a token is for, with the numbers that GGUF files use.
 enum class TokenType : std::int32_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
 
+/// The two families of tokenizers; see Tokenizer.
+enum class TokenizerKind : std::uint8_t { byte_level, sentence_piece };
+
 /// The plain data of a tokenizer, as model files hold it.
 struct Vocabulary {
+  TokenizerKind kind = TokenizerKind::byte_level;
   std::vector<std::string> tokens;  ///< by id, as spelled in the file
   std::vector<TokenType> types;     ///< by id; empty: all normal
   std::vector<std::string> merges;  ///< byte-level BPE: "left right", the first joins first
@@ -26,6 +32,9 @@ struct Vocabulary {
   bool adds_begin = false;          ///< the model expects sequences to start with `begin`
   bool adds_space_prefix = false;   ///< SentencePiece BPE: text gets a leading space
 };
+
+/// Reads the `tokenizer.ggml.*` metadata of a model file. Throws Error, naming the file and the key.
+[[nodiscard]] Vocabulary read_gguf_vocabulary(const planish::io::GgufFile& file);
 
 /// Reads a llama2.c tokenizer file: the longest length, then per token its score, its length and its bytes. The file
 /// does not say how many tokens there are. Throws Error, naming the file.
