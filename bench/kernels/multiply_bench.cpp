@@ -1,0 +1,56 @@
+// Integer products of quantized rows and packed weights.
+#include <planish/kernels/cpu/multiply.hpp>
+
+#include "support/operands.hpp"
+#include "support/shapes.hpp"
+#include "support/suite.hpp"
+
+namespace {
+
+using planish::index;
+
+struct Scheme {
+  const char* name;
+  int weight_bits, activation_bits;
+  index group;  // 0: per channel
+};
+constexpr Scheme schemes[] = {
+    {"w4a8", 4, 8, 0}, {"w4a4", 4, 4, 0}, {"w8a8", 8, 8, 0}, {"w4a8g128", 4, 8, 128}, {"w4a8g32", 4, 8, 32}};
+
+void multiply(benchmark::State& state, const Scheme& scheme, index m, bench::Shape shape, int threads, bool cold) {
+  const auto weights = bench::random_weights(shape.n, shape.k, scheme.weight_bits, scheme.group);
+  const bench::Activations x(m, shape.k, {.bits = scheme.activation_bits});
+  planish::PackedWeightsView w = weights.view();
+  bench::ColdCopies copies(w.panels, static_cast<std::size_t>(w.panel_count() * w.panel_bytes()), cold);
+  bench::FloatMatrix y(m, shape.n);
+  bench::Scratch scratch(planish::kernels::cpu::multiply_scratch_bytes(m, shape.k, w.groups()), threads);
+  const planish::ExecutorReference executor = bench::executor(threads);
+  const auto operations = 2.0 * static_cast<double>(m * shape.n * shape.k);
+  bench::measure(state, threads, {.int8_operations = operations, .bytes = copies.bytes_read()}, [&] {
+    w.panels = static_cast<const std::uint8_t*>(copies.next());
+    executor.run(threads, [&](int task, int worker) noexcept {
+      planish::kernels::cpu::multiply(x.view(), w, {}, y.view(), planish::part_of(w.panel_count(), task, threads),
+                                      scratch.of(worker));
+    });
+  });
+}
+
+void add_rows(const Scheme& scheme, index m, bench::Shape shape, int threads) {
+  const bool cold = m == 1;  // one token reads every weight once; more tokens reuse them
+  bench::Path path("gemm", scheme.name, bench::isa);
+  path.add("m", m).add("n", shape.n).add("k", shape.k).add("threads", threads);
+  if (cold) path.add("weights:cold");
+  bench::add(path, [=](benchmark::State& state) { multiply(state, scheme, m, shape, threads, cold); });
+}
+
+const bool added = [] {
+  for (const Scheme& scheme : schemes)
+    for (int threads : bench::thread_counts)
+      for (index m : bench::row_counts) {
+        add_rows(scheme, m, bench::llama3_8b::query, threads);
+        add_rows(scheme, m, bench::smollm2_135m::up, threads);
+      }
+  return true;
+}();
+
+}  // namespace

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# run.sh PROGRAM [options of Google Benchmark]: runs the suite, keeps its JSON beside the program, prints the table.
+set -euo pipefail
+program=$1
+shift
+json=$(dirname "$program")/bench.json
+"$program" --benchmark_min_time=0.2 --benchmark_out="$json" --benchmark_out_format=json "$@" >/dev/null
+awk -f "$(dirname "$0")/table.awk" "$json"
+echo "figures: $json"
