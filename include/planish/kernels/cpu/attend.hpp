@@ -7,6 +7,7 @@
 #include <planish/core/workspace.hpp>
 #include <planish/kernels/cpu/attend_tiles.hpp>
 #include <planish/kernels/cpu/cache_rows.hpp>
+#include <planish/kernels/cpu/unroll.hpp>
 #include <planish/packing/attention.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
@@ -73,29 +74,10 @@ inline index attend(const Attention& a, index kv_head, Range lines, std::span<st
         const index visible = a.first_position + (lines.begin + l + i) / a.group + 1 - first;
         counts[i] = visible < page_tokens ? visible : page_tokens;
       }
-      const auto run = [&](auto attend_page) {
-        attend_page(query + l * size, size, keys, values, counts, scores, states + l, totals + l * stride);
-      };
-      switch (now) {
-        case 1:
-          run(detail::attend_page<1>);
-          break;
-        case 2:
-          run(detail::attend_page<2>);
-          break;
-        case 3:
-          run(detail::attend_page<3>);
-          break;
-        case 4:
-          run(detail::attend_page<4>);
-          break;
-        case 5:
-          run(detail::attend_page<5>);
-          break;
-        default:
-          run(detail::attend_page<6>);
-          break;
-      }
+      with_constant<tile_lines>(now, [&](auto lines_now) {
+        detail::attend_page<lines_now>(query + l * size, size, keys, values, counts, scores, states + l,
+                                       totals + l * stride);
+      });
       l += now;
     }
   }

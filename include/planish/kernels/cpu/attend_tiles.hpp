@@ -7,7 +7,7 @@
 #include <planish/core/rescale.hpp>
 #include <planish/kernels/cpu/exponential.hpp>
 #include <planish/kernels/cpu/simd.hpp>
-#include <planish/kernels/cpu/unrolled.hpp>
+#include <planish/kernels/cpu/unroll.hpp>
 #include <planish/packing/kv_pages.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
@@ -26,18 +26,18 @@ inline void score_tile(const float* query, index head_size, const float* keys, i
   constexpr int registers = tile_registers;
   for (index first = 0; first < count; first += registers * float_lanes) {
     FloatBatch sums[Lines][registers];
-    unrolled<Lines>([&](auto l) { unrolled<registers>([&](auto v) { sums[l][v] = FloatBatch(0.0f); }); });
+    unroll<Lines>([&](auto l) { unroll<registers>([&](auto v) { sums[l][v] = FloatBatch(0.0f); }); });
     for (index i = 0; i < head_size; ++i) {
       FloatBatch key[registers];
-      unrolled<registers>(
+      unroll<registers>(
           [&](auto v) { key[v] = FloatBatch::load_unaligned(keys + i * page_tokens + first + v * float_lanes); });
-      unrolled<Lines>([&](auto l) {
+      unroll<Lines>([&](auto l) {
         const FloatBatch q(query[l * head_size + i]);
-        unrolled<registers>([&](auto v) { sums[l][v] = xsimd::fma(q, key[v], sums[l][v]); });
+        unroll<registers>([&](auto v) { sums[l][v] = multiply_add(q, key[v], sums[l][v]); });
       });
     }
-    unrolled<Lines>([&](auto l) {
-      unrolled<registers>(
+    unroll<Lines>([&](auto l) {
+      unroll<registers>(
           [&](auto v) { sums[l][v].store_unaligned(scores + l * page_tokens + first + v * float_lanes); });
     });
   }
@@ -67,7 +67,7 @@ struct SoftmaxState {
   const FloatBatch subtract(maximum);
   constexpr int sums = 16 / lanes;
   FloatBatch sum[sums];
-  unrolled<batches>([&](auto v) {
+  unroll<batches>([&](auto v) {
     const FloatBatch p = power_of_two(FloatBatch::load_unaligned(scores + v * lanes) - subtract);
     p.store_unaligned(scores + v * lanes);
     if constexpr (v < sums)
@@ -75,11 +75,11 @@ struct SoftmaxState {
     else
       sum[v % sums] = sum[v % sums] + p;
   });
-  unrolled<sums>([&](auto v) { sum[v].store_unaligned(lane + v * lanes); });
+  unroll<sums>([&](auto v) { sum[v].store_unaligned(lane + v * lanes); });
   for (int half = 8; half > 0; half /= 2)
     for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
   const float decay = reference::power_of_two(state.maximum - maximum);
-  state.sum = multiply_add(state.sum, decay, lane[0]);
+  state.sum = planish::multiply_add(state.sum, decay, lane[0]);
   state.maximum = maximum;
   return decay;
 }
@@ -90,29 +90,29 @@ template <int Lines, int Registers>
 PLANISH_ALWAYS_INLINE void add_value_columns(const float* p, const index* counts, const float* decay,
                                              const float* values, index stride, float* totals) noexcept {
   FloatBatch sums[Lines][Registers];
-  unrolled<Lines>([&](auto l) {
-    unrolled<Registers>([&](auto v) {
+  unroll<Lines>([&](auto l) {
+    unroll<Registers>([&](auto v) {
       sums[l][v] = FloatBatch::load_unaligned(totals + l * stride + v * float_lanes) * FloatBatch(decay[l]);
     });
   });
   const index shared = counts[0];
   for (index t = 0; t < shared; ++t) {
     FloatBatch value[Registers];
-    unrolled<Registers>([&](auto v) { value[v] = FloatBatch::load_unaligned(values + t * stride + v * float_lanes); });
-    unrolled<Lines>([&](auto l) {
+    unroll<Registers>([&](auto v) { value[v] = FloatBatch::load_unaligned(values + t * stride + v * float_lanes); });
+    unroll<Lines>([&](auto l) {
       const FloatBatch weight(p[l * page_tokens + t]);
-      unrolled<Registers>([&](auto v) { sums[l][v] = xsimd::fma(weight, value[v], sums[l][v]); });
+      unroll<Registers>([&](auto v) { sums[l][v] = multiply_add(weight, value[v], sums[l][v]); });
     });
   }
-  unrolled<Lines>([&](auto l) {
+  unroll<Lines>([&](auto l) {
     for (index t = shared; t < counts[l]; ++t) {
       const FloatBatch weight(p[l * page_tokens + t]);
-      unrolled<Registers>([&](auto v) {
+      unroll<Registers>([&](auto v) {
         const auto value = FloatBatch::load_unaligned(values + t * stride + v * float_lanes);
-        sums[l][v] = xsimd::fma(weight, value, sums[l][v]);
+        sums[l][v] = multiply_add(weight, value, sums[l][v]);
       });
     }
-    unrolled<Registers>([&](auto v) { sums[l][v].store_unaligned(totals + l * stride + v * float_lanes); });
+    unroll<Registers>([&](auto v) { sums[l][v].store_unaligned(totals + l * stride + v * float_lanes); });
   });
 }
 

@@ -6,7 +6,7 @@
 #include <planish/core/affine.hpp>
 #include <planish/kernels/cpu/isa/widen_bytes.hpp>
 #include <planish/kernels/cpu/simd.hpp>
-#include <planish/kernels/cpu/unrolled.hpp>
+#include <planish/kernels/cpu/unroll.hpp>
 #include <planish/kernels/reference/cache_rows.hpp>
 #include <planish/packing/kv_pages.hpp>
 
@@ -32,13 +32,13 @@ inline void dequantize_key_page(index head_size, const KvPage& page, float* out)
   constexpr index part = page_tokens / parts;
   for (index first = 0; first < part; first += float_lanes) {
     FloatBatch zero[parts], scale[parts];
-    unrolled<parts>([&](auto j) {
+    unroll<parts>([&](auto j) {
       zero[j] = xsimd::to_float(widen_bytes(page.zero_points + j * part + first));
       scale[j] = FloatBatch::load_unaligned(page.scales + j * part + first);
     });
     for (index i = 0; i < head_size; ++i) {
       const IntBatch bytes = widen_bytes(page.codes + i * part + first);
-      unrolled<parts>([&](auto j) {
+      unroll<parts>([&](auto j) {
         code_values<Width>(bytes, j * Width, zero[j], scale[j])
             .store_unaligned(out + i * page_tokens + j * part + first);
       });
@@ -60,7 +60,7 @@ PLANISH_ALWAYS_INLINE void dequantize_value(index head_size, const std::uint8_t*
   for (index i = 0; i < part; i += float_lanes) {
     const index first = i + float_lanes <= part ? i : part - float_lanes;  // the last piece overlaps the one before
     const IntBatch bytes = widen_bytes(codes + first);
-    unrolled<parts>(
+    unroll<parts>(
         [&](auto j) { code_values<Width>(bytes, j * Width, zero, scale).store_unaligned(out + j * part + first); });
   }
 }

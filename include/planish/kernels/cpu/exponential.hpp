@@ -10,8 +10,8 @@ namespace planish::inline PLANISH_ABI::kernels::cpu {
   const FloatBatch whole = (x + FloatBatch(exponential_round)) - FloatBatch(exponential_round);
   const FloatBatch r = x - whole;
   FloatBatch power(exponential_terms[5]);
-  for (int i = 4; i >= 0; --i) power = xsimd::fma(power, r, FloatBatch(exponential_terms[i]));
-  power = xsimd::fma(power, r, FloatBatch(1.0f));
+  for (int i = 4; i >= 0; --i) power = multiply_add(power, r, FloatBatch(exponential_terms[i]));
+  power = multiply_add(power, r, FloatBatch(1.0f));
   power = xsimd::ldexp(power, xsimd::to_int(whole));
   return xsimd::select(x < FloatBatch(exponential_least), FloatBatch(0.0f), power);
 }
