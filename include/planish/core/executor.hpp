@@ -58,7 +58,7 @@ class ExecutorReference {
 
 static_assert(std::is_trivially_copyable_v<ExecutorReference>, "planish: ExecutorReference crosses between units");
 
-namespace detail {
+namespace executor_clauses {
 template <class E>
 concept CountsItsWorkers = requires(E& e) {
   { e.workers() }
@@ -68,12 +68,12 @@ template <class E>
 concept RunsNumberedTasks = requires(E& e) {
   e.run(1, [](int /*task*/, int /*worker*/) noexcept {});
 };
-}  // namespace detail
+}  // namespace executor_clauses
 
 /// A host's thread pool: `workers()`, and `run(tasks, work)` that calls `work(task, worker)` once per task and returns
 /// after all of them. Never nested.
 template <class E>
-concept Executor = detail::CountsItsWorkers<E> && detail::RunsNumberedTasks<E>;
+concept Executor = executor_clauses::CountsItsWorkers<E> && executor_clauses::RunsNumberedTasks<E>;
 
 static_assert(Executor<const ExecutorReference>, "planish: the reference is itself an executor");
 

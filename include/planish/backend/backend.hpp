@@ -1,0 +1,45 @@
+#pragma once
+#include <concepts>
+
+#include <planish/core/executor.hpp>
+#include <planish/packing/epilogue.hpp>
+#include <planish/packing/float_panels.hpp>
+#include <planish/packing/packed_weights.hpp>
+#include <planish/packing/quantized_rows.hpp>
+#include <planish/packing/row_quantizer.hpp>
+#include <planish/transform/identity.hpp>
+
+namespace planish::inline PLANISH_ABI {
+
+namespace detail {
+template <class B>
+concept HasAName = requires {
+  { B::name } -> std::convertible_to<const char*>;
+};
+template <class B>
+concept AppliesStages = requires(const B& b, const Identity& stage, MatrixView<const float> x, MatrixView<float> y,
+                                 std::span<float> s) {
+  apply(b, stage, x, y, s);
+};
+template <class B>
+concept QuantizesRows = requires(const B& b, MatrixView<const float> x, MatrixView<float> y, const RowQuantizer& q,
+                                 QuantizedRowsSpan rows) {
+  { quantize(b, x, q, rows) } -> std::same_as<index>;
+  dequantize(b, QuantizedRowsView(rows), y);
+};
+template <class B, class X, class W>
+concept MultipliesBy = requires(const B& b, X x, const W& w, const Epilogue& e, MatrixView<float> y, Range panels,
+                                std::span<std::byte> scratch) {
+  { multiply_scratch_bytes(b, index{}, index{}, index{}) } -> std::same_as<std::size_t>;
+  multiply(b, x, w, e, y, panels, scratch);
+};
+}  // namespace detail
+
+/// A tag whose functions, found beside it, run values of this library on one kind of machine.
+template <class B>
+concept Backend = std::copyable<B> && detail::HasAName<B> && detail::AppliesStages<B> && detail::QuantizesRows<B> &&
+    detail::MultipliesBy<B, QuantizedRowsView, PackedWeightsView> &&
+    detail::MultipliesBy<B, MatrixView<const float>, PackedWeightsView> &&
+    detail::MultipliesBy<B, MatrixView<const float>, FloatPanelsView>;
+
+}  // namespace planish::inline PLANISH_ABI

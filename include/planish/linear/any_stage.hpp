@@ -1,0 +1,142 @@
+#pragma once
+#include <concepts>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <planish/backend/default.hpp>
+#include <planish/linear/stage_parameters.hpp>
+#include <planish/transform/fold.hpp>
+
+namespace planish::inline PLANISH_ABI {
+
+class AnyStage;
+
+namespace detail {
+
+/// What can be done to a stage whose type is known only at run time: plain functions, one table per type.
+struct StageTable {
+  const char* name;  // "unnamed" for stages that cannot be saved
+  StageKind kind;
+  index (*size)(const void*) noexcept;
+  index (*scratch_size)(const void*, index rows) noexcept;
+  void (*apply_float)(const void*, MatrixView<const float>, MatrixView<float>, std::span<float>) noexcept;
+  void (*apply_double)(const void*, MatrixView<const double>, MatrixView<double>, std::span<double>) noexcept;
+  AnyStage (*dual)(const void*);
+  Status (*fold)(const void*, MatrixView<double>, std::span<double>);
+  Result<std::vector<StageParameter>> (*parameters)(const void*);
+  std::string (*describe)(const void*);
+  bool (*split_heads)(const void*, index head_size, std::vector<AnyStage>& within_then_across);
+  void* (*copy)(const void*);
+  void (*destroy)(void*) noexcept;
+};
+
+template <TransformStage S>
+struct StageFunctions;
+
+}  // namespace detail
+
+/// A stage of any type, as a value. In float it runs on the kernels of the default backend, in double by its own apply.
+class AnyStage {
+ public:
+  template <TransformStage S>
+  requires(!std::same_as<S, AnyStage>) explicit AnyStage(S stage)
+      : table_(&detail::StageFunctions<S>::table), stage_(new S(std::move(stage))) {}
+  AnyStage(AnyStage&& other) noexcept : table_(other.table_), stage_(std::exchange(other.stage_, nullptr)) {}
+  AnyStage(const AnyStage& other) : table_(other.table_), stage_(table_->copy(other.stage_)) {}
+  AnyStage& operator=(AnyStage other) noexcept {
+    std::swap(table_, other.table_);
+    std::swap(stage_, other.stage_);
+    return *this;
+  }
+  ~AnyStage() {
+    if (stage_ != nullptr) table_->destroy(stage_);
+  }
+
+  [[nodiscard]] const char* name() const noexcept { return table_->name; }
+  [[nodiscard]] StageKind kind() const noexcept { return table_->kind; }
+  [[nodiscard]] index size() const noexcept { return table_->size(stage_); }
+  [[nodiscard]] index scratch_size(index rows) const noexcept { return table_->scratch_size(stage_, rows); }
+  void apply(MatrixView<const float> x, MatrixView<float> y, std::span<float> scratch) const noexcept {
+    table_->apply_float(stage_, x, y, scratch);
+  }
+  void apply(MatrixView<const double> x, MatrixView<double> y, std::span<double> scratch) const noexcept {
+    table_->apply_double(stage_, x, y, scratch);
+  }
+  [[nodiscard]] AnyStage dual() const { return table_->dual(stage_); }
+
+  /// W ← W A⁻ᵀ, b ← b + W z; see fold_into_weights.
+  [[nodiscard]] Status fold_into_weights(MatrixView<double> w, std::span<double> bias) const {
+    return table_->fold(stage_, w, bias);
+  }
+
+  /// What a file keeps; `unsupported` for a stage without name and parameters.
+  [[nodiscard]] Result<std::vector<StageParameter>> parameters() const { return table_->parameters(stage_); }
+  [[nodiscard]] std::string describe() const { return table_->describe(stage_); }
+
+  /// The stage itself if it is an S, else null.
+  template <TransformStage S>
+  [[nodiscard]] const S* get_if() const noexcept {
+    return table_ == &detail::StageFunctions<S>::table ? static_cast<const S*>(stage_) : nullptr;
+  }
+
+  /// For a Kronecker of a map across heads and one within heads of this size: the two as stages, within first, since
+  /// x (L ⊗ R) = x (I ⊗ R) (L ⊗ I). Empty for anything else.
+  [[nodiscard]] std::vector<AnyStage> split_heads(index head_size) const {
+    std::vector<AnyStage> parts;
+    return table_->split_heads(stage_, head_size, parts) ? std::move(parts) : std::vector<AnyStage>{};
+  }
+
+ private:
+  const detail::StageTable* table_;
+  void* stage_;  // owned
+};
+
+namespace detail {
+
+template <TransformStage S>
+struct StageFunctions {
+  static const S& of(const void* stage) noexcept { return *static_cast<const S*>(stage); }
+
+  static index size(const void* stage) noexcept { return of(stage).size(); }
+  static index scratch_size(const void* stage, index rows) noexcept { return of(stage).scratch_size(rows); }
+  static void apply_float(const void* stage, MatrixView<const float> x, MatrixView<float> y,
+                          std::span<float> scratch) noexcept {
+    planish::apply(DefaultBackend{}, of(stage), x, y, scratch);
+  }
+  static void apply_double(const void* stage, MatrixView<const double> x, MatrixView<double> y,
+                           std::span<double> scratch) noexcept {
+    of(stage).apply(x, y, scratch);
+  }
+  static AnyStage dual(const void* stage) { return AnyStage(of(stage).dual()); }
+  static Status fold(const void* stage, MatrixView<double> w, std::span<double> bias) {
+    return planish::fold_into_weights(of(stage), w, bias);
+  }
+  static Result<std::vector<StageParameter>> parameters(const void* stage) { return stage_parameters(of(stage)); }
+  static std::string describe(const void* stage) { return describe_stage(of(stage)); }
+  static bool split_heads(const void* stage, index head_size, std::vector<AnyStage>& parts) {
+    if constexpr (is_kronecker<S>) {
+      const auto& left = of(stage).left();
+      const auto& right = of(stage).right();
+      using Left = std::remove_cvref_t<decltype(left)>;
+      using Right = std::remove_cvref_t<decltype(right)>;
+      if constexpr (!std::same_as<Left, Identity> && !std::same_as<Right, Identity>) {
+        if (right.size() != head_size) return false;
+        parts.emplace_back(Kronecker(Identity(left.size()), right));
+        parts.emplace_back(Kronecker(left, Identity(right.size())));
+        return true;
+      }
+    }
+    return false;
+  }
+  static void* copy(const void* stage) { return new S(of(stage)); }
+  static void destroy(void* stage) noexcept { delete static_cast<S*>(stage); }
+
+  static constexpr StageTable table{stage_name<S>, stage_kind<S>, size,   scratch_size, apply_float,
+                                    apply_double,  dual,          fold,   parameters,   describe,
+                                    split_heads,   copy,          destroy};
+};
+
+}  // namespace detail
+}  // namespace planish::inline PLANISH_ABI

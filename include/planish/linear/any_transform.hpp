@@ -1,0 +1,214 @@
+#pragma once
+#include <algorithm>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <planish/linear/any_stage.hpp>
+#include <planish/linear/stage_registry.hpp>
+#include <planish/transform/producer.hpp>
+#include <planish/transform/transform.hpp>
+
+namespace planish::inline PLANISH_ABI {
+
+/// A sequence of stages that is known at run time, as recipes and files bring it; the twin of Transform<Stages...> and
+/// itself a stage. No stages: the identity. Copies are deep.
+class AnyTransform {
+ public:
+  /// The identity on rows of no channels.
+  AnyTransform() = default;
+
+  /// No stages, rows of n channels.
+  [[nodiscard]] static AnyTransform identity(index size) {
+    AnyTransform none;
+    none.size_ = size;
+    return none;
+  }
+
+  template <TransformStage S>
+  requires(!std::same_as<S, AnyTransform> && !std::same_as<S, AnyStage> &&
+           !StageComposition<S>) explicit AnyTransform(S stage)
+      : AnyTransform(AnyStage(std::move(stage))) {}
+  explicit AnyTransform(AnyStage stage) : size_(stage.size()) { stages_.push_back(std::move(stage)); }
+
+  /// The stages of a static composition, one by one.
+  template <TransformStage... Stages>
+  explicit AnyTransform(const Transform<Stages...>& transform) : size_(transform.size()) {
+    std::apply([this](const auto&... stage) { (add(stage), ...); }, transform.stages());
+  }
+
+  /// A stage from its name and parameters, by the registry's factories. Errors name the stage and what is wrong.
+  [[nodiscard]] static Result<AnyTransform> from(std::string_view name, std::span<const StageParameter> parameters,
+                                                 const StageRegistry& registry = {}) {
+    auto stage = registry.make(name, parameters);
+    if (!stage) return stage.status();
+    return AnyTransform(*std::move(stage));
+  }
+
+  /// Puts another sequence behind this one, over which rows go later. `shape_mismatch` if the sizes differ.
+  [[nodiscard]] Status append(AnyTransform next) {
+    if (stages_.empty() && size_ == 0) size_ = next.size_;
+    if (next.size_ != size_)
+      return Status(ErrorCode::shape_mismatch, "cannot append a transform of ", next.size_, " channels to one of ",
+                    size_);
+    for (AnyStage& stage : next.stages_) stages_.push_back(std::move(stage));
+    return {};
+  }
+
+  [[nodiscard]] index size() const noexcept { return size_; }
+  [[nodiscard]] index stage_count() const noexcept { return static_cast<index>(stages_.size()); }
+  [[nodiscard]] std::span<const AnyStage> stages() const noexcept { return stages_; }
+  [[nodiscard]] bool is_identity() const noexcept { return stages_.empty(); }
+
+  /// Elements of float or double that apply needs for so many rows.
+  [[nodiscard]] index scratch_size(index rows) const noexcept {
+    const index tile = std::min(rows, transform_tile_rows);
+    index most = 0;
+    for (const AnyStage& stage : stages_) most = std::max(most, stage.scratch_size(tile));
+    return (stages_.size() > 1 ? tile * size_ : 0) + most;
+  }
+
+  /// y = T(x), out of place; x and y are rows × size, dense rows of any row stride.
+  void apply(MatrixView<const float> x, MatrixView<float> y, std::span<float> scratch) const noexcept {
+    apply_tiles(x, y, scratch);
+  }
+  void apply(MatrixView<const double> x, MatrixView<double> y, std::span<double> scratch) const noexcept {
+    apply_tiles(x, y, scratch);
+  }
+
+  [[nodiscard]] AnyTransform dual() const {
+    AnyTransform duals = identity(size_);
+    for (const AnyStage& stage : stages_) duals.stages_.push_back(stage.dual());
+    return duals;
+  }
+
+  [[nodiscard]] AnyTransform clone() const { return *this; }
+
+  /// W ← W A⁻ᵀ, b ← b + W z in float64 and in place. w: out × size; bias: out values, or empty where no stage has an
+  /// offset.
+  [[nodiscard]] Status fold_into_weights(MatrixView<double> w, std::span<double> bias = {}) const {
+    if (w.columns() != size_)
+      return Status(ErrorCode::shape_mismatch, "fold: the transform has ", size_, " channels, the weights ",
+                    w.columns(), " columns");
+    for (const AnyStage& stage : stages_)
+      if (const Status status = stage.fold_into_weights(w, bias); !status) return status;
+    return {};
+  }
+
+  struct Split;
+  /// What the producer of the rows absorbs, a prefix of the stages, and what is left to run online: the run-time twin
+  /// of `fold`. Stages are first reordered where that lets the producer take more, by identities that are exact:
+  ///  * (x − z) ⊙ s = x ⊙ s − z ⊙ s, so that a Scale behind a Shift still reaches a norm gain;
+  ///  * x (L ⊗ R) = x (I ⊗ R) (L ⊗ I), so that attention values take R, given the head size.
+  [[nodiscard]] Split split(Producer producer, index head_size = 0) const;
+
+  /// visitor(const char* name, std::span<const StageParameter>) for every stage in order, as `from` takes them back.
+  template <class Visitor>
+  [[nodiscard]] Status for_each_stage(Visitor&& visitor) const {
+    for (const AnyStage& stage : stages_) {
+      const auto parameters = stage.parameters();
+      if (!parameters) return parameters.status();
+      visitor(stage.name(), std::span<const StageParameter>(*parameters));
+    }
+    return {};
+  }
+
+  /// "scale(576) -> kronecker(dense(24), dense(24))", or "identity".
+  [[nodiscard]] std::string describe() const {
+    std::string text;
+    for (const AnyStage& stage : stages_) text += (text.empty() ? "" : " -> ") + stage.describe();
+    return text.empty() ? "identity" : text;
+  }
+
+ private:
+  template <TransformStage S>
+  void add(const S& stage) {
+    if constexpr (StageComposition<S>)
+      std::apply([this](const auto&... part) { (add(part), ...); }, stage.stages());
+    else
+      stages_.emplace_back(stage);
+  }
+
+  /// Stages alternate between y and a tile in scratch so that the last one writes y.
+  template <class T>
+  void apply_tiles(MatrixView<const T> x, MatrixView<T> y, std::span<T> scratch) const noexcept {
+    if (stages_.empty()) return detail::copy_rows(x, y);
+    const std::size_t count = stages_.size();
+    for (index first = 0; first < x.rows(); first += transform_tile_rows) {
+      const index rows = std::min(transform_tile_rows, x.rows() - first);
+      const MatrixView<T> out = y.middle_rows(first, rows), between(scratch.data(), rows, size_);
+      const std::span<T> rest = scratch.subspan(count > 1 ? static_cast<std::size_t>(rows * size_) : 0);
+      MatrixView<const T> in = x.middle_rows(first, rows);
+      for (std::size_t i = 0; i < count; ++i) {
+        const MatrixView<T> target = (count - 1 - i) % 2 == 0 ? out : between;
+        stages_[i].apply(in, target, rest);
+        in = target;
+      }
+    }
+  }
+
+  index size_ = 0;
+  std::vector<AnyStage> stages_;
+};
+
+struct AnyTransform::Split {
+  AnyTransform absorbed, online;
+};
+
+namespace detail {
+
+/// If stage `at` is a Shift that is followed, perhaps after more Shifts, by a Scale: moves that Scale in front of them.
+inline bool move_scale_forward(std::vector<AnyStage>& stages, std::size_t at) {
+  std::size_t end = at;
+  while (end < stages.size() && stages[end].get_if<Shift>() != nullptr) ++end;
+  if (end == at || end == stages.size()) return false;
+  const Scale* scale = stages[end].get_if<Scale>();
+  if (scale == nullptr) return false;
+  for (std::size_t i = at; i < end; ++i) {
+    const std::span<const float> z = stages[i].get_if<Shift>()->offsets();
+    std::vector<float> scaled(z.size());
+    for (std::size_t c = 0; c < z.size(); ++c)
+      scaled[c] = static_cast<float>(static_cast<double>(z[c]) * scale->exact_factors()[c]);
+    stages[i] = AnyStage(Shift(std::move(scaled)));
+  }
+  std::rotate(stages.begin() + static_cast<std::ptrdiff_t>(at), stages.begin() + static_cast<std::ptrdiff_t>(end),
+              stages.begin() + static_cast<std::ptrdiff_t>(end) + 1);
+  return true;
+}
+
+/// If stage `at` mixes heads and the channels of each: puts the two parts in its place.
+inline bool split_heads(std::vector<AnyStage>& stages, std::size_t at, index head_size) {
+  std::vector<AnyStage> parts = stages[at].split_heads(head_size);
+  if (parts.empty()) return false;
+  stages[at] = std::move(parts[1]);
+  stages.insert(stages.begin() + static_cast<std::ptrdiff_t>(at), std::move(parts[0]));
+  return true;
+}
+
+}  // namespace detail
+
+inline AnyTransform::Split AnyTransform::split(Producer producer, index head_size) const {
+  std::vector<AnyStage> stages(stages_);
+  Split parts{identity(size_), identity(size_)};
+  std::size_t taken = 0;
+  while (taken < stages.size()) {
+    const bool takes_scale = admits(producer, Scale::kind), takes_heads = producer == Producer::attention_values;
+    if (!admits(producer, stages[taken].kind()) && !(takes_scale && detail::move_scale_forward(stages, taken)) &&
+        !(takes_heads && head_size > 0 && detail::split_heads(stages, taken, head_size)))
+      break;
+    parts.absorbed.stages_.push_back(std::move(stages[taken++]));
+  }
+  for (std::size_t i = taken; i < stages.size(); ++i) parts.online.stages_.push_back(std::move(stages[i]));
+  return parts;
+}
+
+/// The run-time twin of fold_into_weights for compositions.
+[[nodiscard]] inline Status fold_into_weights(const AnyTransform& transform, MatrixView<double> w,
+                                              std::span<double> bias = {}) {
+  return transform.fold_into_weights(w, bias);
+}
+
+static_assert(TransformStage<AnyTransform>);
+
+}  // namespace planish::inline PLANISH_ABI
