@@ -1,0 +1,50 @@
+#pragma once
+// Sentences about what runs and why: for logs and tables, not to be parsed.
+#include <string>
+
+#include <planish/core/scheme.hpp>
+#include <planish/linear/prepare.hpp>
+#include <planish/linear/stage_parameters.hpp>
+#include <planish/packing/packed_weights.hpp>
+
+namespace planish::inline PLANISH_ABI::detail {
+
+/// "w4 (nibble panels, groups of 64, asymmetric)".
+[[nodiscard]] inline std::string describe_weights(const PackedWeightsView& w) {
+  std::string text = "w" + std::to_string(w.bits) + " (";
+  if (w.storage == CodeStorage::nibble)
+    text += w.bits == 4 ? "nibble panels" : "stored as nibbles: no narrower panels are compiled";
+  else
+    text += w.bits == 8 ? "byte panels" : "stored as bytes: no panels between 4 and 8 bits are compiled";
+  text += w.groups() <= 1 ? ", per channel" : ", groups of " + std::to_string(w.group_size);
+  return text + (w.symmetry == Symmetry::symmetric ? ")" : ", asymmetric)");
+}
+
+/// "a8 (static per tensor, asymmetric)" or "a16 (float32)".
+[[nodiscard]] inline std::string describe_activations(const SitePlan& plan) {
+  if (!plan.quantizes) return "a16 (float32)";
+  const RowQuantizer& q = plan.quantizer;
+  std::string text = "a" + std::to_string(q.bits) + (q.is_static() ? " (static per tensor" : " (dynamic per token");
+  if (q.symmetry == Symmetry::asymmetric) text += ", asymmetric";
+  if (q.clip != ClipPair{} && !q.is_static()) text += ", clipped";
+  if (plan.mode == SiteMode::fake) return text + ") -> float32 values of the codes, simulated";
+  return text + (q.bits == 8 ? ") -> int8 codes" : ") -> codes stored as int8, which the integer kernels read");
+}
+
+template <class T>
+[[nodiscard]] std::string describe_transform(const T& transform) {
+  if constexpr (requires {
+                  { transform.describe() } -> std::convertible_to<std::string>;
+                })
+    return transform.describe();
+  else
+    return describe_stage(transform);
+}
+
+template <TransformStage T>
+[[nodiscard]] std::string describe_site(const T& online, const SitePlan& plan, const char* backend) {
+  const std::string transform = leaves_rows(online) ? "" : describe_transform(online) + " -> ";
+  return transform + describe_activations(plan) + ", " + backend;
+}
+
+}  // namespace planish::inline PLANISH_ABI::detail
