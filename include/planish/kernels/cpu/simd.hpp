@@ -28,10 +28,23 @@ using IntBatch = xsimd::batch<std::int32_t>;
 inline constexpr index float_lanes = static_cast<index>(FloatBatch::size);
 static_assert(IntBatch::size == FloatBatch::size, "planish: int32 and float batches pair up lane by lane");
 
+namespace isa {
+#if defined(__FMA__) || defined(__aarch64__)
+/// a · b + c with one rounding. The xsimd of Debian 12 multiplies and adds, with two roundings, on AVX-512.
+[[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch fused(FloatBatch a, FloatBatch b, FloatBatch c) noexcept {
+#if defined(__AVX512F__)
+  return FloatBatch(_mm512_fmadd_ps(a, b, c));
+#else
+  return xsimd::fma(a, b, c);
+#endif
+}
+#endif
+}  // namespace isa
+
 /// a · b + c with one rounding on every target.
 [[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch fused_multiply_add(FloatBatch a, FloatBatch b, FloatBatch c) noexcept {
 #if defined(__FMA__) || defined(__aarch64__)
-  return xsimd::fma(a, b, c);
+  return isa::fused(a, b, c);
 #else
   alignas(64) float x[FloatBatch::size], y[FloatBatch::size], z[FloatBatch::size];
   a.store_aligned(x);
@@ -45,7 +58,7 @@ static_assert(IntBatch::size == FloatBatch::size, "planish: int32 and float batc
 /// Term of a long sum, as core's multiply_add: one rounding where the target has the instruction, else two.
 [[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch multiply_add(FloatBatch a, FloatBatch b, FloatBatch c) noexcept {
 #if defined(__FMA__) || defined(__aarch64__)
-  return xsimd::fma(a, b, c);
+  return isa::fused(a, b, c);
 #else
   return a * b + c;
 #endif
