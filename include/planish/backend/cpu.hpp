@@ -1,10 +1,15 @@
 #pragma once
 #include <type_traits>
 
+#include <planish/kernels/cpu/dense_rows.hpp>
+#include <planish/kernels/cpu/hadamard_rows.hpp>
+#include <planish/kernels/cpu/kronecker_rows.hpp>
 #include <planish/kernels/cpu/multiply.hpp>
 #include <planish/kernels/cpu/multiply_float.hpp>
 #include <planish/kernels/cpu/multiply_weight_only.hpp>
 #include <planish/kernels/cpu/quantize_rows.hpp>
+#include <planish/transform/hadamard.hpp>
+#include <planish/transform/kronecker.hpp>
 #include <planish/transform/stage.hpp>
 
 namespace planish::inline PLANISH_ABI {
@@ -58,10 +63,46 @@ inline void multiply_accumulators(Cpu, QuantizedRowsView x, const PackedWeightsV
   kernels::cpu::multiply_accumulators(x, w, accumulators, panels, scratch);
 }
 
-/// y = stage(x). In float by the kernels where the stage is one that they know, part by part where it is made of parts;
-/// else, and in double, by the stage's own apply.
-template <TransformStage S, class T>
-void apply(Cpu, const S& stage, MatrixView<const T> x, MatrixView<T> y, std::span<T> scratch) {
+namespace detail {
+
+/// Stages made of parts run each part on the CPU in turn.
+struct ApplyOnCpu {
+  template <class S>
+  void operator()(const S& stage, MatrixView<const float> x, MatrixView<float> y, std::span<float> scratch) const {
+    apply(Cpu{}, stage, x, y, scratch);
+  }
+};
+
+template <class S>
+concept MadeOfParts = requires(const S& stage, MatrixView<const float> x, MatrixView<float> y, std::span<float> s) {
+  stage.apply_parts(ApplyOnCpu{}, x, y, s);
+};
+
+template <class S>
+inline constexpr bool is_fused_kronecker = false;
+template <class L, class R>
+inline constexpr bool is_fused_kronecker<Kronecker<L, R>> = Kronecker<L, R>::is_fused;
+
+}  // namespace detail
+
+/// y = stage(x), in double by the stage's own apply, in float by the kernels where they know the stage, part by part
+/// where it is made of parts, and else by its own apply.
+template <TransformStage S>
+void apply(Cpu, const S& stage, MatrixView<const float> x, MatrixView<float> y, std::span<float> scratch) {
+  if constexpr (std::is_same_v<S, Hadamard>)
+    kernels::cpu::hadamard_rows(x, stage.plan(), stage.signs(), y, scratch);
+  else if constexpr (detail::is_fused_kronecker<S>)
+    kernels::cpu::kronecker_rows(x, stage.left().size(), stage.right().size(), stage.left().template matrix<float>(),
+                                 stage.right().template matrix<float>(), y, scratch);
+  else if constexpr (HasMatrix<S> && !std::is_same_v<S, Identity>)
+    kernels::cpu::dense_rows(x, stage.template matrix<float>(), y);
+  else if constexpr (detail::MadeOfParts<S>)
+    stage.apply_parts(detail::ApplyOnCpu{}, x, y, scratch);
+  else
+    stage.apply(x, y, scratch);
+}
+template <TransformStage S>
+void apply(Cpu, const S& stage, MatrixView<const double> x, MatrixView<double> y, std::span<double> scratch) {
   stage.apply(x, y, scratch);
 }
 
