@@ -10,10 +10,10 @@ namespace llama {
 
 /// How the next token is drawn. The defaults draw from the model's own distribution.
 struct SamplerOptions {
-  float temperature = 1.0f;  ///< 0: always the likeliest token
-  int top_k = 0;             ///< only the k likeliest tokens; 0: all
-  float top_p = 1.0f;        ///< of those, only the likeliest that together reach this probability
-  std::vector<int> masked;   ///< tokens that are never drawn
+  float temperature = 1.0f;      ///< 0: always the likeliest token
+  int top_k = 0;                 ///< only the k likeliest tokens; 0: all
+  float top_p = 1.0f;            ///< of those, only the likeliest that together reach this probability
+  std::vector<int> masked = {};  ///< tokens that are never drawn
 };
 
 /// Draws tokens. The same seed and the same logits give the same tokens; use one sampler per sequence.

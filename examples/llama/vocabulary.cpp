@@ -105,6 +105,8 @@ Vocabulary read_llama2c_vocabulary(const std::string& path) {
   vocabulary.types.assign(vocabulary.tokens.size(), TokenType::normal);
   vocabulary.types[0] = TokenType::unknown;
   vocabulary.types[1] = vocabulary.types[2] = TokenType::control;
+  vocabulary.tokens[1] = "<s>";  // the file frames both names by line ends
+  vocabulary.tokens[2] = "</s>";
   vocabulary.unknown = 0;
   vocabulary.begin = 1;
   vocabulary.end = 2;
