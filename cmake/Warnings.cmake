@@ -2,3 +2,9 @@ set(PLANISH_WARNINGS -Wall -Wextra -Wconversion -Wshadow)
 if(PLANISH_WARNINGS_AS_ERRORS)
   list(APPEND PLANISH_WARNINGS -Werror)
 endif()
+
+# g++ before 13 warns of its own AVX-512 intrinsics wherever Eigen uses them (GCC bug 105593).
+set(PLANISH_EIGEN_WARNINGS "")
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  set(PLANISH_EIGEN_WARNINGS -Wno-uninitialized -Wno-maybe-uninitialized)
+endif()

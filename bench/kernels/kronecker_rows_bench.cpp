@@ -11,12 +11,12 @@ using planish::index;
 void kronecker_rows(benchmark::State& state, index m, index n1, index n2) {
   const bench::FloatMatrix x(m, n1 * n2), left(n1, n1, 2), right(n2, n2, 3);
   bench::FloatMatrix y(m, n1 * n2);
-  auto scratch = planish::AlignedBuffer<float>::make(planish::kernels::cpu::kronecker_scratch_size(n1, n2));
+  auto scratch = planish::AlignedBuffer<float>::make(planish::kernels::reference::kronecker_scratch_size(n1, n2));
   if (!scratch) return state.SkipWithError("out of memory");
   const double operations = 2.0 * static_cast<double>(m * n1 * n2 * (n1 + n2));
   bench::measure(state, 1, {.float_operations = operations}, [&] {
-    planish::kernels::cpu::kronecker_rows<float>(x.view(), n1, n2, left.view().data(), right.view().data(), y.view(),
-                                                 scratch->span());
+    planish::kernels::cpu::kronecker_rows(x.view(), n1, n2, left.view().data(), right.view().data(), y.view(),
+                                          scratch->span());
   });
 }
 

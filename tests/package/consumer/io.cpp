@@ -1,6 +1,6 @@
-#include <planish/io.hpp>
-
 #include <cstdio>
+
+#include <planish/io.hpp>
 
 int main() {
   const auto file = planish::io::SafetensorsFile::open("/no/such/file.safetensors");

@@ -1,6 +1,6 @@
-#include <planish/planish.hpp>
-
 #include <cstdio>
+
+#include <planish/planish.hpp>
 
 planish::Status other(planish::MatrixView<const float> x);
 
