@@ -21,15 +21,22 @@ struct HadamardPlanView {
   const HadamardBaseView* bases = nullptr;
 };
 
-/// The widest vector of any backend, in elements: rows in scratch carry so much slack.
+/// The widest vector of any backend, in elements: rows in scratch carry as much slack.
 inline constexpr index hadamard_slack = 16;
 
-/// Scratch elements of hadamard_rows on every backend: two rows with slack, and the partial sums of one base.
+/// Rows that are transformed side by side as one long row: several where a row is too short to fill vectors.
+[[nodiscard]] constexpr index hadamard_joint_rows(index n) noexcept {
+  constexpr index enough = 512;  // elements
+  return n >= enough ? 1 : enough / n;
+}
+
+/// Scratch elements of hadamard_rows on every backend: two joint rows with slack for alignment and for the last vector,
+/// and the partial sums of one base.
 [[nodiscard]] constexpr index hadamard_scratch_size(const HadamardPlanView& plan) noexcept {
   index largest = 0;
   for (index i = 0; i < plan.base_count; ++i)
     if (plan.bases[i].order > largest) largest = plan.bases[i].order;
-  return 2 * (plan.size + 2 * hadamard_slack) + 4 * largest * hadamard_slack;
+  return 2 * (plan.size * hadamard_joint_rows(plan.size) + 3 * hadamard_slack) + 4 * largest * hadamard_slack;
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels

@@ -9,28 +9,77 @@
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
+namespace detail {
+
+/// Vectors that `rows` rows of n2 columns take side by side.
+[[nodiscard]] constexpr index joint_vectors(index rows, index n2) noexcept {
+  return (rows * n2 + float_lanes - 1) / float_lanes;
+}
+
+/// How many rows go through the left factor side by side: 1, 2 or 4, whichever wastes the fewest lanes.
+[[nodiscard]] constexpr index joint_rows(index n2) noexcept {
+  index best = 1;
+  for (index rows = 2; rows <= reference::kronecker_joint_rows(n2); rows *= 2)
+    if (joint_vectors(rows, n2) * best < joint_vectors(best, n2) * rows) best = rows;
+  return best;
+}
+
+PLANISH_ALWAYS_INLINE void copy_run(const float* from, float* to, index count) noexcept {
+  for (; count >= float_lanes; count -= float_lanes, from += float_lanes, to += float_lanes)
+    FloatBatch::load_unaligned(from).store_unaligned(to);
+  if (count > 0) store_partial(load_partial(from, count), to, count);
+}
+
+/// The left factor on `count` rows side by side. Scratch holds them as n1 × (count · n2), then the result likewise.
+inline void kronecker_joint(MatrixView<const float> x, index n1, index n2, const float* left, const float* right,
+                            MatrixView<float> y, index count, float* scratch) noexcept {
+  const index width = count * n2;
+  float* out = scratch + n1 * width;
+  for (index t = 0; t < count; ++t) {
+    if (right != nullptr) {
+      small_product({x.row(t), n2, 1, right, n2, scratch + t * n2, width, n1, n2, n2});
+    } else {
+      for (index i = 0; i < n1; ++i) copy_run(x.row(t) + i * n2, scratch + i * width + t * n2, n2);
+    }
+  }
+  small_product({left, 1, n1, scratch, width, out, width, n1, n1, width});
+  for (index t = 0; t < count; ++t)
+    for (index i = 0; i < n1; ++i) copy_run(out + i * width + t * n2, y.row(t) + i * n2, n2);
+}
+
+}  // namespace detail
+
 /// Every row, reshaped to M (n1 × n2), becomes Lᵀ · (M · R), to the bit as the reference does it. Both products run
-/// along n2; the row between them stays in scratch, reference::kronecker_scratch_size elements.
+/// along n2; what lies between them stays in scratch, reference::kronecker_scratch_size elements.
 inline void kronecker_rows(MatrixView<const float> x, index n1, index n2, const float* left, const float* right,
                            MatrixView<float> y, std::span<float> scratch) noexcept {
   if (!x.has_dense_rows() || !y.has_dense_rows()) return reference::kronecker_rows(x, n1, n2, left, right, y, scratch);
   const index n = n1 * n2;
-  if (left == nullptr && right != nullptr && x.row_stride() == n && y.row_stride() == n) {
-    small_product({x.data(), n2, 1, right, n2, y.data(), n2, x.rows() * n1, n2, n2});
+  if (left == nullptr) {
+    if (right != nullptr && x.row_stride() == n && y.row_stride() == n) {
+      small_product({x.data(), n2, 1, right, n2, y.data(), n2, x.rows() * n1, n2, n2});
+      return;
+    }
+    for (index r = 0; r < x.rows(); ++r) {
+      if (right != nullptr)
+        small_product({x.row(r), n2, 1, right, n2, y.row(r), n2, n1, n2, n2});
+      else
+        detail::copy_run(x.row(r), y.row(r), n);
+    }
     return;
   }
-  for (index r = 0; r < x.rows(); ++r) {
+  index r = 0;
+  if (const index joint = detail::joint_rows(n2); joint > 1)
+    for (; r + joint <= x.rows(); r += joint)
+      detail::kronecker_joint(x.middle_rows(r, joint), n1, n2, left, right, y.middle_rows(r, joint), joint,
+                              scratch.data());
+  for (; r < x.rows(); ++r) {
     const float* m = x.row(r);
     if (right != nullptr) {
-      float* product = left != nullptr ? scratch.data() : y.row(r);
-      small_product({m, n2, 1, right, n2, product, n2, n1, n2, n2});
-      m = product;
+      small_product({m, n2, 1, right, n2, scratch.data(), n2, n1, n2, n2});
+      m = scratch.data();
     }
-    if (left != nullptr) {
-      small_product({left, 1, n1, m, n2, y.row(r), n2, n1, n1, n2});
-    } else if (right == nullptr) {
-      for (index i = 0; i < n; ++i) y(r, i) = m[i];
-    }
+    small_product({left, 1, n1, m, n2, y.row(r), n2, n1, n1, n2});
   }
 }
 

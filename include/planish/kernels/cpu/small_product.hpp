@@ -26,6 +26,8 @@ namespace detail {
 // Accumulators fill the register file but for one row of Q and one element of P.
 inline constexpr int product_tile_rows = float_lanes == 16 ? 8 : 6;
 inline constexpr int product_tile_vectors = float_lanes == 16 ? 3 : 2;
+// The tallest tile of two vectors: fewer starts and ends where it divides the rows.
+inline constexpr int product_tall_rows = float_lanes == 16 ? 12 : product_tile_rows;
 
 /// One register tile: Rows × Vectors vectors of C, from (row, column). With Partial the last vector has only `lanes`
 /// columns.
@@ -61,15 +63,19 @@ void product_tile(const SmallProduct& m, index row, index column, index lanes) n
   });
 }
 
-/// All rows of one group of columns. A remainder of rows is covered by a full tile that computes some rows twice.
+/// Rows in tiles of `Rows`; a remainder is covered by a full tile that computes some rows twice.
+template <int Rows, int Vectors, bool Partial>
+void product_tiles(const SmallProduct& m, index column, index lanes) noexcept {
+  for (index row = 0; row < m.rows; row += Rows)
+    product_tile<Rows, Vectors, Partial>(m, row + Rows <= m.rows ? row : m.rows - Rows, column, lanes);
+}
+
+/// All rows of one group of columns.
 template <int Vectors, bool Partial>
 void product_columns(const SmallProduct& m, index column, index lanes) noexcept {
-  if (m.rows >= product_tile_rows) {
-    for (index row = 0; row < m.rows; row += product_tile_rows)
-      product_tile<product_tile_rows, Vectors, Partial>(
-          m, row + product_tile_rows <= m.rows ? row : m.rows - product_tile_rows, column, lanes);
-    return;
-  }
+  if constexpr (Vectors == 2 && product_tall_rows != product_tile_rows)
+    if (m.rows % product_tall_rows == 0) return product_tiles<product_tall_rows, Vectors, Partial>(m, column, lanes);
+  if (m.rows >= product_tile_rows) return product_tiles<product_tile_rows, Vectors, Partial>(m, column, lanes);
   index row = 0;
   for (; row + 4 <= m.rows; row += 4) product_tile<4, Vectors, Partial>(m, row, column, lanes);
   for (; row + 2 <= m.rows; row += 2) product_tile<2, Vectors, Partial>(m, row, column, lanes);

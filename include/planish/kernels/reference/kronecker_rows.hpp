@@ -8,8 +8,15 @@
 
 namespace planish::inline PLANISH_ABI::kernels::reference {
 
-/// Scratch elements of kronecker_rows: one row between the two factors.
-[[nodiscard]] constexpr index kronecker_scratch_size(index n1, index n2) noexcept { return n1 * n2; }
+/// Rows that kronecker_rows may carry through the left factor together, to fill vectors that n2 columns leave partly
+/// empty: at most so many on any backend.
+[[nodiscard]] constexpr index kronecker_joint_rows(index n2) noexcept { return n2 % 16 == 0 || n2 > 128 ? 1 : 4; }
+
+/// Scratch elements of kronecker_rows on every backend: the rows between the two factors, and the joint result.
+[[nodiscard]] constexpr index kronecker_scratch_size(index n1, index n2) noexcept {
+  const index joint = kronecker_joint_rows(n2);
+  return (joint > 1 ? 2 * joint : 1) * n1 * n2;
+}
 
 /// Every row, reshaped row-major to M (n1 × n2), becomes Lᵀ · (M · R): x · (L ⊗ R). The right factor comes first; each
 /// output is one sum over rising k. x, y: rows × n1·n2, not aliased. left: n1 × n1, right: n2 × n2, row-major; null
