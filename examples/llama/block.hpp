@@ -1,0 +1,114 @@
+#pragma once
+#include <array>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include <planish/kv_cache/kv_cache.hpp>
+#include <planish/linear/any_linear.hpp>
+#include <planish/linear/any_site.hpp>
+#include <planish/packing/codes.hpp>
+#include <planish/packing/row_quantizer.hpp>
+
+#include "config.hpp"
+#include "rope.hpp"
+#include "rows.hpp"
+#include "site.hpp"
+
+namespace llama {
+
+/// A matrix as it is stored: codes, or floats that stay floats.
+struct LinearParameters {
+  std::optional<planish::Codes> codes;
+  std::vector<float> weights;  // out × in, used without codes
+  std::vector<float> bias;     // out, or empty
+};
+
+/// What a site does to its input before its matrices read it.
+struct SiteParameters {
+  planish::AnyTransform online;
+  planish::RowQuantizer quantizer{.bits = 16};  // 16: stays float
+};
+
+/// Bits and clips of the cached keys and values.
+struct CacheParameters {
+  int key_bits = 16, value_bits = 16;
+  planish::ClipPair key_clip{}, value_clip{};
+};
+
+/// Everything that one transformer block computes with: plain values that can be saved.
+struct BlockParameters {
+  std::vector<float> attention_gain, mlp_gain;  // RMSNorm gains, absorbed scales included
+  std::array<SiteParameters, site_kinds.size()> sites;
+  std::array<LinearParameters, projections.size()> linears;
+  planish::AnyTransform key, query;  // of each head, after RoPE; the query's is the dual of the key's
+  CacheParameters cache;
+};
+
+/// Neighbouring rows of a batch that continue one sequence.
+struct Segment {
+  index sequence = 0;
+  index rows = 0;
+};
+
+/// Buffers that blocks share, because only one runs at a time.
+struct BlockScratch {
+  FloatRows normed, query, key, value, turned_query, turned_key, attended, gate, up;
+  ScratchBytes workspace;
+};
+
+/// What a block runs on and with.
+struct BlockPass {
+  std::span<const Segment> segments;   // cover the rows of x in order
+  std::span<planish::KvCache> caches;  // of this layer, by sequence
+  const Rope* rope = nullptr;
+  BlockScratch* scratch = nullptr;
+  ExecutorReference executor{};
+  SiteObserver* observer = nullptr;
+};
+
+/// One pre-norm transformer block: attention with grouped queries, then SwiGLU; every matrix product quantized the way
+/// its parameters say.
+class Block {
+ public:
+  /// Packs the matrices. Throws Error. `where` names the block in messages.
+  Block(const Config& config, BlockParameters parameters, planish::SiteMode mode, const std::string& where);
+
+  /// x ← x + attention(norm(x)), then x ← x + mlp(norm(x)); x is tokens × hidden size. Appends the rows' keys and
+  /// values to the caches and attends to the caches, so that prefill and decode see the same, quantized numbers.
+  void forward(MatrixView<float> x, const BlockPass& pass) const;
+
+  /// An empty cache for one sequence.
+  [[nodiscard]] planish::KvCache make_cache(index capacity) const;
+
+  [[nodiscard]] const planish::AnySite& site(SiteKind kind) const { return sites_[static_cast<std::size_t>(kind)]; }
+  [[nodiscard]] const planish::AnyLinear& linear(Projection p) const { return linears_[static_cast<std::size_t>(p)]; }
+
+  /// Bytes of packed weights, scales, biases and gains.
+  [[nodiscard]] std::size_t size_bytes() const noexcept;
+
+  /// One line per site and matrix: what runs, and why.
+  [[nodiscard]] std::string describe() const;
+
+ private:
+  void attend(MatrixView<float> x, const BlockPass& pass) const;
+  void feed_forward(MatrixView<float> x, const BlockPass& pass) const;
+  void attend_to_caches(MatrixView<const float> query, MatrixView<const float> key, MatrixView<const float> value,
+                        MatrixView<float> attended, const BlockPass& pass) const;
+  void normalise(MatrixView<const float> x, const std::vector<float>& gain, MatrixView<float> normed,
+                 ExecutorReference executor) const;
+  void rotate(MatrixView<float> query, MatrixView<float> key, const BlockPass& pass) const;
+  template <class Consume>
+  void prepare(SiteKind kind, MatrixView<const float> x, const BlockPass& pass, Consume&& consume) const;
+  void multiply(Projection p, const planish::QuantizedInput& in, MatrixView<float> y, planish::Workspace workspace,
+                ExecutorReference executor, MatrixView<const float> residual = {}) const;
+
+  Config config_;
+  std::vector<float> attention_gain_, mlp_gain_;
+  std::vector<planish::AnySite> sites_;      // by SiteKind
+  std::vector<planish::AnyLinear> linears_;  // by Projection
+  planish::AnyTransform key_, query_;
+  CacheParameters cache_;
+};
+
+}  // namespace llama

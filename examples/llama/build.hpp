@@ -1,0 +1,41 @@
+#pragma once
+#include <functional>
+#include <memory>
+
+#include "model.hpp"
+#include "recipe.hpp"
+#include "statistics.hpp"
+
+namespace llama {
+
+/// How a recipe becomes a model.
+struct BuildOptions {
+  Recipe recipe;
+  float alpha = 0.5f;                   ///< SmoothQuant's exponent
+  std::uint64_t seed = 1;               ///< of random matrices
+  bool fake = false;                    ///< quantize, dequantize, multiply in float
+  bool transforms_float_cache = false;  ///< keys and values meet their stages even where they stay float
+};
+
+/// The part of a recipe's needs that ranges cannot meet.
+[[nodiscard]] StatisticsDetail detail_for(const Recipe& recipe);
+
+/// One layer of the recipe: transforms are found and folded into the weights stage by stage in float64, the part that a
+/// producer can take is absorbed, and the weights are rounded. `statistics` may be null where the recipe needs none.
+/// Throws Error; `where` names the layer.
+[[nodiscard]] BlockParameters quantize_layer(const Config& config, const LayerWeights& weights,
+                                             const BuildOptions& options, const LayerStatistics* statistics,
+                                             const std::string& where, ExecutorReference executor);
+
+/// The statistics of a layer, from a pass that runs along or from a store.
+using StatisticsOf = std::function<LayerStatistics(index layer, const LayerWeights& weights)>;
+
+/// Called after each layer with how many are done.
+using LayerDone = std::function<void(index layers)>;
+
+/// The whole model, one layer's floats in memory at a time. `statistics` may be empty where the recipe needs none.
+[[nodiscard]] Model build_model(std::shared_ptr<const WeightSource> source, const BuildOptions& options,
+                                const StatisticsOf& statistics, std::shared_ptr<const Head> head,
+                                ExecutorReference executor, const LayerDone& done = {});
+
+}  // namespace llama

@@ -1,0 +1,81 @@
+#include "statistics.hpp"
+
+#include <algorithm>
+
+namespace llama {
+
+StatisticsCollector::StatisticsCollector(const Config& config, StatisticsDetail detail) : detail_(detail) {
+  for (SiteKind site : site_kinds) {
+    SiteStatistics& statistics = statistics_.emplace_back(channels_at(site, config));
+    if (detail.moments) statistics.moment.emplace(channels_at(site, config));
+  }
+}
+
+void StatisticsCollector::see(SiteKind site, MatrixView<const float> x) {
+  SiteStatistics& statistics = statistics_[static_cast<std::size_t>(site)];
+  require(statistics.range.observe(x), to_string(site));
+  if (statistics.moment) require(statistics.moment->observe(x), to_string(site));
+  if (detail_.rows)
+    for (index r = 0; r < x.rows(); ++r)
+      statistics.rows.insert(statistics.rows.end(), x.row(r), x.row(r) + x.columns());
+}
+
+Block make_float_block(const Config& config, const LayerWeights& weights, const std::string& where) {
+  BlockParameters parameters;
+  parameters.attention_gain = weights.attention_gain;
+  parameters.mlp_gain = weights.mlp_gain;
+  for (SiteKind site : site_kinds)
+    parameters.sites[static_cast<std::size_t>(site)].online =
+        planish::AnyTransform::identity(channels_at(site, config));
+  parameters.key = parameters.query = planish::AnyTransform::identity(config.head_size);
+  for (std::size_t i = 0; i < projections.size(); ++i) {
+    parameters.linears[i].weights = weights.matrices[i];
+    parameters.linears[i].bias = weights.biases[i];
+  }
+  return Block(config, std::move(parameters), planish::SiteMode::packed, where);
+}
+
+CalibrationPass::CalibrationPass(const WeightSource& source, std::span<const std::vector<int>> sequences,
+                                 ExecutorReference executor)
+    : config_(&source.config()), executor_(executor) {
+  std::size_t longest = 0;
+  for (const std::vector<int>& sequence : sequences) {
+    segments_.push_back({static_cast<index>(segments_.size()), static_cast<index>(sequence.size())});
+    rows_ += segments_.back().rows;
+    longest = std::max(longest, sequence.size());
+  }
+  rope_ = Rope(*config_, static_cast<index>(longest));
+  const auto hidden = hidden_.view(rows_, config_->hidden_size);
+  index row = 0;
+  for (const std::vector<int>& sequence : sequences)
+    for (int id : sequence)
+      source.read_rows("embedding", {config_->vocabulary, config_->hidden_size}, id, 1, hidden.row(row++));
+}
+
+LayerStatistics CalibrationPass::next(const LayerWeights& weights, StatisticsDetail detail) {
+  constexpr index most_rows = 2048;  // of a batch, so that the buffers stay small
+  const Block block = make_float_block(*config_, weights, "layer " + std::to_string(layer_++));
+  StatisticsCollector collector(*config_, detail);
+  const auto hidden = hidden_.view(rows_, config_->hidden_size);
+  index row = 0;
+  for (std::size_t first = 0; first < segments_.size();) {
+    std::vector<Segment> batch;
+    std::vector<planish::KvCache> caches;
+    index rows = 0;
+    while (first < segments_.size() && (batch.empty() || rows + segments_[first].rows <= most_rows)) {
+      batch.push_back({static_cast<index>(batch.size()), segments_[first].rows});
+      caches.push_back(block.make_cache(segments_[first].rows));
+      rows += segments_[first++].rows;
+    }
+    block.forward(hidden.middle_rows(row, rows), {.segments = batch,
+                                                  .caches = caches,
+                                                  .rope = &rope_,
+                                                  .scratch = &scratch_,
+                                                  .executor = executor_,
+                                                  .observer = &collector});
+    row += rows;
+  }
+  return collector.take();
+}
+
+}  // namespace llama

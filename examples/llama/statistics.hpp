@@ -1,0 +1,70 @@
+#pragma once
+#include <optional>
+#include <vector>
+
+#include <planish/calibration/channel_range.hpp>
+#include <planish/calibration/second_moment.hpp>
+
+#include "block.hpp"
+#include "layer_weights.hpp"
+
+namespace llama {
+
+/// What calibration saw of a site's input.
+struct SiteStatistics {
+  explicit SiteStatistics(index channels) : range(channels) {}
+
+  planish::calibration::ChannelRange range;
+  std::vector<float> rows;                                   // tokens × channels, where they were asked for
+  std::optional<planish::calibration::SecondMoment> moment;  // where it was asked for
+};
+
+/// By SiteKind.
+using LayerStatistics = std::vector<SiteStatistics>;
+
+/// What a recipe asks of calibration beyond ranges.
+struct StatisticsDetail {
+  bool rows = false;
+  bool moments = false;
+};
+
+/// The hook: hang it on a block's pass and it takes the input of every site in.
+class StatisticsCollector final : public SiteObserver {
+ public:
+  StatisticsCollector(const Config& config, StatisticsDetail detail);
+
+  void see(SiteKind site, MatrixView<const float> x) override;
+
+  [[nodiscard]] LayerStatistics take() { return std::move(statistics_); }
+
+ private:
+  StatisticsDetail detail_;
+  LayerStatistics statistics_;
+};
+
+/// Walks calibration text through the float model one layer at a time, so that only one layer's floats are in memory.
+/// Every sequence is a row of `sequences`.
+class CalibrationPass {
+ public:
+  CalibrationPass(const WeightSource& source, std::span<const std::vector<int>> sequences, ExecutorReference executor);
+
+  [[nodiscard]] index tokens() const noexcept { return rows_; }
+
+  /// Runs the next layer; what its sites saw.
+  [[nodiscard]] LayerStatistics next(const LayerWeights& weights, StatisticsDetail detail);
+
+ private:
+  const Config* config_;
+  ExecutorReference executor_;
+  Rope rope_;
+  std::vector<Segment> segments_;
+  index rows_ = 0;
+  FloatRows hidden_;  // all tokens × hidden size, before the next layer
+  BlockScratch scratch_;
+  index layer_ = 0;
+};
+
+/// A block that computes with the weights as they are.
+[[nodiscard]] Block make_float_block(const Config& config, const LayerWeights& weights, const std::string& where);
+
+}  // namespace llama
