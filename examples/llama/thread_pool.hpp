@@ -24,7 +24,7 @@ class ThreadPool {
   [[nodiscard]] int workers() const noexcept { return static_cast<int>(threads_.size()) + 1; }
 
   /// Calls `work(task, worker)` once for every task in [0, tasks) and returns after the last one. Tasks are handed out
-  /// in rising order. Calling `run` from inside a task is a mistake, and asserted.
+  /// in rising order. Calling `run` from inside a task ends the program.
   template <class Work>
   void run(int tasks, Work&& work) noexcept {
     using Plain = std::remove_reference_t<Work>;
