@@ -1,0 +1,114 @@
+#pragma once
+// What every Quantizer keeps, whatever its width, granularity and rules.
+#include <cmath>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <planish/core/random.hpp>
+#include <planish/quantizer/quantizer.hpp>
+
+namespace laws {
+
+using planish::index;
+using planish::MatrixView;
+
+/// Normal values of `spread`, an outlier in some rows, one row of zeroes.
+inline std::vector<float> sample_matrix(index rows, index columns, std::uint64_t seed, double spread = 1.0) {
+  planish::Random random(seed);
+  std::vector<float> values(static_cast<std::size_t>(rows * columns));
+  for (float& value : values) value = static_cast<float>(random.normal() * spread);
+  for (index r = 0; r < rows; ++r) {
+    if (columns > 0 && r % 3 == 1) values[static_cast<std::size_t>(r * columns + r % columns)] *= 30.0f;
+    if (r % 5 == 4)
+      for (index c = 0; c < columns; ++c) values[static_cast<std::size_t>(r * columns + c)] = 0.0f;
+  }
+  return values;
+}
+
+/// Where tile (r, g) of granularity G lies.
+template <class Q>
+MatrixView<const float> tile_of(MatrixView<const float> x, index r, index g, index width) {
+  if (std::same_as<typename Q::granularity, planish::PerTensor>) return x;
+  const index first = g * width;
+  return x.middle_rows(r, 1).middle_columns(first, std::min(width, x.columns() - first));
+}
+
+/// Codes are those of core/affine.hpp for the range that the rule finds, stay in range, and mean what they say.
+template <class Q>
+void codes_follow_the_formula(const Q& quantizer, MatrixView<const float> x) {
+  const auto made = quantizer.try_quantize(x);
+  REQUIRE_MESSAGE(made.has_value(), made.status().message());
+  const planish::TileScheme<typename Q::scale_rule> scheme{Q::bits, quantizer.clip};
+  index wrong = 0;
+  for (index r = 0; r < x.rows(); ++r)
+    for (index c = 0; c < x.columns(); ++c) {
+      planish::Affine affine{quantizer.static_scale, quantizer.static_zero_point};
+      if (quantizer.static_scale == 0.0f) {
+        const auto tile = tile_of<Q>(x, r, c / made->group_size(), made->group_size());
+        affine = scheme.affine(planish::find_range(quantizer.rule, tile, scheme));
+      }
+      const int code = planish::to_code(x(r, c), affine, scheme.codes());
+      const planish::Affine stored = made->affine(r, c);
+      wrong += stored.scale != affine.scale || stored.zero_point != affine.zero_point || made->code(r, c) != code ||
+               code < scheme.codes().lowest || code > scheme.codes().highest ||
+               made->value(r, c) != planish::to_value(code, affine) || !(affine.scale > 0.0f);
+    }
+  CHECK(wrong == 0);
+}
+
+/// Values that are representable come back as they were: fake quantization done twice is fake quantization.
+template <class Q>
+void fake_quantization_is_idempotent(const Q& quantizer, MatrixView<const float> x) {
+  const auto once = quantizer.try_quantize(x);
+  REQUIRE(once.has_value());
+  const auto range = Q::scale_rule::codes(Q::bits);
+  index wrong = 0;
+  for (index r = 0; r < x.rows(); ++r)
+    for (index c = 0; c < x.columns(); ++c)
+      wrong += planish::to_code(once->value(r, c), once->affine(r, c), range) != once->code(r, c);
+  CHECK(wrong == 0);
+}
+
+/// Unclipped min-max ranges: no value is further from its code's value than half a step, plus what rounding of the
+/// quotient and of the product may add; asymmetric ranges lose up to half a step more at their ends to the rounding of
+/// the zero point.
+template <class Q>
+void errors_stay_below_half_a_step(const Q& quantizer, MatrixView<const float> x) {
+  const auto made = quantizer.try_quantize(x);
+  REQUIRE(made.has_value());
+  const double bound = Q::scale_rule::symmetry == planish::Symmetry::symmetric ? 0.5 : 1.0;
+  double worst = 0.0;
+  for (index r = 0; r < x.rows(); ++r)
+    for (index c = 0; c < x.columns(); ++c) {
+      const double error = std::fabs(static_cast<double>(x(r, c)) - static_cast<double>(made->value(r, c)));
+      worst = std::fmax(worst, error / static_cast<double>(made->affine(r, c).scale));
+    }
+  CHECK(worst <= bound * (1.0 + 1e-4));
+}
+
+/// The canonical codes that kernels pack have the same codes, scales and values.
+template <class Q>
+void canonical_codes_agree(const Q& quantizer, MatrixView<const float> x) {
+  const auto made = quantizer.try_quantize(x);
+  REQUIRE(made.has_value());
+  const auto codes = made->to_codes();
+  REQUIRE_MESSAGE(codes.has_value(), codes.status().message());
+  index wrong = 0;
+  for (index r = 0; r < x.rows(); ++r)
+    for (index c = 0; c < x.columns(); ++c)
+      wrong += codes->view().code(r, c) != made->code(r, c) || codes->view().value(r, c) != made->value(r, c);
+  CHECK(wrong == 0);
+}
+
+template <class Q>
+void quantizer_laws(const Q& quantizer, index rows, index columns, std::uint64_t seed) {
+  INFO("bits " << Q::bits << ", " << rows << " x " << columns << ", seed " << seed);
+  const std::vector<float> values = sample_matrix(rows, columns, seed);
+  const MatrixView<const float> x(values.data(), rows, columns);
+  codes_follow_the_formula(quantizer, x);
+  fake_quantization_is_idempotent(quantizer, x);
+  canonical_codes_agree(quantizer, x);
+}
+
+}  // namespace laws
