@@ -24,50 +24,67 @@ int Sampler::sample(std::span<const float> logits) {
   if (!std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); }))
     fail("the model's logits hold NaN or infinity: no token can be drawn");
   logits_.assign(logits.begin(), logits.end());
-  for (const int token : options_.masked)
-    if (token >= 0 && static_cast<std::size_t>(token) < logits_.size())
-      logits_[static_cast<std::size_t>(token)] = -std::numeric_limits<float>::infinity();
+  const auto for_each_masked = [&](auto&& change) {
+    for (const int token : options_.masked)
+      if (token >= 0 && static_cast<std::size_t>(token) < logits_.size()) change(static_cast<std::size_t>(token));
+  };
+  for_each_masked([&](std::size_t token) { logits_[token] = -std::numeric_limits<float>::infinity(); });
   const int best = logits_.empty() ? 0 : likeliest(logits_);
   const float top = logits_.empty() ? -std::numeric_limits<float>::infinity() : logits_[static_cast<std::size_t>(best)];
   if (!std::isfinite(top)) fail("every token is masked: none can be drawn");
   if (options_.temperature == 0.0f) return best;
 
-  tokens_.resize(logits_.size());
-  std::iota(tokens_.begin(), tokens_.end(), 0);
-  const bool all_tokens = options_.top_k == 0 && options_.top_p == 1.0f;
-  if (!all_tokens) order_likeliest_first();
-
   const double sharpness = 1.0 / static_cast<double>(options_.temperature);
-  weights_.resize(tokens_.size());
-  for (std::size_t i = 0; i < tokens_.size(); ++i) {
-    const auto logit = static_cast<double>(logits_[static_cast<std::size_t>(tokens_[i])]);
-    weights_[i] = exponential((logit - static_cast<double>(top)) * sharpness);
-  }
-  double total = std::accumulate(weights_.begin(), weights_.end(), 0.0);
-  if (options_.top_p < 1.0f) {
-    const double wanted = static_cast<double>(options_.top_p) * total;
-    std::size_t kept = 0;
-    for (total = 0.0; kept < weights_.size() && total < wanted; ++kept) total += weights_[kept];
-    weights_.resize(kept);
-  }
+  const auto shift = static_cast<double>(top);
+  weights_.resize(logits_.size());
+  for (std::size_t i = 0; i < weights_.size(); ++i)
+    weights_[i] = exponential((static_cast<double>(logits_[i]) - shift) * sharpness);
+  for_each_masked([&](std::size_t token) { weights_[token] = 0.0; });  // exactly: exp(-700) could still be drawn
 
-  double left = random_.uniform() * total;
-  for (std::size_t i = 0; i + 1 < weights_.size(); ++i) {
-    left -= weights_[i];
-    if (left < 0.0) return tokens_[i];
+  if (options_.top_k == 0 && options_.top_p == 1.0f) {
+    double left = random_.uniform() * std::accumulate(weights_.begin(), weights_.end(), 0.0);
+    for (std::size_t i = 0; i < weights_.size(); ++i)
+      if ((left -= weights_[i]) < 0.0) return static_cast<int>(i);
+    return best;  // only rounding leads here
   }
-  return all_tokens ? best : tokens_[weights_.size() - 1];  // only rounding leads here
+  double left = random_.uniform() * keep_likeliest();
+  for (const int token : kept_)
+    if ((left -= weights_[static_cast<std::size_t>(token)]) < 0.0) return token;
+  return best;
 }
 
-void Sampler::order_likeliest_first() {
+/// Fills kept_ as top-k and top-p say; returns the sum of its weights.
+double Sampler::keep_likeliest() {
   const auto likelier = [this](int a, int b) {
     const float x = logits_[static_cast<std::size_t>(a)], y = logits_[static_cast<std::size_t>(b)];
     return x > y || (x == y && a < b);
   };
-  const std::size_t kept =
-      options_.top_k == 0 ? tokens_.size() : std::min(tokens_.size(), static_cast<std::size_t>(options_.top_k));
-  std::partial_sort(tokens_.begin(), tokens_.begin() + static_cast<std::ptrdiff_t>(kept), tokens_.end(), likelier);
-  tokens_.resize(kept);
+  const auto weight = [this](int token) { return weights_[static_cast<std::size_t>(token)]; };
+  kept_.resize(logits_.size());
+  std::iota(kept_.begin(), kept_.end(), 0);
+  std::size_t sorted = 0;  // that many of kept_ are the likeliest, in order
+  const auto sort_until = [&](std::size_t count) {
+    const auto at = [this](std::size_t i) { return kept_.begin() + static_cast<std::ptrdiff_t>(i); };
+    std::partial_sort(at(sorted), at(count), kept_.end(), likelier);
+    sorted = count;
+  };
+
+  if (options_.top_k != 0) {
+    sort_until(std::min(kept_.size(), static_cast<std::size_t>(options_.top_k)));
+    kept_.resize(sorted);
+  }
+  const double all =
+      std::accumulate(kept_.begin(), kept_.end(), 0.0, [&](double sum, int token) { return sum + weight(token); });
+  if (options_.top_p == 1.0f) return all;
+  const double wanted = static_cast<double>(options_.top_p) * all;
+  double total = 0.0;
+  std::size_t count = 0;
+  while (count < kept_.size() && total < wanted) {
+    if (count == sorted) sort_until(std::min(kept_.size(), std::max<std::size_t>(64, 4 * sorted)));
+    total += weight(kept_[count++]);
+  }
+  kept_.resize(count);
+  return total;
 }
 
 }  // namespace llama

@@ -26,13 +26,13 @@ class Sampler {
   [[nodiscard]] int sample(std::span<const float> logits);
 
  private:
-  void order_likeliest_first();
+  [[nodiscard]] double keep_likeliest();
 
   SamplerOptions options_;
   planish::Random random_;
   std::vector<float> logits_;    ///< by token; masked ones are −infinity
-  std::vector<int> tokens_;      ///< those that may be drawn
-  std::vector<double> weights_;  ///< of tokens_: probabilities up to a common factor
+  std::vector<double> weights_;  ///< by token: probabilities up to a common factor
+  std::vector<int> kept_;        ///< with top-k or top-p: the tokens that may be drawn, likeliest first
 };
 
 }  // namespace llama
