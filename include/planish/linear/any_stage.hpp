@@ -40,8 +40,8 @@ struct StageFunctions;
 /// A stage of any type, as a value. In float it runs on the kernels of the default backend, in double by its own apply.
 class AnyStage {
  public:
-  template <TransformStage S>
-  requires(!std::same_as<S, AnyStage>) explicit AnyStage(S stage)
+  template <class S>
+  requires(!std::same_as<S, AnyStage> && TransformStage<S>) explicit AnyStage(S stage)
       : table_(&detail::StageFunctions<S>::table), stage_(new S(std::move(stage))) {}
   AnyStage(AnyStage&& other) noexcept : table_(other.table_), stage_(std::exchange(other.stage_, nullptr)) {}
   AnyStage(const AnyStage& other) : table_(other.table_), stage_(table_->copy(other.stage_)) {}

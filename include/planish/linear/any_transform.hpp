@@ -26,9 +26,9 @@ class AnyTransform {
     return none;
   }
 
-  template <TransformStage S>
-  requires(!std::same_as<S, AnyTransform> && !std::same_as<S, AnyStage> &&
-           !StageComposition<S>) explicit AnyTransform(S stage)
+  template <class S>
+  requires(!std::same_as<S, AnyTransform> && !std::same_as<S, AnyStage> && !StageComposition<S> &&
+           TransformStage<S>) explicit AnyTransform(S stage)
       : AnyTransform(AnyStage(std::move(stage))) {}
   explicit AnyTransform(AnyStage stage) : size_(stage.size()) { stages_.push_back(std::move(stage)); }
 

@@ -1,0 +1,207 @@
+#include <cmath>
+#include <limits>
+
+#include <doctest/doctest.h>
+
+#include "linear/samples.hpp"
+
+namespace pl = planish;
+using samples::made;
+using samples::Matrix;
+using samples::Memory;
+
+namespace {
+
+pl::AnyTransform flatten(pl::index n, std::uint64_t seed) {
+  return pl::AnyTransform(pl::Transform(pl::Shift(samples::offsets(n, seed)), pl::Scale(samples::factors(n, seed + 1)),
+                                        samples::random_kronecker(n, seed + 2)));
+}
+
+/// Transform all rows, then quantize all rows, by the reference kernels on what the transform's kernels gave.
+struct Unfused {
+  Matrix flat;
+  Memory memory;
+  pl::QuantizedRowsSpan codes;
+
+  Unfused(const pl::AnyTransform& transform, const pl::RowQuantizer& q, pl::MatrixView<const float> x)
+      : flat(x.rows(), x.columns()),
+        memory(pl::quantized_rows_bytes(x.rows(), x.columns(), q.symmetry == pl::Symmetry::asymmetric) + 64) {
+    std::vector<float> scratch(static_cast<std::size_t>(transform.scratch_size(x.rows())));
+    transform.apply(x, flat.view(), std::span<float>(scratch));
+    auto workspace = memory.workspace();
+    codes = pl::take_quantized_rows(workspace, x.rows(), x.columns(), q.symmetry == pl::Symmetry::asymmetric);
+    pl::kernels::reference::quantize_rows(flat.view(), q, codes);
+  }
+};
+
+const pl::RowQuantizer quantizers[] = {
+    {.bits = 8},
+    {.bits = 4, .clip = {0.75f, 0.8f}},
+    {.bits = 4, .symmetry = pl::Symmetry::asymmetric},
+    {.bits = 2},
+    {.bits = 8, .static_scale = 0.05f},
+    {.bits = 8, .symmetry = pl::Symmetry::asymmetric, .static_scale = 0.05f, .static_zero_point = 100},
+};
+
+}  // namespace
+
+TEST_CASE("a site is its transform and then its quantizer, to the bit, on any executor") {
+  for (pl::index n : {1, 7, 63, 64, 65, 576, 1536})
+    for (pl::index rows : {0, 1, 5, 33, 70})
+      for (const pl::RowQuantizer& q : quantizers) {
+        if (n > 64 && rows > 5 && q.bits != 4) continue;
+        INFO(n << " channels, " << rows << " rows, " << q.bits << " bits");
+        const pl::AnyTransform transform = flatten(n, static_cast<std::uint64_t>(n));
+        const Matrix x(rows, n, 5);
+        const Unfused expected(transform, q, x.view());
+        const auto site = made(pl::AnySite::make(transform, q));
+        for (int workers : {1, 3}) {
+          Memory memory(site.workspace_size(rows, workers));
+          auto workspace = memory.workspace();
+          samples::Shuffled executor{workers};
+          pl::QuantizedInput in;
+          const pl::Status status = site.prepare(x.view(), in, workspace, executor);
+          REQUIRE_MESSAGE(status.ok(), samples::text(status));
+          CHECK_FALSE(in.is_float());
+          CHECK(samples::different_codes(in.codes, expected.codes) == 0);
+        }
+      }
+}
+
+TEST_CASE("simulated sites give the values of the very same codes") {
+  for (const pl::RowQuantizer& q : quantizers) {
+    const Matrix x(19, 65, 6);
+    const auto transform = flatten(65, 9);
+    const Unfused expected(transform, q, x.view());
+    const auto site = made(pl::AnySite::make(transform, q, pl::SiteMode::fake));
+    Memory memory(site.workspace_size(19));
+    auto workspace = memory.workspace();
+    pl::QuantizedInput in;
+    REQUIRE(site.prepare(x.view(), in, workspace).ok());
+    REQUIRE(in.is_float());
+    CHECK(samples::different_codes(in.codes, expected.codes) == 0);
+    Matrix values(19, 65);
+    pl::kernels::reference::dequantize_rows(expected.codes, values.view());
+    CHECK(samples::different_bits(in.values, values.view()) == 0);
+  }
+}
+
+TEST_CASE("a static form of a site gives what its run-time twin gives") {
+  const Matrix x(21, 64, 7);
+  const auto transform = pl::Transform(pl::Scale(samples::factors(64, 1)), made(pl::Hadamard::make(64, 2)));
+  using A4 = pl::Quantizer<4, pl::PerToken, pl::Asymmetric>;
+  const auto fixed =
+      made(pl::Site<A4, std::remove_const_t<decltype(transform)>>::make(transform, {.clip = {0.9f, 0.7f}}));
+  const auto reference = made(
+      pl::Site<A4, std::remove_const_t<decltype(transform)>, pl::Reference>::make(transform, {.clip = {0.9f, 0.7f}}));
+  const auto any = made(pl::AnySite::make(pl::AnyTransform(transform),
+                                          {.bits = 4, .symmetry = pl::Symmetry::asymmetric, .clip = {0.9f, 0.7f}}));
+  Memory a(fixed.workspace_size(21)), b(any.workspace_size(21)), c(reference.workspace_size(21));
+  auto wa = a.workspace(), wb = b.workspace(), wc = c.workspace();
+  pl::QuantizedInput in, twin;
+  REQUIRE(fixed.prepare(x.view(), in, wa).ok());
+  REQUIRE(any.prepare(x.view(), twin, wb).ok());
+  CHECK(samples::different_codes(in.codes, twin.codes) == 0);
+  CHECK(samples::different_codes(in.codes, reference.prepare(x.view(), wc).codes) == 0);
+}
+
+TEST_CASE("rows with NaN or infinity are named, and spoil no other row") {
+  const pl::index n = 64, rows = 70;
+  for (const bool transformed : {false, true})
+    for (const int bits : {16, 8, 4})
+      for (const auto mode : {pl::SiteMode::packed, pl::SiteMode::fake}) {
+        INFO("bits " << bits << ", transform " << transformed);
+        const auto transform = transformed ? flatten(n, 3) : pl::AnyTransform::identity(n);
+        const auto site = made(pl::AnySite::make(transform, {.bits = bits}, mode));
+        const Matrix good(rows, n, 8);
+        Matrix x = good;
+        x.view()(17, 5) = std::numeric_limits<float>::infinity();
+        x.view()(40, 63) = std::numeric_limits<float>::quiet_NaN();
+        x.view()(69, 0) = -std::numeric_limits<float>::infinity();
+        Memory a(site.workspace_size(rows, 3)), b(site.workspace_size(rows));
+        auto wa = a.workspace(), wb = b.workspace();
+        pl::QuantizedInput spoiled, clean;
+        samples::Shuffled executor;
+        const pl::Status status = site.prepare(x.view(), spoiled, wa, executor);
+        CHECK(status.code() == pl::ErrorCode::not_finite);
+        CHECK(samples::text(status) == "row 17 of the input holds NaN or infinity");
+        REQUIRE(site.prepare(good.view(), clean, wb).ok());
+        REQUIRE(spoiled.rows() == rows);
+        for (pl::index r = 0; r < rows; ++r) {
+          const bool bad = r == 17 || r == 40 || r == 69;
+          if (bits != 16) CHECK(std::isnan(spoiled.codes.scales[r]) == bad);
+          if (bits != 16 && !bad)
+            CHECK(samples::different_codes(spoiled.codes.middle_rows(r, 1), clean.codes.middle_rows(r, 1)) == 0);
+          if (spoiled.is_float() && !bad)
+            CHECK(samples::different_bits(spoiled.values.middle_rows(r, 1), clean.values.middle_rows(r, 1)) == 0);
+          if (spoiled.is_float() && bad)
+            for (pl::index c = 0; c < n; ++c) CHECK(std::isnan(spoiled.values(r, c)));
+        }
+      }
+}
+
+TEST_CASE("rows of any stride, also of columns, prepare like their copies") {
+  const Matrix wide(80, 90, 9);
+  const auto view = wide.view().middle_columns(3, 70).transposed();  // 70 x 80
+  Matrix copy(70, 80);
+  for (pl::index r = 0; r < 70; ++r)
+    for (pl::index c = 0; c < 80; ++c) copy.view()(r, c) = view(r, c);
+  for (int bits : {16, 4})
+    for (const auto& transform : {pl::AnyTransform::identity(80), flatten(80, 4)}) {
+      const auto site = made(pl::AnySite::make(transform, {.bits = bits}));
+      Memory a(site.workspace_size(70)), b(site.workspace_size(70));
+      auto wa = a.workspace(), wb = b.workspace();
+      pl::QuantizedInput strided, dense;
+      REQUIRE(site.prepare(view, strided, wa).ok());
+      REQUIRE(site.prepare(copy.view(), dense, wb).ok());
+      if (bits == 4) CHECK(samples::different_codes(strided.codes, dense.codes) == 0);
+      if (bits == 16) CHECK(samples::different_bits(strided.values, dense.values) == 0);
+    }
+}
+
+TEST_CASE("floats that nothing happens to are not copied") {
+  const Matrix x(5, 64, 10);
+  const auto site = made(pl::AnySite::make(pl::AnyTransform::identity(64), {.bits = 16}));
+  Memory memory(site.workspace_size(5));
+  auto workspace = memory.workspace();
+  pl::QuantizedInput in;
+  REQUIRE(site.prepare(x.view(), in, workspace).ok());
+  CHECK(in.values.data() == x.values.data());
+}
+
+TEST_CASE("what does not fit is refused") {
+  const auto site = made(pl::AnySite::make(flatten(64, 5), {.bits = 8}));
+  const Matrix x(5, 63, 11), y(5, 64, 12);
+  Memory memory(site.workspace_size(5)), small(site.workspace_size(5) - 200);
+  auto workspace = memory.workspace(), little = small.workspace();
+  pl::QuantizedInput in;
+  CHECK(samples::text(site.prepare(x.view(), in, workspace)) == "the site has 64 channels, its input 63");
+  CHECK(site.prepare(y.view(), in, little).code() == pl::ErrorCode::invalid_argument);
+  samples::Shuffled more_workers;
+  CHECK(site.prepare(y.view(), in, workspace, more_workers).code() == pl::ErrorCode::invalid_argument);
+
+  const auto refused = [](const pl::RowQuantizer& q) {
+    return pl::AnySite::make(pl::AnyTransform::identity(4), q).status().code() == pl::ErrorCode::invalid_argument;
+  };
+  CHECK(refused({.bits = 9}));
+  CHECK(refused({.bits = 1}));
+  CHECK(refused({.bits = 8, .clip = {0.0f, 1.0f}}));
+  CHECK(refused({.bits = 8, .static_scale = -1.0f}));
+  CHECK(refused({.bits = 8, .static_scale = std::numeric_limits<float>::quiet_NaN()}));
+  CHECK(refused({.bits = 4, .symmetry = pl::Symmetry::asymmetric, .static_scale = 1.0f, .static_zero_point = 16}));
+  using PerTensor8 = pl::Quantizer<8, pl::PerTensor>;
+  CHECK(pl::Site<PerTensor8, pl::Identity>::make(pl::Identity(4)).status().code() == pl::ErrorCode::unsupported);
+  CHECK(pl::Site<PerTensor8, pl::Identity>::make(pl::Identity(4), {.static_scale = 0.1f}).has_value());
+}
+
+TEST_CASE("a site says what it does") {
+  const auto text = [](const pl::AnyTransform& t, const pl::RowQuantizer& q, pl::SiteMode mode) {
+    return made(pl::AnySite::make(t, q, mode)).describe();
+  };
+  const std::string isa = pl::Cpu::name;
+  const pl::AnyTransform scale{pl::Scale({1.0f, 2.0f})};
+  CHECK(text(scale, {.bits = 8}, pl::SiteMode::packed) == "scale(2) -> a8 (dynamic per token) -> int8 codes, " + isa);
+  CHECK(text(pl::AnyTransform::identity(2), {.bits = 16}, pl::SiteMode::packed) == "a16 (float32), " + isa);
+  CHECK(text(scale, {.bits = 4, .static_scale = 1.0f}, pl::SiteMode::fake) ==
+        "scale(2) -> a4 (static per tensor) -> float32 values of the codes, simulated, " + isa);
+}
