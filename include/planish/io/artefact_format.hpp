@@ -4,6 +4,7 @@
 //   planish.recipe          the recipe as text
 //   planish.model_sha256    identity of the model it was made from
 //   planish.codes.NAME      shape and scheme of the codes NAME, a JSON object
+//   planish.transform.NAME  stages of the transform NAME, see artefact_transform.hpp
 //   planish.content_sha256  hash of everything else, see `artefact_hash`
 // and whatever strings the host adds under names of its own. Codes NAME are the tensors NAME.codes (U8, rows × packed
 // bytes, packing/bit_packing.hpp), NAME.scales (F32, rows × groups) and, when asymmetric, NAME.zero_points (U8).
@@ -36,6 +37,7 @@ inline constexpr std::string_view recipe = "planish.recipe";
 inline constexpr std::string_view model = "planish.model_sha256";
 inline constexpr std::string_view content = "planish.content_sha256";
 inline constexpr std::string_view codes = "planish.codes.";
+inline constexpr std::string_view transform = "planish.transform.";
 }  // namespace artefact_key
 
 /// SHA-256, in hexadecimal, of all metadata but `planish.content_sha256` (sorted by key: key, value), then of all

@@ -39,6 +39,11 @@ class ArtefactWriter {
     return file_.set_metadata(std::move(key), std::move(value));
   }
 
+  /// What the format says of something with a name: the string `prefix` + `name`, where prefix is one of artefact_key.
+  Status set_description(std::string_view prefix, std::string_view name, std::string text) noexcept {
+    return file_.set_metadata(std::string(prefix).append(name), std::move(text));
+  }
+
   /// Copies a tensor in.
   Status add(std::string name, Dtype dtype, std::vector<index> shape, std::span<const std::byte> bytes) noexcept {
     return file_.add(std::move(name), dtype, std::move(shape), bytes);
@@ -75,7 +80,7 @@ class ArtefactWriter {
         status = file_.add(name + ".zero_points", Dtype::u8, {codes.rows, codes.groups()},
                            std::as_bytes(std::span(codes.zero_points, tiles)));
       if (!status.ok()) return status;
-      return file_.set_metadata(std::string(artefact_key::codes) + name, description.to_json());
+      return set_description(artefact_key::codes, name, description.to_json());
     });
   }
 

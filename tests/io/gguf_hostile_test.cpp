@@ -1,0 +1,148 @@
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include <doctest/doctest.h>
+
+#include "files.hpp"
+
+using namespace planish;
+using namespace io_test;
+
+namespace {
+
+GgufBuilder small_file() {
+  GgufBuilder file;
+  file.string("general.architecture", "llama").metadata<std::uint32_t>("llama.block_count", 4, 1);
+  file.array<std::string>("tokenizer.ggml.tokens", 8, {"a", "bc", ""}).array<float>("scores", 6, {1.0f, 2.0f});
+  file.tensor("a", {32, 2}, 8, 0).tensor("b", {3}, 0, 96);
+  return file;
+}
+
+Bytes small_data() { return Bytes(108); }
+
+std::string refused(const GgufBuilder& file, const Bytes& data = small_data()) {
+  const Status status = open_gguf(file.build(data)).status();
+  CHECK(is_good_message(status, "memory: "));
+  return message_of(status);
+}
+
+GgufBuilder one_tensor(const std::vector<std::uint64_t>& extents, std::uint32_t type, std::uint64_t offset) {
+  GgufBuilder file;
+  file.tensor("t", extents, type, offset);
+  return file;
+}
+
+}  // namespace
+
+TEST_CASE("GGUF: cut at every byte") {
+  const Bytes whole = small_file().build(small_data());
+  const auto good = open_gguf(whole);
+  REQUIRE_MESSAGE(good.has_value(), message_of(good.status()));
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    const Status status = open_gguf(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size))).status();
+    CAPTURE(size);
+    CHECK(is_good_message(status, "memory: "));
+    CHECK(status.code() == ErrorCode::malformed);
+  }
+}
+
+TEST_CASE("GGUF: magic and version") {
+  GgufBuilder file = small_file();
+  file.magic = "GGML";
+  CHECK(contains(refused(file), "not a GGUF file"));
+  for (std::uint32_t version : {0u, 1u, 2u, 4u}) {
+    file = small_file();
+    file.version = version;
+    CHECK(contains(refused(file), "GGUF version " + std::to_string(version) + "; version 3 is read"));
+  }
+  file.version = 0x03000000u;
+  CHECK(contains(refused(file), "(big-endian)"));
+}
+
+TEST_CASE("GGUF: counts that the file cannot hold") {
+  for (std::uint64_t count :
+       {std::uint64_t{1} << 20, std::uint64_t{1} << 40, std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
+    GgufBuilder file = small_file();
+    file.tensors = count;
+    CHECK(contains(refused(file), "claims " + std::to_string(count) + " tensors"));
+    file = small_file();
+    file.keys = count;
+    CHECK(contains(refused(file), std::to_string(count) + " metadata keys"));
+    for (std::uint32_t item : {0u, 4u, 8u, 10u}) {
+      file = GgufBuilder();
+      ++file.keys;
+      file.values.text("long").value<std::uint32_t>(9).value(item).value(count);
+      CHECK(contains(refused(file), "metadata 'long': " + std::to_string(count) + " x "));
+    }
+    file = GgufBuilder();
+    ++file.keys;
+    file.values.text("long").value<std::uint32_t>(8).value(count).raw("abc");
+    CHECK(contains(refused(file), "metadata 'long': 1 x string do not fit the file"));
+    file = GgufBuilder();
+    ++file.keys;
+    file.values.value(count).raw("a key without an end");
+    CHECK(contains(refused(file), "the file ends inside its metadata"));
+  }
+}
+
+TEST_CASE("GGUF: metadata of wrong types") {
+  GgufBuilder file;
+  file.metadata<std::uint32_t>("k", 13, 0);
+  CHECK(contains(refused(file), "metadata 'k': unknown type 13"));
+  file = GgufBuilder();
+  file.array<std::uint32_t>("k", 77, {});
+  CHECK(contains(refused(file), "metadata 'k': array of unknown type 77"));
+  file = GgufBuilder();
+  file.array<std::uint32_t>("k", 9, {});
+  CHECK(contains(refused(file), "metadata 'k': an array of arrays is not read"));
+  file = GgufBuilder();
+  file.metadata<std::uint8_t>("k", 7, 2);
+  CHECK(contains(refused(file), "metadata 'k': a bool is neither 0 nor 1"));
+  file = GgufBuilder();
+  file.string("k", "1").string("k", "2");
+  CHECK(contains(refused(file), "metadata 'k' comes twice"));
+  file = GgufBuilder();
+  file.string(std::string(65536, 'k'), "1");
+  CHECK(contains(refused(file), "a metadata key has 65536 bytes"));
+  for (std::uint32_t alignment : {0u, 3u, 48u, 0xffffffffu}) {
+    file = GgufBuilder();
+    file.metadata("general.alignment", 4, alignment);
+    CHECK(contains(refused(file), "is not a power of two"));
+  }
+  file = GgufBuilder();
+  file.metadata<std::uint64_t>("general.alignment", 10, 32);
+  CHECK(contains(refused(file), "'general.alignment' is not a u32"));
+}
+
+TEST_CASE("GGUF: tensors of wrong types and shapes") {
+  for (std::uint32_t type : {4u, 5u, 31u, 36u, 41u, 97u, 399u, 0xffffffffu})
+    CHECK(contains(refused(one_tensor({32}, type, 0)),
+                   "memory: tensor 't': unknown or private type " + std::to_string(type)));
+  CHECK(contains(refused(one_tensor({33}, 8, 0)), "rows of 33 values are no whole number of Q8_0 blocks of 32"));
+  CHECK(contains(refused(one_tensor({16, 2}, 2, 0)), "rows of 16 values"));
+  CHECK(contains(refused(one_tensor({1, 1, 1, 1, 1}, 0, 0)), "has 5 extents"));
+  CHECK(contains(refused(one_tensor({std::uint64_t{1} << 63}, 0, 0)), "is too large"));
+  CHECK(contains(refused(one_tensor({std::uint64_t{1} << 62, 4}, 0, 0)), "size of the shape overflows"));
+  CHECK(contains(refused(one_tensor({std::uint64_t{1} << 61}, 28, 0)), "size of the shape overflows"));
+  CHECK(contains(refused(one_tensor({0, std::uint64_t{1} << 40, 1u << 30}, 0, 0)), "size of the shape overflows"));
+  GgufBuilder file;
+  file.tensor(std::string(65, 'n'), {1}, 0, 0);
+  CHECK(contains(refused(file), "the name has 65 bytes"));
+  file = GgufBuilder();
+  file.tensor("t", {1}, 0, 0).tensor("t", {1}, 0, 32);
+  CHECK(contains(refused(file), "tensor 't': comes twice"));
+}
+
+TEST_CASE("GGUF: tensors outside the file or on top of each other") {
+  CHECK(contains(refused(one_tensor({32}, 0, 0)), "128 bytes at data byte 0 reach past the end of the file (108"));
+  CHECK(contains(refused(one_tensor({1}, 0, 128)), "reach past the end"));
+  CHECK(contains(refused(one_tensor({1}, 0, ~std::uint64_t{0} - 31)), "reach past the end"));
+  CHECK(contains(refused(one_tensor({1}, 0, 4)), "offset 4 is not a multiple of the alignment 32"));
+  GgufBuilder file;
+  file.tensor("a", {16}, 0, 0).tensor("b", {16}, 0, 32);
+  CHECK(contains(refused(file), "tensor 'b': overlaps tensor 'a'"));
+  file = GgufBuilder();
+  file.tensor("a", {4}, 0, 32).tensor("b", {4}, 0, 32);
+  CHECK(contains(refused(file), "overlaps tensor"));
+}
