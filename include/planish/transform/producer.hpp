@@ -1,4 +1,5 @@
 #pragma once
+#include <concepts>
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
