@@ -47,7 +47,8 @@ void measure(benchmark::State& state, int threads, const Work& work, Call&& call
     ++calls;
   }
   const double seconds = watch.seconds() / static_cast<double>(calls);
-  state.counters["GOP/s"] = (work.int8_operations + work.float_operations) / seconds * 1e-9;
+  const double operations = work.int8_operations + work.float_operations;
+  if (operations > 0) state.counters["GOP/s"] = operations / seconds * 1e-9;
   if (work.bytes > 0) state.counters["GB/s"] = work.bytes / seconds * 1e-9;
   state.counters["percent_of_ceiling"] = 100 * least_seconds(work, limit) / seconds;
 }
