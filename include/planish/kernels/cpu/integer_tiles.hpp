@@ -19,25 +19,22 @@ struct alignas(64) TileSums {
   std::int32_t values[Isa::most_rows][panel_width];
 };
 
-/// Rows that read their activations together, three to a pointer: base, base + stride, base + 2 · stride.
+/// Rows that read their activations together: one moving pointer, fixed distances.
 template <int Rows>
 struct RowPointers {
-  static constexpr int count = (Rows + 2) / 3;
-  const std::int8_t* at[count];
-  index stride;
+  const std::int8_t* first;
+  index distances[Rows];
 
-  RowPointers(const std::int8_t* first, index row_stride) noexcept : stride(row_stride) {
-    for (int i = 0; i < count; ++i) at[i] = first + 3 * i * row_stride;
+  RowPointers(const std::int8_t* start, index stride) noexcept : first(start) {
+    for (int r = 0; r < Rows; ++r) distances[r] = r * stride;
   }
   template <int Row>
   [[nodiscard]] PLANISH_ALWAYS_INLINE std::int32_t four(index offset) const noexcept {
     std::int32_t codes;
-    std::memcpy(&codes, at[Row / 3] + offset + (Row % 3) * stride, sizeof codes);
+    std::memcpy(&codes, first + distances[Row] + offset, sizeof codes);
     return codes;
   }
-  PLANISH_ALWAYS_INLINE void advance(index bytes) noexcept {
-    for (int i = 0; i < count; ++i) at[i] += bytes;
-  }
+  PLANISH_ALWAYS_INLINE void advance(index bytes) noexcept { first += bytes; }
 };
 
 /// Lines in flight at once, so that few rows still have enough independent sums to hide the latency of a dot product.

@@ -116,8 +116,9 @@ void multiply_with(QuantizedRowsView x, const PackedWeightsView& w, const Epilog
   const index groups = w.groups();
   const auto one_group = [&](index first, QuantizedRowsView rows, const GroupSums& x_sums, index panel, Range tile) {
     TileSums<Isa> sums;
-    tile_sums<Isa, Storage>(w, panel, rows.middle_rows(tile.begin, tile.end - tile.begin), 0, w.columns, sums);
     const PanelOutput output(e, y, panel, w.rows);
+    output.expect(first + tile.begin, first + tile.end);
+    tile_sums<Isa, Storage>(w, panel, rows.middle_rows(tile.begin, tile.end - tile.begin), 0, w.columns, sums);
     const ZeroPoints zero_points(w, panel, 0);
     const float* scales = w.scales + panel * panel_width;
     for (index r = tile.begin; r < tile.end; ++r) {

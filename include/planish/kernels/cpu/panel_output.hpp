@@ -32,6 +32,16 @@ class PanelOutput {
     return FloatBatch::load_aligned(bias_ + vector * float_lanes);
   }
 
+  /// Asks for the lines of rows [first, last) early, so that storing them waits for no memory.
+  PLANISH_ALWAYS_INLINE void expect(index first, index last) const noexcept {
+    if (!whole_) return;
+    for (index row = first; row < last; ++row) {
+      const char* line = reinterpret_cast<const char*>(y_.row(row) + first_);
+      __builtin_prefetch(line, 1);
+      __builtin_prefetch(line + 64, 1);
+    }
+  }
+
   /// Stores one row; `value(v)` is its vector v, channels v · lanes and on.
   template <class Value>
   PLANISH_ALWAYS_INLINE void store_row(index row, Value&& value) const noexcept {
