@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "support.hpp"
@@ -127,6 +128,43 @@ TEST_CASE("a quantized cache attends to exactly the fake-quantized keys and valu
       Rows expected(q.rows, q.columns);
       CHECK(attend(floats, q.view(), first, softmax_scale(s), expected.view()).ok());
       CHECK(same(y, expected));
+    }
+}
+
+TEST_CASE("append writes the bytes that the reference writes") {
+  for (const Shape& s : shapes)
+    for (const Width& w : widths) {
+      const std::uint64_t seed = 31 + static_cast<std::uint64_t>(s.head_size);
+      INFO("seed ", seed, ", head size ", s.head_size, ", key bits ", w.key_bits, ", value bits ", w.value_bits);
+      Rows k(s.tokens, s.kv_heads * s.head_size, seed), v(s.tokens, s.kv_heads * s.head_size, seed + 1);
+      k.view()(0, s.head_size / 2) = std::numeric_limits<float>::infinity();
+      v.view()(s.tokens - 1, 0) = std::numeric_limits<float>::quiet_NaN();
+      for (index i = 0; i < s.head_size; ++i)  // exact ties between codes
+        v.view()(s.tokens / 2, i) = static_cast<float>(i % 31) * 0.5f - 4.0f;
+      KvCacheOptions o = options(s, w);
+      o.key_clip = {0.6f, 0.9f};
+      KvCache cache = make_cache(o), expected = make_cache(o);
+      CHECK(cache.append(k.view(), v.view()).code() == ErrorCode::not_finite);
+      const KvPages keys = expected.keys(), values = expected.values();
+      for (index t = 0; t < s.tokens; ++t)
+        for (index h = 0; h < s.kv_heads; ++h) {
+          const index page = t / page_tokens, slot = t % page_tokens;
+          kernels::reference::store_key(keys, keys.page(h, page), slot, &k.view()(t, h * s.head_size), 1);
+          kernels::reference::store_value(values, values.page(h, page), slot, &v.view()(t, h * s.head_size), 1);
+        }
+      const auto same_bytes = [](const auto* a, const auto* b, index count) {
+        const auto bytes = [](const auto* data) { return reinterpret_cast<const char*>(data); };
+        return std::equal(bytes(a), bytes(a + count), bytes(b));
+      };
+      const auto equal = [&](const KvPages& a, const KvPages& b) {
+        const index pages = a.bits == 16 ? 0 : s.kv_heads * a.pages_per_head;
+        return same_bytes(a.codes, b.codes, pages * a.code_page_size) &&
+               same_bytes(a.scales, b.scales, pages * page_tokens) &&
+               same_bytes(a.zero_points, b.zero_points, pages * page_tokens) &&
+               same_bytes(a.values, b.values, s.kv_heads * a.float_pages_per_head * a.float_page_size);
+      };
+      CHECK(equal(cache.keys(), keys));
+      CHECK(equal(cache.values(), values));
     }
 }
 

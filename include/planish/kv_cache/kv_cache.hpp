@@ -7,7 +7,7 @@
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/result.hpp>
 #include <planish/core/workspace.hpp>
-#include <planish/kernels/cpu/attend.hpp>
+#include <planish/kernels/cpu/cache_store.hpp>
 #include <planish/kv_cache/attend_blocks.hpp>
 #include <planish/kv_cache/options.hpp>
 #include <planish/kv_cache/page_store.hpp>
@@ -79,10 +79,10 @@ class KvCache {
       const index token = tokens_ + r, slot = token % page_tokens;
       for (index head = 0; head < options_.kv_heads; ++head) {
         const index column = head * options_.head_size;
-        const bool key_is_finite = kernels::reference::store_key(keys, keys.page(head, token / page_tokens), slot,
-                                                                 &k(r, column), k.column_stride());
-        const bool value_is_finite = kernels::reference::store_value(values, values.page(head, token / page_tokens),
-                                                                     slot, &v(r, column), v.column_stride());
+        const bool key_is_finite =
+            kernels::cpu::store_key(keys, keys.page(head, token / page_tokens), slot, &k(r, column), k.column_stride());
+        const bool value_is_finite = kernels::cpu::store_value(values, values.page(head, token / page_tokens), slot,
+                                                               &v(r, column), v.column_stride());
         if ((!key_is_finite || !value_is_finite) && status.ok())
           status = {ErrorCode::not_finite,
                     "KV cache: the ",

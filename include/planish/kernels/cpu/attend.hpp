@@ -28,7 +28,7 @@ inline void attend_page(const float* query, index head_size, const float* keys, 
                         const index* counts, float* scores, SoftmaxState* states, float* totals) noexcept {
   float decay[Lines];
   score_tile<Lines>(query, head_size, keys, counts[Lines - 1], scores);
-  for (int l = 0; l < Lines; ++l) decay[l] = soften(scores + l * page_tokens, counts[l], states[l]);
+  soften<Lines>(scores, counts, states, decay);
   add_values<Lines>(scores, counts, decay, values, value_stride(head_size), totals);
 }
 

@@ -49,39 +49,55 @@ struct SoftmaxState {
   float sum = 0.0f;
 };
 
-/// Turns the scores of a page into 2^(score − maximum), exactly 0 from `count` on, and returns 2^(old − new maximum).
-[[nodiscard]] inline float soften(float* scores, index count, SoftmaxState& state) noexcept {
-  constexpr int batches = static_cast<int>(page_tokens / float_lanes);
-  constexpr int lanes = static_cast<int>(float_lanes);
-  for (index t = count; t < page_tokens; ++t) scores[t] = -std::numeric_limits<float>::infinity();
-  FloatBatch highest(state.maximum);
-  for (int v = 0; v < batches; ++v) {
-    const auto score = FloatBatch::load_unaligned(scores + v * lanes);
-    highest = xsimd::select(score > highest, score, highest);
-  }
-  float lane[16];
-  highest.store_unaligned(lane);
-  for (int half = lanes / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) lane[i] = lane[i] > lane[i + half] ? lane[i] : lane[i + half];
-  const float maximum = lane[0];
-  const FloatBatch subtract(maximum);
+/// Folds 2 · Half floats onto the first, halves over one another.
+template <int Half, class Join>
+PLANISH_ALWAYS_INLINE void fold_lanes(float* lane, const Join& join) noexcept {
+  unroll<Half>([&](auto i) { lane[i] = join(lane[i], lane[i + Half]); });
+  if constexpr (Half > 1) fold_lanes<Half / 2>(lane, join);
+}
+
+/// Turns the scores of a page into 2^(score − maximum), exactly 0 from counts[line] on; decay[line] becomes 2^(old −
+/// new maximum). One step for all lines before the next, because each is a chain of dependent operations.
+template <int Lines>
+inline void soften(float* scores, const index* counts, SoftmaxState* states, float* decay) noexcept {
+  constexpr int lanes = static_cast<int>(float_lanes), batches = static_cast<int>(page_tokens) / lanes;
   constexpr int sums = 16 / lanes;
-  FloatBatch sum[sums];
-  unroll<batches>([&](auto v) {
-    const FloatBatch p = power_of_two(FloatBatch::load_unaligned(scores + v * lanes) - subtract);
-    p.store_unaligned(scores + v * lanes);
-    if constexpr (v < sums)
-      sum[v] = p;
-    else
-      sum[v % sums] = sum[v % sums] + p;
-  });
-  unroll<sums>([&](auto v) { sum[v].store_unaligned(lane + v * lanes); });
-  for (int half = 8; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
-  const float decay = reference::power_of_two(state.maximum - maximum);
-  state.sum = planish::multiply_add(state.sum, decay, lane[0]);
-  state.maximum = maximum;
-  return decay;
+  float lane[Lines][16], maximum[Lines];
+  for (int l = 0; l < Lines; ++l) {
+    float* score = scores + l * page_tokens;
+    for (index t = counts[l]; t < page_tokens; ++t) score[t] = -std::numeric_limits<float>::infinity();
+    FloatBatch highest(states[l].maximum);
+    unroll<batches>([&](auto v) {
+      const auto next = FloatBatch::load_unaligned(score + v * lanes);
+      highest = xsimd::select(next > highest, next, highest);
+    });
+    highest.store_unaligned(lane[l]);
+  }
+  for (int l = 0; l < Lines; ++l) {
+    fold_lanes<lanes / 2>(lane[l], [](float a, float b) { return a > b ? a : b; });
+    maximum[l] = lane[l][0];
+    decay[l] = states[l].maximum - maximum[l];
+    states[l].maximum = maximum[l];
+  }
+  for (int l = 0; l < Lines; ++l) {
+    float* score = scores + l * page_tokens;
+    const FloatBatch subtract(maximum[l]);
+    FloatBatch sum[sums];
+    unroll<batches>([&](auto v) {
+      const FloatBatch p = power_of_two(FloatBatch::load_unaligned(score + v * lanes) - subtract);
+      p.store_unaligned(score + v * lanes);
+      if constexpr (v < sums)
+        sum[v] = p;
+      else
+        sum[v % sums] = sum[v % sums] + p;
+    });
+    unroll<sums>([&](auto v) { sum[v].store_unaligned(lane[l] + v * lanes); });
+  }
+  for (int l = 0; l < Lines; ++l) {
+    fold_lanes<8>(lane[l], [](float a, float b) { return a + b; });
+    decay[l] = reference::power_of_two(decay[l]);
+    states[l].sum = planish::multiply_add(states[l].sum, decay[l], lane[l][0]);
+  }
 }
 
 /// totals[line][i] = totals[line][i] · decay[line] + Σ p[line][t] · values[t][i], t rising below counts[line] (rising
