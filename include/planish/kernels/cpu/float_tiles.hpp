@@ -85,36 +85,46 @@ struct DenseRows {
 template <class Weights>
 void multiply_float_panels(MatrixView<const float> x, index channels, const Epilogue& e, MatrixView<float> y,
                            Range panels, std::span<std::byte> scratch, Weights&& weights) noexcept {
-  const index columns = x.columns(), row_bytes = columns * static_cast<index>(sizeof(float));
-  for_each_run(x.rows(), rows_per_block(x.rows(), row_bytes), [&](Range block) {
-    const index rows = block.end - block.begin;
+  const auto multiply_batch = [&](Range block, Range batch) {
+    const MatrixView<const float> rows = x.middle_rows(block.begin, block.end - block.begin);
     Workspace workspace(scratch);
-    const DenseRows dense =
-        DenseRows::of(x.middle_rows(block.begin, rows), workspace.take<float>(rows * copied_row_stride(columns)));
-    float* partial = workspace.take<float>(rows * panel_width).data();
-    const std::span<float> room = workspace.take<float>(std::min(columns, float_block_columns) * panel_width);
-    for (index panel = panels.begin; panel < panels.end; ++panel) {
-      std::memset(partial, 0, static_cast<std::size_t>(rows * panel_width) * sizeof(float));
-      for (index first = 0; first < columns; first += float_block_columns) {
-        const index count = std::min(float_block_columns, columns - first);
-        const float* w = weights(panel, first, count, room.data());
-        for_each_run(rows, most_float_rows, [&](Range tile) {
-          with_constant<most_float_rows>(
-              static_cast<int>(tile.end - tile.begin), [&](auto tile_rows) __attribute__((always_inline)) {
-                add_float_tile<decltype(tile_rows)::value>(dense.data + tile.begin * dense.stride + first, dense.stride,
-                                                           w, count, partial + tile.begin * panel_width);
-              });
+    const std::span<float> partial = workspace.take<float>(rows.rows() * panel_width * (batch.end - batch.begin));
+    const std::span<float> copied =
+        workspace.take<float>(rows.rows() * copied_row_stride(std::min(x.columns(), float_block_columns)));
+    float* room = workspace.take<float>(std::min(x.columns(), float_block_columns) * panel_width).data();
+    const auto partial_of = [&](index panel, index row) {
+      return partial.data() + ((panel - batch.begin) * rows.rows() + row) * panel_width;
+    };
+    std::memset(partial.data(), 0, partial.size_bytes());
+    for_each_run(x.columns(), float_block_columns, [&](Range columns) {
+      const index depth = columns.end - columns.begin;
+      const DenseRows dense = DenseRows::of(rows.middle_columns(columns.begin, depth), copied);
+      for (index panel = batch.begin; panel < batch.end; ++panel) {
+        const float* w = weights(panel, columns.begin, depth, room);
+        for_each_run(rows.rows(), most_float_rows, [&](Range tile) {
+          const auto add = [&](auto count) __attribute__((always_inline)) {
+            add_float_tile<decltype(count)::value>(dense.data + tile.begin * dense.stride, dense.stride, w, depth,
+                                                   partial_of(panel, tile.begin));
+          };
+          with_constant<most_float_rows>(static_cast<int>(tile.end - tile.begin), add);
         });
       }
+    });
+    for (index panel = batch.begin; panel < batch.end; ++panel) {
       const PanelOutput output(e, y, panel, channels);
-      for (index r = 0; r < rows; ++r) {
+      for (index r = 0; r < rows.rows(); ++r) {
         output.store_row(
             block.begin + r, [&](auto v) __attribute__((always_inline)) {
-              const FloatBatch sum = FloatBatch::load_aligned(partial + r * panel_width + v * float_lanes);
+              const FloatBatch sum = FloatBatch::load_aligned(partial_of(panel, r) + v * float_lanes);
               return e.bias == nullptr ? sum : sum + output.bias(v);
             });
       }
     }
+  };
+  for_each_run(x.rows(), most_block_rows, [&](Range block) {
+    const index together = block.end - block.begin > most_float_rows ? float_batch_panels : 1;
+    for (index first = panels.begin; first < panels.end; first += together)
+      multiply_batch(block, {first, std::min(panels.end, first + together)});
   });
 }
 

@@ -78,7 +78,7 @@ class GroupSums {
 template <class Isa, class Body>
 void for_each_integer_tile(QuantizedRowsView x, const PackedWeightsView& w, Range panels, std::span<std::byte> scratch,
                            Body&& body) noexcept {
-  for_each_run(x.rows, rows_per_block(x.rows, x.stride), [&](Range block) {
+  for_each_run(x.rows, integer_block_rows(x.stride), [&](Range block) {
     const QuantizedRowsView rows = x.middle_rows(block.begin, block.end - block.begin);
     const GroupSums sums = GroupSums::of(rows, w, Workspace(scratch), Isa{});
     for (index panel = panels.begin; panel < panels.end; ++panel)

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 
 #include <planish/core/abi.hpp>
@@ -84,9 +83,9 @@ class PanelExpander {
     constexpr index channel = Vector * float_lanes;
     constexpr bool nibble = Storage == CodeStorage::nibble;
     constexpr int shift = 8 * Depth + (nibble && channel >= half ? 4 : 0);
-    std::int32_t four[IntBatch::size];
-    std::memcpy(four, line + (nibble ? channel % half : channel) * line_depth, sizeof four);
-    return (IntBatch::load_unaligned(four) >> shift) & IntBatch(nibble ? 15 : 255);
+    const std::uint8_t* lanes = line + (nibble ? channel % half : channel) * line_depth;
+    const IntBatch four = IntBatch::load_unaligned(reinterpret_cast<const std::int32_t*>(lanes));
+    return (four >> shift) & IntBatch(nibble ? 15 : 255);
   }
 
   const PackedWeightsView& w_;
@@ -94,8 +93,8 @@ class PanelExpander {
   index side_;
 };
 
-/// Up to this many rows meet the weights in registers.
-inline constexpr int most_rows_in_registers = 2;
+/// Up to this many rows meet the weights in registers, as many as the registers hold.
+inline constexpr int most_rows_in_registers = panel_vectors <= 2 ? 4 : 1;
 
 /// As multiply_weight_only, for a chosen storage.
 template <CodeStorage Storage>

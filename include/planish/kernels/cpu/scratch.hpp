@@ -12,14 +12,19 @@
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
-/// Rows that meet one panel before the next panel is read: their activations stay in the second-level cache.
-[[nodiscard]] constexpr index rows_per_block(index rows, index row_bytes) noexcept {
-  constexpr index cache_bytes = 768 * 1024, least = 48, most = 192;
-  return std::min(rows, std::clamp(cache_bytes / std::max<index>(row_bytes, 1), least, most));
+/// Rows that meet a panel before the next panel is read.
+inline constexpr index most_block_rows = 192;
+
+/// As many of them as keep their codes in the second-level cache.
+[[nodiscard]] constexpr index integer_block_rows(index row_bytes) noexcept {
+  constexpr index cache_bytes = 768 * 1024, least = 48;
+  return std::clamp(cache_bytes / std::max<index>(row_bytes, 1), least, most_block_rows);
 }
 
-/// Columns of float weights that meet a block of rows before the next ones are read: 128 KiB of them.
-inline constexpr index float_block_columns = 1024;
+/// The float product also cuts its columns, so that the activations of a block (384 KiB) stay near for all panels of a
+/// batch, whose partial sums wait in scratch.
+inline constexpr index float_block_columns = 512;
+inline constexpr index float_batch_panels = 8;
 
 /// Floats from row to row of copied activations: an odd number of cache lines.
 [[nodiscard]] constexpr index copied_row_stride(index columns) noexcept { return ((columns + 15) / 16 | 1) * 16; }
@@ -27,12 +32,10 @@ inline constexpr index float_block_columns = 1024;
 /// Scratch of one worker for any product of this backend: `rows` activations of `columns` values, weights in `groups`
 /// groups per row.
 [[nodiscard]] constexpr std::size_t multiply_scratch_bytes(index rows, index columns, index groups) noexcept {
-  const index integer_block = std::min<index>(rows, 192);
-  const std::size_t group_sums = workspace_bytes<std::int32_t>(integer_block * groups);
-  const index float_block = rows_per_block(rows, columns * static_cast<index>(sizeof(float)));
-  const index depth = std::min(columns, float_block_columns);
-  const std::size_t floats = workspace_bytes<float>(float_block * copied_row_stride(columns)) +
-                             workspace_bytes<float>(float_block * panel_width) +
+  const index block = std::min(rows, most_block_rows), depth = std::min(columns, float_block_columns);
+  const std::size_t group_sums = workspace_bytes<std::int32_t>(block * groups);
+  const std::size_t floats = workspace_bytes<float>(block * copied_row_stride(depth)) +
+                             workspace_bytes<float>(block * panel_width * float_batch_panels) +
                              workspace_bytes<float>(depth * panel_width);
   return std::max(group_sums, floats) + buffer_alignment;
 }
