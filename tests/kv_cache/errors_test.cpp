@@ -55,6 +55,17 @@ TEST_CASE("wrong shapes and overflow change nothing") {
   CHECK(cache.attend(q.middle(0, 0), 4, 1.0f, y.view().middle_rows(0, 0), ws).ok());
 }
 
+TEST_CASE("a cache made by nobody holds nothing") {
+  KvCache cache;
+  const Rows k(1, 16, 1);
+  Rows y(1, 16);
+  std::vector<std::byte> memory(cache.workspace_size(1, 1, 4));
+  CHECK(!cache.append(k.view(), k.view()).ok());
+  CHECK(!cache.attend(k.view(), 0, 1.0f, y.view(), Workspace(memory)).ok());
+  CHECK(cache.size_bytes() == 0);
+  CHECK(cache.clone().has_value());
+}
+
 TEST_CASE("NaN and infinity are reported by token and head, and reach exactly those who see them") {
   for (const float bad : bad_numbers)
     for (const int bits : {16, 4})

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <string>
 
 #include "support.hpp"
@@ -145,13 +146,7 @@ TEST_CASE("append writes the bytes that the reference writes") {
       o.key_clip = {0.6f, 0.9f};
       KvCache cache = make_cache(o), expected = make_cache(o);
       CHECK(cache.append(k.view(), v.view()).code() == ErrorCode::not_finite);
-      const KvPages keys = expected.keys(), values = expected.values();
-      for (index t = 0; t < s.tokens; ++t)
-        for (index h = 0; h < s.kv_heads; ++h) {
-          const index page = t / page_tokens, slot = t % page_tokens;
-          kernels::reference::store_key(keys, keys.page(h, page), slot, &k.view()(t, h * s.head_size), 1);
-          kernels::reference::store_value(values, values.page(h, page), slot, &v.view()(t, h * s.head_size), 1);
-        }
+      CHECK(expected.append(k.view(), v.view(), Reference{}).code() == ErrorCode::not_finite);
       const auto same_bytes = [](const auto* a, const auto* b, index count) {
         const auto bytes = [](const auto* data) { return reinterpret_cast<const char*>(data); };
         return std::equal(bytes(a), bytes(a + count), bytes(b));
@@ -163,8 +158,8 @@ TEST_CASE("append writes the bytes that the reference writes") {
                same_bytes(a.zero_points, b.zero_points, pages * page_tokens) &&
                same_bytes(a.values, b.values, s.kv_heads * a.float_pages_per_head * a.float_page_size);
       };
-      CHECK(equal(cache.keys(), keys));
-      CHECK(equal(cache.values(), values));
+      CHECK(equal(cache.keys(), expected.keys()));
+      CHECK(equal(cache.values(), expected.values()));
     }
 }
 
@@ -220,6 +215,47 @@ TEST_CASE("tokens appended after a truncation replace the old ones; a clone live
     REQUIRE(attend(*clone, q.view(), 147, softmax_scale(s), y.view()).ok());
     CHECK(same(y, expected));
     CHECK(clone->size_bytes() == cache.size_bytes());
+  }
+}
+
+TEST_CASE("pages of a host's page table") {
+  const Shape s{2, 3, 48, 300};
+  for (const Width& w : widths) {
+    INFO("key bits ", w.key_bits, ", value bits ", w.value_bits, ", prefix ", w.prefix);
+    const Rows k(s.tokens, 96, 1), v(s.tokens, 96, 2), q(5, 288, 3);
+    KvCache cache = make_cache(options(s, w));
+    REQUIRE(cache.append(k.view(), v.view()).ok());
+    Rows expected(5, 288), y(5, 288);
+    REQUIRE(attend(cache, q.view(), 295, 0.2f, expected.view()).ok());
+
+    // The same pages, reached through tables; the arrays are out of sight.
+    const auto table_of = [&](const KvPages& pages) {
+      std::vector<KvPage> table;
+      for (index i = 0; i < s.kv_heads * pages.pages_per_head; ++i)
+        table.push_back(pages.page(i / pages.pages_per_head, i % pages.pages_per_head));
+      return table;
+    };
+    const auto with_table = [](const KvPages& pages, const std::vector<KvPage>& table) {
+      KvPages host;
+      host.head_size = pages.head_size;
+      host.bits = pages.bits;
+      host.pages_per_head = pages.pages_per_head;
+      host.table = table.data();
+      return host;
+    };
+    const std::vector<KvPage> keys = table_of(cache.keys()), values = table_of(cache.values());
+    Attention a;
+    a.keys = with_table(cache.keys(), keys);
+    a.values = with_table(cache.values(), values);
+    a.query = q.view();
+    a.output = y.view();
+    a.group = 3;
+    a.first_position = 295;
+    a.query_scale = 0.2f * std::numbers::log2e_v<float>;
+    const index lines = attention_lines(a);
+    std::vector<std::byte> scratch(attend_scratch_bytes(Cpu{}, a, lines));
+    for (index head = 0; head < 2; ++head) CHECK(planish::attend(Cpu{}, a, head, {0, lines}, scratch) == 0);
+    CHECK(same(y, expected));
   }
 }
 

@@ -8,7 +8,6 @@
 #include <doctest/doctest.h>
 
 #include <planish/core/random.hpp>
-#include <planish/kernels/reference/attend.hpp>
 #include <planish/kv_cache/kv_cache.hpp>
 
 namespace planish::test {
@@ -52,19 +51,11 @@ inline Status attend(const KvCache& cache, MatrixView<const float> q, index firs
   return cache.attend(q, first_position, scale, y, Workspace(memory), executor);
 }
 
-/// The same by the reference kernel.
+/// The same by the reference backend.
 inline Rows attend_reference(const KvCache& cache, const Rows& q, index first_position, float scale) {
   Rows y(q.rows, q.columns);
-  Attention a;
-  a.keys = cache.keys();
-  a.values = cache.values();
-  a.query = q.view();
-  a.output = y.view();
-  a.group = q.columns / (cache.options().kv_heads * cache.options().head_size);
-  a.first_position = first_position;
-  a.query_scale = scale * std::numbers::log2e_v<float>;
-  for (index head = 0; head < cache.options().kv_heads; ++head)
-    kernels::reference::attend(a, head, {0, attention_lines(a)}, {});
+  std::vector<std::byte> memory(cache.workspace_size(q.rows, q.columns / cache.options().head_size, 1, Reference{}));
+  (void)cache.attend(q.view(), first_position, scale, y.view(), Workspace(memory), {}, Reference{});
   return y;
 }
 

@@ -3,11 +3,11 @@
 #include <cstdint>
 #include <span>
 
+#include <planish/backend/attention.hpp>
 #include <planish/core/abi.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/core/status.hpp>
 #include <planish/core/workspace.hpp>
-#include <planish/kernels/cpu/attend.hpp>
 #include <planish/packing/attention.hpp>
 
 namespace planish::inline PLANISH_ABI {
@@ -17,28 +17,31 @@ namespace planish::inline PLANISH_ABI {
 [[nodiscard]] constexpr index attend_block_lines(const Attention& a, index kv_heads, int workers) noexcept {
   constexpr index most = 48;
   const index lines = attention_lines(a);
-  const index parts = (workers + kv_heads - 1) / kv_heads;
+  const index parts = kv_heads > 0 ? (workers + kv_heads - 1) / kv_heads : 1;
   const index even = (lines + parts - 1) / parts;
   return even < 1 ? 1 : even < most ? even : most;
 }
 
-[[nodiscard]] inline std::size_t attend_workspace_size(const Attention& a, index kv_heads, int workers) noexcept {
+template <AttentionBackend B>
+[[nodiscard]] std::size_t attend_workspace_size(const B& backend, const Attention& a, index kv_heads,
+                                                int workers) noexcept {
   const index lines = attend_block_lines(a, kv_heads, workers);
-  const auto scratch = static_cast<index>(kernels::cpu::attend_scratch_bytes(a, lines));
+  const auto scratch = static_cast<index>(attend_scratch_bytes(backend, a, lines));
   return buffer_alignment +
          static_cast<std::size_t>(workers) * (workspace_bytes<std::byte>(scratch) + workspace_bytes<index>(1));
 }
 
 /// Runs every line of every KV head as tasks of the executor, the last rows (the longest) first.
-inline Status attend_blocks(const Attention& a, index kv_heads, Workspace workspace,
-                            ExecutorReference executor) noexcept {
+template <AttentionBackend B>
+Status attend_blocks(const B& backend, const Attention& a, index kv_heads, Workspace workspace,
+                     ExecutorReference executor) noexcept {
   const int workers = executor.workers();
   const index lines = attention_lines(a);
   const index block = attend_block_lines(a, kv_heads, workers);
   const index blocks = (lines + block - 1) / block;
   constexpr index counter_stride = static_cast<index>(buffer_alignment / sizeof(index));  // one cache line per worker
   const auto scratch_size =
-      static_cast<index>(workspace_bytes<std::byte>(static_cast<index>(kernels::cpu::attend_scratch_bytes(a, block))));
+      static_cast<index>(workspace_bytes<std::byte>(static_cast<index>(attend_scratch_bytes(backend, a, block))));
   const auto not_finite = workspace.take<index>(workers * counter_stride);
   const auto scratch = workspace.take<std::byte>(workers * scratch_size);
   if (not_finite.empty() || (scratch.empty() && scratch_size > 0))
@@ -50,8 +53,7 @@ inline Status attend_blocks(const Attention& a, index kv_heads, Workspace worksp
     const Range range{b * block, (b + 1) * block < lines ? (b + 1) * block : lines};
     const auto own =
         scratch.subspan(static_cast<std::size_t>(worker * scratch_size), static_cast<std::size_t>(scratch_size));
-    not_finite[static_cast<std::size_t>(worker * counter_stride)] +=
-        kernels::cpu::attend(a, task % kv_heads, range, own);
+    not_finite[static_cast<std::size_t>(worker * counter_stride)] += attend(backend, a, task % kv_heads, range, own);
   });
   index bad = 0;
   for (index count : not_finite) bad += count;

@@ -2,12 +2,12 @@
 #include <numbers>
 #include <utility>
 
+#include <planish/backend/attention.hpp>
 #include <planish/core/abi.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/result.hpp>
 #include <planish/core/workspace.hpp>
-#include <planish/kernels/cpu/cache_store.hpp>
 #include <planish/kv_cache/attend_blocks.hpp>
 #include <planish/kv_cache/options.hpp>
 #include <planish/kv_cache/page_store.hpp>
@@ -55,7 +55,8 @@ class KvCache {
   /// Quantizes and stores the next k.rows() tokens; k and v are tokens × kv_heads · head_size, k after its position
   /// embedding and transform. Wrong shapes and overflow change nothing. A vector with NaN or infinity is stored as NaN
   /// (all that attend to it get NaN) and reported as not_finite, with the first such token and head.
-  Status append(MatrixView<const float> k, MatrixView<const float> v) noexcept {
+  template <AttentionBackend B = DefaultBackend>
+  Status append(MatrixView<const float> k, MatrixView<const float> v, const B& backend = {}) noexcept {
     const index width = options_.kv_heads * options_.head_size;
     if (k.columns() != width || v.columns() != width || k.rows() != v.rows())
       return {ErrorCode::shape_mismatch,
@@ -80,9 +81,9 @@ class KvCache {
       for (index head = 0; head < options_.kv_heads; ++head) {
         const index column = head * options_.head_size;
         const bool key_is_finite =
-            kernels::cpu::store_key(keys, keys.page(head, token / page_tokens), slot, &k(r, column), k.column_stride());
-        const bool value_is_finite = kernels::cpu::store_value(values, values.page(head, token / page_tokens), slot,
-                                                               &v(r, column), v.column_stride());
+            store_key(backend, keys, keys.page(head, token / page_tokens), slot, &k(r, column), k.column_stride());
+        const bool value_is_finite = store_value(backend, values, values.page(head, token / page_tokens), slot,
+                                                 &v(r, column), v.column_stride());
         if ((!key_is_finite || !value_is_finite) && status.ok())
           status = {ErrorCode::not_finite,
                     "KV cache: the ",
@@ -115,18 +116,21 @@ class KvCache {
   }
 
   /// Bytes of workspace that `attend` needs.
-  [[nodiscard]] std::size_t workspace_size(index rows, index query_heads, int workers) const noexcept {
-    return attend_workspace_size(attention(rows, query_heads), options_.kv_heads, workers);
+  template <AttentionBackend B = DefaultBackend>
+  [[nodiscard]] std::size_t workspace_size(index rows, index query_heads, int workers,
+                                           const B& backend = {}) const noexcept {
+    return attend_workspace_size(backend, attention(rows, query_heads), options_.kv_heads, workers);
   }
 
   /// Causal attention: q and y are rows × query_heads · head_size, query_heads a multiple of kv_heads; row r is the
   /// token at first_position + r, already appended, and sees tokens [0, first_position + r]. q and y must not overlap.
   /// Rows that come out as NaN are reported as not_finite, the others are valid.
+  template <AttentionBackend B = DefaultBackend>
   Status attend(MatrixView<const float> q, index first_position, float softmax_scale, MatrixView<float> y,
-                Workspace workspace, ExecutorReference executor = {}) const noexcept {
+                Workspace workspace, ExecutorReference executor = {}, const B& backend = {}) const noexcept {
     const index size = options_.head_size;
     if (q.rows() == 0 && y.rows() == 0) return {};
-    if (q.columns() < 1 || q.columns() % (options_.kv_heads * size) != 0)
+    if (size < 1 || q.columns() < 1 || q.columns() % (options_.kv_heads * size) != 0)
       return {ErrorCode::shape_mismatch,
               "attention: queries have ",
               q.columns(),
@@ -158,7 +162,7 @@ class KvCache {
     a.output = y;
     a.first_position = first_position;
     a.query_scale = softmax_scale * std::numbers::log2e_v<float>;
-    return attend_blocks(a, options_.kv_heads, workspace, executor);
+    return attend_blocks(backend, a, options_.kv_heads, workspace, executor);
   }
 
  private:
@@ -182,7 +186,7 @@ class KvCache {
     a.keys = keys_.pages();
     a.values = values_.pages();
     a.query = {nullptr, rows, query_heads * options_.head_size};
-    a.group = query_heads / options_.kv_heads;
+    a.group = options_.kv_heads > 0 ? query_heads / options_.kv_heads : 0;
     return a;
   }
 
