@@ -89,6 +89,7 @@ inline constexpr bool is_fused_kronecker<Kronecker<L, R>> = Kronecker<L, R>::is_
 /// where it is made of parts, and else by its own apply.
 template <TransformStage S>
 void apply(Cpu, const S& stage, MatrixView<const float> x, MatrixView<float> y, std::span<float> scratch) {
+  if (x.empty()) return;
   if constexpr (std::is_same_v<S, Hadamard>)
     kernels::cpu::hadamard_rows(x, stage.plan(), stage.signs(), y, scratch);
   else if constexpr (detail::is_fused_kronecker<S>)
