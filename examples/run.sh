@@ -8,8 +8,8 @@
 #   --recipe NAME           only these rows (repeatable)            --calibration-text FILE  text for statistics
 #   --json FILE             the figures as JSON                     ... see: planish-llama compare --help
 set -euo pipefail
-cd "$(dirname "$0")/.."
-. cmake/packages.sh
+root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/cmake/packages.sh"
 
 prompt="The old lighthouse keeper opened the door and"
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/planish
@@ -20,47 +20,55 @@ took() { # took WHAT: seconds since the part before ended
   began=$SECONDS
 }
 
-model="" figures=""
-for ((i = 1; i <= $#; ++i)); do
-  next=$((i + 1))
-  case ${!i} in
-    --model) model=${!next:-} ;;
-    --model=*) model=${!i#*=} ;;
-    --json) figures=${!next:-} ;;
-    --json=*) figures=${!i#*=} ;;
+# All options go to the table; those that say how a recipe is made also go to the text.
+table=() text=() model="" figures="" calibration=sampled
+while [ $# -gt 0 ]; do
+  option=$1
+  case $option in --*=*) set -- "${option%%=*}" "${option#*=}" "${@:2}" ;; esac
+  case $1 in
+    -m | --model) model=${2:?$1 needs a file} text+=(--model "$2") ;;
+    --json) figures=${2:?$1 needs a file} ;;
+    --calibration-text) calibration=${2:?$1 needs a file} ;;
+    --tokenizer | --threads | --calibration-tokens | --planish | --alpha | --seed | --head-bits) text+=("$1" "${2:?$1 needs a value}") ;;
+    -h | --help)
+      sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"
+      exit 0 ;;
+    --fake) text+=(--fake) ;;
   esac
+  table+=("$1")
+  shift
 done
 
 install_missing "${build_packages[@]}" || exit 2
 took install
 
-log=build/examples/build.log
-mkdir -p build/examples "$folder"
+build=$root/build/examples
+log=$build/build.log
+mkdir -p "$build" "$folder"
 echo "building planish-llama; the first time takes some minutes"
-if ! { cmake --preset examples "${launcher[@]}" && cmake --build --preset examples --target planish-llama; } >"$log" 2>&1; then
+if ! (cd "$root" && cmake --preset examples "${launcher[@]}" && cmake --build "$build" --target planish-llama) >"$log" 2>&1; then
   cat "$log" >&2
   echo "the build failed; the log is above and in $log" >&2
   exit 1
 fi
-llama=build/examples/examples/planish-llama
+llama=$build/examples/planish-llama
 took build
 
-options=()
 if [ -z "$model" ]; then
-  model=$(bash examples/get_model.sh)
-  options+=(--model "$model")
+  model=$(bash "$root/examples/get_model.sh")
+  table+=(--model "$model") text+=(--model "$model")
 fi
 took download
 
 if [ -z "$figures" ]; then
   figures=$folder/compare.json
-  options+=(--json "$figures")
+  table+=(--json "$figures")
 fi
-"$llama" compare "${options[@]}" "$@"
+"$llama" compare "${table[@]}"
 took table
 
 # The W4A4KV4 row with the lowest perplexity.
-best=$(tr -d ' \n' <"$figures" | awk -v RS='{' '
+best=$([ ! -f "$figures" ] || tr -d ' \n' <"$figures" | awk -v RS='{' '
   match($0, /"recipe":"w4a4kv4[^"]*"/) {
     recipe = substr($0, RSTART + 10, RLENGTH - 11)
     if (match($0, /"perplexity":[-+.0-9eE]+/)) {
@@ -71,7 +79,7 @@ best=$(tr -d ' \n' <"$figures" | awk -v RS='{' '
   END { print best }')
 for recipe in fp32 $best; do
   printf '\n%s\n' "$recipe"
-  "$llama" generate --model "$model" --recipe "$recipe" --prompt "$prompt" --tokens 64 --seed 1
+  "$llama" generate --recipe "$recipe" --calibration-text "$calibration" --prompt "$prompt" --tokens 64 "${text[@]}"
 done
 took text
 
