@@ -306,26 +306,25 @@ BlockParameters quantize_layer(const Config& config, const LayerWeights& weights
   return LayerQuantizer(config, weights, options, statistics, where, executor).run();
 }
 
+BlockParameters build_layer(const WeightSource& source, index layer, const BuildOptions& options,
+                            const StatisticsOf& statistics, ExecutorReference executor) {
+  const LayerWeights weights = read_layer(source, layer);
+  if (options.recipe.is_float()) return float_parameters(source.config(), weights);
+  std::optional<LayerStatistics> seen;
+  if (options.recipe.needs_statistics()) seen = statistics(layer, weights);
+  const std::string where = source.path() + ": layer " + std::to_string(layer);
+  return quantize_layer(source.config(), weights, options, seen ? &*seen : nullptr, where, executor);
+}
+
 Model build_model(std::shared_ptr<const WeightSource> source, const BuildOptions& options,
-                  const StatisticsOf& statistics, std::shared_ptr<const Head> head, ExecutorReference executor,
-                  const LayerDone& done) {
+                  const StatisticsOf& statistics, ExecutorReference executor, planish::SiteMode mode) {
   const Config& config = source->config();
-  const planish::SiteMode mode = options.fake ? planish::SiteMode::fake : planish::SiteMode::packed;
   std::vector<Block> blocks;
-  for (index layer = 0; layer < config.layers; ++layer) {
-    const std::string where = source->path() + ": layer " + std::to_string(layer);
-    const LayerWeights weights = read_layer(*source, layer);
-    if (options.recipe.is_float()) {
-      blocks.push_back(make_float_block(config, weights, where));
-    } else {
-      std::optional<LayerStatistics> seen;
-      if (options.recipe.needs_statistics()) seen = statistics(layer, weights);
-      blocks.emplace_back(config, quantize_layer(config, weights, options, seen ? &*seen : nullptr, where, executor),
-                          mode, where);
-    }
-    if (done) done(layer + 1);
-  }
+  for (index layer = 0; layer < config.layers; ++layer)
+    blocks.emplace_back(config, build_layer(*source, layer, options, statistics, executor), mode,
+                        source->path() + ": layer " + std::to_string(layer));
   auto norm = source->read("norm", {1, config.hidden_size});
+  auto head = std::make_shared<const Head>(*source, 16);
   return Model(std::move(source), std::move(blocks), std::move(norm), std::move(head));
 }
 

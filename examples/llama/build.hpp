@@ -30,12 +30,13 @@ struct BuildOptions {
 /// The statistics of a layer, from a pass that runs along or from a store.
 using StatisticsOf = std::function<LayerStatistics(index layer, const LayerWeights& weights)>;
 
-/// Called after each layer with how many are done.
-using LayerDone = std::function<void(index layers)>;
+/// Reads a layer and quantizes it. `statistics` may be empty where the recipe needs none; call with rising layers.
+[[nodiscard]] BlockParameters build_layer(const WeightSource& source, index layer, const BuildOptions& options,
+                                          const StatisticsOf& statistics, ExecutorReference executor);
 
-/// The whole model, one layer's floats in memory at a time. `statistics` may be empty where the recipe needs none.
+/// All layers, one layer's floats in memory at a time, and the exact head.
 [[nodiscard]] Model build_model(std::shared_ptr<const WeightSource> source, const BuildOptions& options,
-                                const StatisticsOf& statistics, std::shared_ptr<const Head> head,
-                                ExecutorReference executor, const LayerDone& done = {});
+                                const StatisticsOf& statistics, ExecutorReference executor,
+                                planish::SiteMode mode = planish::SiteMode::packed);
 
 }  // namespace llama

@@ -20,7 +20,7 @@ void StatisticsCollector::see(SiteKind site, MatrixView<const float> x) {
       statistics.rows.insert(statistics.rows.end(), x.row(r), x.row(r) + x.columns());
 }
 
-Block make_float_block(const Config& config, const LayerWeights& weights, const std::string& where) {
+BlockParameters float_parameters(const Config& config, const LayerWeights& weights) {
   BlockParameters parameters;
   parameters.attention_gain = weights.attention_gain;
   parameters.mlp_gain = weights.mlp_gain;
@@ -32,7 +32,7 @@ Block make_float_block(const Config& config, const LayerWeights& weights, const 
     parameters.linears[i].weights = weights.matrices[i];
     parameters.linears[i].bias = weights.biases[i];
   }
-  return Block(config, std::move(parameters), planish::SiteMode::packed, where);
+  return parameters;
 }
 
 CalibrationPass::CalibrationPass(const WeightSource& source, std::span<const std::vector<int>> sequences,
@@ -54,7 +54,8 @@ CalibrationPass::CalibrationPass(const WeightSource& source, std::span<const std
 
 LayerStatistics CalibrationPass::next(const LayerWeights& weights, StatisticsDetail detail) {
   constexpr index most_rows = 2048;  // of a batch, so that the buffers stay small
-  const Block block = make_float_block(*config_, weights, "layer " + std::to_string(layer_++));
+  const Block block(*config_, float_parameters(*config_, weights), planish::SiteMode::packed,
+                    "layer " + std::to_string(layer_++));
   StatisticsCollector collector(*config_, detail);
   const auto hidden = hidden_.view(rows_, config_->hidden_size);
   index row = 0;

@@ -64,7 +64,7 @@ class CalibrationPass {
   index layer_ = 0;
 };
 
-/// A block that computes with the weights as they are.
-[[nodiscard]] Block make_float_block(const Config& config, const LayerWeights& weights, const std::string& where);
+/// Parameters of a block that computes with the weights as they are.
+[[nodiscard]] BlockParameters float_parameters(const Config& config, const LayerWeights& weights);
 
 }  // namespace llama

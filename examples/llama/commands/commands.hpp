@@ -1,0 +1,28 @@
+#pragma once
+#include <CLI/CLI.hpp>
+
+#include "../host.hpp"
+
+namespace llama {
+
+// Each adds its subcommand, options and manual page to the program, and what runs when it is chosen. What goes wrong is
+// an Error.
+void add_perplexity(CLI::App& program);
+void add_compare(CLI::App& program);
+void add_generate(CLI::App& program);
+void add_quantize(CLI::App& program);
+void add_info(CLI::App& program);
+
+/// --model, --tokenizer, --threads.
+void add_model_options(CLI::App& command, HostOptions& options);
+
+/// --calibration-text, --planish, --alpha, --seed, --head-bits, --fake.
+void add_recipe_options(CLI::App& command, HostOptions& options);
+
+/// --recipe, with the grammar.
+void add_recipe_option(CLI::App& command, std::string& recipe);
+
+/// --json.
+void add_json_option(CLI::App& command, std::string& path);
+
+}  // namespace llama

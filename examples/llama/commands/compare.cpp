@@ -1,0 +1,148 @@
+#include <chrono>
+#include <cstdio>
+
+#include "../memory.hpp"
+#include "../progress.hpp"
+#include "../report.hpp"
+#include "../table.hpp"
+#include "../text_source.hpp"
+#include "commands.hpp"
+
+namespace llama {
+namespace {
+
+struct Arguments {
+  HostOptions host;
+  std::vector<std::string> recipes;
+  std::string text = std::string(sampled), json;
+  std::size_t context = 512, tokens = 0;
+};
+
+/// "12.34 ± 0.56"
+std::string with_error(Estimate estimate, int digits) {
+  const std::string error = significant(estimate.standard_error, 2);
+  return significant(estimate.value, digits) + (error == "-" ? "" : " ± " + error);
+}
+
+Table table_of(const std::vector<RecipeFigures>& rows) {
+  Table table({{"recipe", "", Align::left},
+               {"perplexity"},
+               {"KL to fp32", "nats"},
+               {"top-1", "agreement"},
+               {"weights", "bits"},
+               {"model", "MiB"},
+               {"peak", "MiB"},
+               {"prefill", "tokens/s"},
+               {"decode", "tokens/s"}});
+  for (const RecipeFigures& row : rows)
+    table.add_row({row.recipe, with_error(row.perplexity, 4), fixed(row.kl.value, 4), fixed(row.top1.value, 3),
+                   fixed(row.weight_bits, 2), mebibytes(row.model_bytes), mebibytes(row.peak_memory_bytes),
+                   fixed(row.prefill_tokens_per_s, 0), fixed(row.decode_tokens_per_s, 1)});
+  return table;
+}
+
+/// All figures of one recipe. The first, FP32, leaves its hidden states in `reference` for the others.
+RecipeFigures measure(Host& host, const Recipe& recipe, const Windows& windows, HiddenStates& reference) {
+  constexpr double decode_seconds = 2.0;
+  constexpr std::size_t decode_prompt = 16;
+  RecipeFigures figures{.recipe = to_string(recipe)};
+  const bool is_reference = reference.rows.empty();
+  reset_peak_memory();
+  const Model model = host.build(recipe);
+  figures.take_sizes(model);
+  {
+    Progress progress("scoring " + figures.recipe, static_cast<double>(windows.count() * windows.length()), "tokens");
+    const Evaluation evaluation =
+        evaluate(model, windows, {}, is_reference ? nullptr : &reference, is_reference ? &reference : nullptr,
+                 host.executor(), [&](index tokens) { progress.advance(static_cast<double>(tokens)); });
+    figures.perplexity = evaluation.score.perplexity();
+    figures.kl = is_reference ? Estimate{} : evaluation.score.mean_kl();
+    figures.top1 = is_reference ? Estimate{1.0, 0.0} : evaluation.score.top1_agreement();
+    figures.prefill_tokens_per_s = evaluation.tokens_per_second();
+  }
+  figures.decode_tokens_per_s = measure_decode(model, windows[0].first(std::min(decode_prompt, windows.length())),
+                                               decode_seconds, host.executor());
+  figures.peak_memory_bytes = static_cast<double>(peak_memory_bytes());
+  return figures;
+}
+
+void run(const Arguments& arguments) {
+  using Clock = std::chrono::steady_clock;
+  const auto seconds_since = [](Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  };
+  const auto start = Clock::now();
+  Host host(arguments.host);
+  std::vector<Recipe> recipes{Recipe{}};  // FP32 comes first: the others are measured against it
+  const auto add = [&](const Recipe& recipe) {
+    if (std::find(recipes.begin(), recipes.end(), recipe) == recipes.end()) recipes.push_back(recipe);
+  };
+  for (const std::string& text : arguments.recipes) add(host.check_recipe(text, false));
+  if (!arguments.host.planish.empty()) add(host.check_recipe(""));
+  if (arguments.recipes.empty())
+    for (std::string_view text : default_recipes) add(host.check_recipe(std::string(text), false));
+
+  const std::vector<int> ids = host.text_ids(arguments.text);
+  const Windows windows(ids, arguments.context, arguments.text, arguments.tokens);
+  const double text_seconds = seconds_since(start);
+  HiddenStates reference;
+  std::vector<RecipeFigures> rows;
+  for (const Recipe& recipe : recipes) rows.push_back(measure(host, recipe, windows, reference));
+
+  std::printf("%s, %zu windows of %zu tokens of %s, %s threads\n\n%s\n", host.config().name.c_str(), windows.count(),
+              windows.length(), arguments.text == sampled ? "text drawn from the model" : arguments.text.c_str(),
+              std::to_string(host.executor().workers()).c_str(), table_of(rows).to_string().c_str());
+  std::printf("weights: all matrices, the exact head among them, with their scales. text %s, table %s\n",
+              duration_text(text_seconds).c_str(), duration_text(seconds_since(start) - text_seconds).c_str());
+  if (!arguments.json.empty()) write_json(arguments.json, to_json(host.source().path(), arguments.text, rows));
+}
+
+}  // namespace
+
+void add_compare(CLI::App& program) {
+  auto arguments = std::make_shared<Arguments>();
+  arguments->host.calibration_text = sampled;
+  CLI::App& command =
+      *program.add_subcommand("compare", "Compare recipes in one table: accuracy, size, memory, speed.");
+  add_model_options(command, arguments->host);
+  command
+      .add_option("-r,--recipe", arguments->recipes,
+                  "Only this recipe beside fp32; may be repeated. Without it: the table of thirteen.")
+      ->option_text("RECIPE")
+      ->group("Quantization")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  add_recipe_options(command, arguments->host);
+  const char* group = "Text";
+  command
+      .add_option("-t,--text", arguments->text,
+                  "Text to score: a file, or the word 'sampled' for text drawn from the FP32 model itself. [sampled]")
+      ->option_text("FILE|sampled")
+      ->group(group);
+  command.add_option("-c,--context", arguments->context, "Tokens of a window. [512]")
+      ->check(CLI::Range(2, 1 << 20))
+      ->option_text("N")
+      ->group(group);
+  command.add_option("--tokens", arguments->tokens, "Score at most the first so many tokens; 0: all. [0]")
+      ->option_text("N")
+      ->group(group);
+  add_json_option(command, arguments->json);
+  command.footer(
+      "Columns: perplexity with its standard error between windows; mean KL divergence of the model's predictions "
+      "from\n"
+      "FP32's and how often both find the same token likeliest; bits per weight over all matrices, scales and the "
+      "exact\n"
+      "head counted; memory of the model; peak memory while the row was made; tokens/s of whole windows and of a "
+      "single\n"
+      "sequence token by token.\n"
+      "\nText drawn from the model (temperature 1, two seeds, 8 x 512 tokens to calibrate and as many to score) is "
+      "kept\n"
+      "in ${XDG_CACHE_HOME:-$HOME/.cache}/planish. Calibration uses such text too unless --calibration-text names a "
+      "file.\n"
+      "\nExamples:\n"
+      "  planish-llama compare\n"
+      "  planish-llama compare --recipe w8a8 --recipe w4a4kv4+scale+hadamard --text wiki.test.raw --tokens 20480");
+  command.callback([arguments] { run(*arguments); });
+}
+
+}  // namespace llama

@@ -1,0 +1,82 @@
+#include "commands.hpp"
+
+namespace llama {
+
+void add_model_options(CLI::App& command, HostOptions& options) {
+  const char* group = "Model";
+  command
+      .add_option(
+          "-m,--model", options.model,
+          "A .gguf file, a .safetensors file with config.json beside it, or the folder of a Hugging Face model. "
+          "Without it: SmolLM2-135M-Instruct from the cache folder, where examples/get_model.sh puts it.")
+      ->option_text("FILE|DIR")
+      ->group(group);
+  command
+      .add_option("--tokenizer", options.tokenizer,
+                  "A .gguf file, or a llama2.c .bin file, whose tokenizer is used. Without it: the model file's own.")
+      ->option_text("FILE")
+      ->group(group);
+  command.add_option("--threads", options.threads, "Worker threads; 0: as many as the machine runs at once.")
+      ->check(CLI::Range(0, 1024))
+      ->option_text("N")
+      ->group(group);
+}
+
+void add_recipe_options(CLI::App& command, HostOptions& options) {
+  const char* group = "Quantization";
+  command
+      .add_option(
+          "--calibration-text", options.calibration_text,
+          "Text from which shift, scale, static activations and gptq take their statistics: a file, or the word "
+          "'sampled' for text drawn from the FP32 model itself.")
+      ->option_text("FILE|sampled")
+      ->group(group);
+  command
+      .add_option("--calibration-tokens", options.calibration_tokens,
+                  "At most so many tokens of a calibration file, in windows of 512. [8192]")
+      ->check(CLI::Range(index{2}, index{1} << 24))
+      ->option_text("N")
+      ->group(group);
+  command
+      .add_option(
+          "--planish", options.planish,
+          "An artefact made from this model: its transforms, quantizers and codes are used instead of new ones.")
+      ->option_text("FILE")
+      ->group(group);
+  command
+      .add_option("--alpha", options.alpha,
+                  "SmoothQuant's exponent: 0 leaves activations alone, 1 evens them out completely. [0.5]")
+      ->check(CLI::Range(0.0f, 1.0f))
+      ->option_text("A")
+      ->group(group);
+  command.add_option("--seed", options.seed, "Seed of random matrices and of drawn tokens. [1]")
+      ->option_text("N")
+      ->group(group);
+  command
+      .add_option("--head-bits", options.head_bits,
+                  "Bits of the output head and of its input; 16: exact, with the file's own 8-bit codes where it has "
+                  "them. [16]")
+      ->check(CLI::IsMember({2, 3, 4, 5, 6, 7, 8, 16}))
+      ->option_text("2-8|16")
+      ->group(group);
+  command
+      .add_flag("--fake", options.fake,
+                "Simulate: quantize, dequantize, multiply in float32. Codes are the same to the bit.")
+      ->group(group);
+}
+
+void add_recipe_option(CLI::App& command, std::string& recipe) {
+  command
+      .add_option("-r,--recipe", recipe,
+                  "What is quantized, how and after which transforms; see RECIPES. [fp32, or the artefact's]")
+      ->option_text("RECIPE")
+      ->group("Quantization");
+}
+
+void add_json_option(CLI::App& command, std::string& path) {
+  command.add_option("--json", path, "Also write the figures to this file as JSON; '-' is standard output.")
+      ->option_text("FILE")
+      ->group("Output");
+}
+
+}  // namespace llama

@@ -1,0 +1,89 @@
+#include <cstdio>
+
+#include "../memory.hpp"
+#include "../progress.hpp"
+#include "../report.hpp"
+#include "../table.hpp"
+#include "../text_source.hpp"
+#include "commands.hpp"
+
+namespace llama {
+namespace {
+
+struct Arguments {
+  HostOptions host;
+  std::string recipe, text = std::string(sampled), json;
+  std::size_t context = 512, tokens = 0;
+  FeedOptions feed;
+};
+
+void run(const Arguments& arguments) {
+  Host host(arguments.host);
+  const Recipe recipe = host.check_recipe(arguments.recipe);
+  const std::vector<int> ids = host.text_ids(arguments.text);
+  const Windows windows(ids, arguments.context, arguments.text, arguments.tokens);
+  reset_peak_memory();
+  const Model model = host.build(recipe);
+
+  Progress progress("scoring " + to_string(recipe), static_cast<double>(windows.count() * windows.length()), "tokens");
+  const Evaluation evaluation = evaluate(model, windows, arguments.feed, nullptr, nullptr, host.executor(),
+                                         [&](index tokens) { progress.advance(static_cast<double>(tokens)); });
+  RecipeFigures figures{.recipe = to_string(recipe)};
+  figures.take_sizes(model);
+  figures.perplexity = evaluation.score.perplexity();
+  figures.peak_memory_bytes = static_cast<double>(peak_memory_bytes());
+  (arguments.feed.decode ? figures.decode_tokens_per_s : figures.prefill_tokens_per_s) = evaluation.tokens_per_second();
+  std::printf("%s: perplexity %s ± %s over %lld predictions in %d windows of %zu; %s tokens/s\n",
+              figures.recipe.c_str(), significant(figures.perplexity.value, 5).c_str(),
+              significant(figures.perplexity.standard_error, 2).c_str(),
+              static_cast<long long>(evaluation.score.predictions()), evaluation.score.windows(), windows.length(),
+              fixed(evaluation.tokens_per_second(), 0).c_str());
+  if (!arguments.json.empty()) write_json(arguments.json, to_json(host.source().path(), arguments.text, {figures}));
+}
+
+}  // namespace
+
+void add_perplexity(CLI::App& program) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App& command = *program.add_subcommand("perplexity", "Score a text with one recipe.");
+  add_model_options(command, arguments->host);
+  add_recipe_option(command, arguments->recipe);
+  add_recipe_options(command, arguments->host);
+  const char* group = "Text";
+  command
+      .add_option("-t,--text", arguments->text,
+                  "Text to score: a file, or the word 'sampled' for text drawn from the FP32 model itself. [sampled]")
+      ->option_text("FILE|sampled")
+      ->group(group);
+  command.add_option("-c,--context", arguments->context, "Tokens of a window. [512]")
+      ->check(CLI::Range(2, 1 << 20))
+      ->option_text("N")
+      ->group(group);
+  command.add_option("--tokens", arguments->tokens, "Score at most the first so many tokens; 0: all. [0]")
+      ->option_text("N")
+      ->group(group);
+  auto* decode = command.add_flag("--decode", arguments->feed.decode, "Feed one token at a time, as generation does.")
+                     ->group(group);
+  command
+      .add_option_function<std::uint64_t>(
+          "--cuts", [arguments](std::uint64_t seed) { arguments->feed.cuts = seed; },
+          "Feed windows in pieces of random length, drawn with this seed.")
+      ->option_text("SEED")
+      ->excludes(decode)
+      ->group(group);
+  add_json_option(command, arguments->json);
+  command.footer(
+      "The text is tokenized as one string, with no beginning-of-sequence token unless the model asks for one, and "
+      "cut\n"
+      "into windows that do not overlap; a rest shorter than a window is left out. Perplexity is the exponential of "
+      "the\n"
+      "mean negative log likelihood over all predictions inside all windows; its standard error is that between "
+      "windows.\n"
+      "\nExamples:\n"
+      "  planish-llama perplexity --text wiki.test.raw --context 2048\n"
+      "  planish-llama perplexity --text wiki.test.raw --recipe w4a4kv4+hadamard --tokens 20480\n"
+      "  planish-llama perplexity --recipe w8a8+scale --calibration-text sampled --alpha 0.4");
+  command.callback([arguments] { run(*arguments); });
+}
+
+}  // namespace llama

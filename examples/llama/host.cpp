@@ -1,0 +1,146 @@
+#include "host.hpp"
+
+#include <filesystem>
+
+#include <planish/io/gguf.hpp>
+
+#include "model_artefact.hpp"
+#include "progress.hpp"
+#include "require.hpp"
+#include "text_source.hpp"
+
+namespace llama {
+namespace {
+
+std::string default_model() { return cache_folder() + "/SmolLM2-135M-Instruct.Q4_1.gguf"; }
+
+bool is_gguf(const std::string& path) { return path.ends_with(".gguf"); }
+
+std::string model_path(const HostOptions& options) {
+  if (!options.model.empty()) return options.model;
+  std::error_code ignored;
+  if (!std::filesystem::exists(default_model(), ignored))
+    fail(default_model(), ": the default model is not there; examples/get_model.sh fetches it, or name one by --model");
+  return default_model();
+}
+
+}  // namespace
+
+Host::Host(const HostOptions& options)
+    : options_(options), pool_(options.threads), source_(WeightSource::open(model_path(options))) {}
+
+const Tokenizer& Host::tokenizer() {
+  if (tokenizer_) return *tokenizer_;
+  const std::string path = options_.tokenizer.empty() ? source_->path() : options_.tokenizer;
+  if (is_gguf(path))
+    tokenizer_ = Tokenizer::from_gguf(require(planish::io::GgufFile::open(path)));
+  else if (!options_.tokenizer.empty())
+    tokenizer_ = Tokenizer::from_llama2c(path);
+  else
+    fail(path, ": has no tokenizer; name one by --tokenizer FILE.gguf or FILE.bin");
+  if (tokenizer_->size() > config().vocabulary)
+    fail(path, ": the tokenizer has ", tokenizer_->size(), " tokens, the model ", config().vocabulary);
+  return *tokenizer_;
+}
+
+std::string Host::chat_template() const {
+  const std::string path = options_.tokenizer.empty() ? source_->path() : options_.tokenizer;
+  if (!is_gguf(path)) fail(path, ": has no chat template");
+  return require(require(planish::io::GgufFile::open(path)).get_string("tokenizer.chat_template"));
+}
+
+std::shared_ptr<const Head> Host::head(int bits) {
+  auto& head = heads_[bits];
+  if (!head) head = std::make_shared<const Head>(*source_, bits);
+  return head;
+}
+
+std::vector<int> Host::text_ids(const std::string& text) {
+  if (text != sampled) return tokenizer().encode_prompt(read_text(text));
+  std::vector<int> ids;
+  for (const std::vector<int>& sequence : sampled_text().scoring)
+    ids.insert(ids.end(), sequence.begin(), sequence.end());
+  return ids;
+}
+
+const SampledText& Host::sampled_text() {
+  if (!sampled_text_) sampled_text_ = load_sampled_text(*source_);
+  if (!sampled_text_) {
+    if (!float_model_) float_model_ = build(Recipe{});
+    Progress progress("drawing text from the model", 2.0 * SampledText::sequences * SampledText::length, "tokens");
+    sampled_text_ = sample_text(*float_model_, tokenizer(), executor(),
+                                [&](index tokens) { progress.advance(static_cast<double>(tokens)); });
+    store_sampled_text(*source_, *sampled_text_);
+    float_model_.reset();
+  }
+  return *sampled_text_;
+}
+
+const std::vector<std::vector<int>>& Host::calibration_sequences() {
+  if (!calibration_sequences_.empty()) return calibration_sequences_;
+  if (options_.calibration_text == sampled) return calibration_sequences_ = sampled_text().calibration;
+  const auto length = static_cast<std::size_t>(std::min<index>(512, config().context));
+  const std::vector<int> ids = tokenizer().encode_prompt(read_text(options_.calibration_text));
+  const Windows windows(ids, std::min(length, ids.size()), options_.calibration_text,
+                        static_cast<std::size_t>(options_.calibration_tokens));
+  for (std::size_t w = 0; w < windows.count(); ++w)
+    calibration_sequences_.emplace_back(windows[w].begin(), windows[w].end());
+  return calibration_sequences_;
+}
+
+Recipe Host::check_recipe(const std::string& text, bool only_the_artefacts) const {
+  if (!options_.planish.empty()) {
+    const Recipe stored = ArtefactInput(options_.planish, *source_).recipe();
+    if (text.empty() || require(parse_recipe(text)) == stored) return stored;
+    if (only_the_artefacts) fail(options_.planish, ": holds the recipe ", to_string(stored), ", not ", text);
+  }
+  const Recipe recipe = require(parse_recipe(text.empty() ? "fp32" : text));
+  if (recipe.needs_parameters())
+    fail("recipe ", text,
+         " needs learned parameters: give --planish FILE (they do not follow from --calibration-text)");
+  if (recipe.needs_statistics() && options_.calibration_text.empty())
+    fail("recipe ", text, " needs statistics: give --calibration-text FILE, or --planish FILE with its parameters");
+  return recipe;
+}
+
+StatisticsOf Host::statistics_for(const Recipe& recipe) {
+  if (!recipe.needs_statistics()) return {};
+  const StatisticsDetail detail = detail_for(recipe);
+  if (detail.rows || detail.moments) {  // too large to keep: a pass of its own
+    auto pass = std::make_shared<CalibrationPass>(*source_, calibration_sequences(), executor());
+    return [pass, detail](index, const LayerWeights& weights) { return pass->next(weights, detail); };
+  }
+  if (ranges_.empty()) {
+    CalibrationPass pass(*source_, calibration_sequences(), executor());
+    Progress progress("collecting statistics", static_cast<double>(config().layers), "layers");
+    for (index layer = 0; layer < config().layers; ++layer) {
+      ranges_.push_back(pass.next(read_layer(*source_, layer), detail));
+      progress.advance(1.0);
+    }
+  }
+  return [this](index layer, const LayerWeights&) { return ranges_[static_cast<std::size_t>(layer)]; };
+}
+
+void Host::for_each_layer(const Recipe& recipe, const std::function<void(index, BlockParameters)>& use) {
+  Progress progress("building " + to_string(recipe), static_cast<double>(config().layers), "layers");
+  std::optional<ArtefactInput> artefact;
+  if (!options_.planish.empty()) artefact.emplace(options_.planish, *source_);
+  if (artefact && !(artefact->recipe() == recipe)) artefact.reset();
+  const StatisticsOf statistics = artefact ? StatisticsOf{} : statistics_for(recipe);
+  const BuildOptions build{.recipe = recipe, .alpha = options_.alpha, .seed = options_.seed};
+  for (index layer = 0; layer < config().layers; ++layer) {
+    use(layer, artefact ? artefact->layer(layer) : build_layer(*source_, layer, build, statistics, executor()));
+    progress.advance(1.0);
+  }
+}
+
+Model Host::build(const Recipe& recipe) {
+  const planish::SiteMode mode = options_.fake ? planish::SiteMode::fake : planish::SiteMode::packed;
+  std::vector<Block> blocks;
+  for_each_layer(recipe, [&](index layer, BlockParameters parameters) {
+    blocks.emplace_back(config(), std::move(parameters), mode, source_->path() + ": layer " + std::to_string(layer));
+  });
+  return Model(source_, std::move(blocks), source_->read("norm", {1, config().hidden_size}), head(options_.head_bits));
+}
+
+}  // namespace llama

@@ -1,0 +1,82 @@
+#pragma once
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "build.hpp"
+#include "evaluate.hpp"
+#include "model.hpp"
+#include "sample_text.hpp"
+#include "thread_pool.hpp"
+#include "tokenizer.hpp"
+
+namespace llama {
+
+/// Which model, and what a recipe may draw on: the options that all commands share.
+struct HostOptions {
+  std::string model;             ///< .gguf, .safetensors or a folder; empty: the default model in the cache folder
+  std::string tokenizer;         ///< .gguf or llama2.c .bin; empty: the model file's own
+  std::string planish;           ///< artefact with parameters and codes; empty: none
+  std::string calibration_text;  ///< a file, or "sampled"; empty: none
+  index calibration_tokens = 8192;
+  float alpha = 0.5f;
+  std::uint64_t seed = 1;
+  int head_bits = 16;
+  int threads = 0;
+  bool fake = false;
+};
+
+/// The word that stands for text drawn from the model instead of a file.
+inline constexpr std::string_view sampled = "sampled";
+
+/// An open model file, its tokenizer, threads, and the way from a recipe to a model. What is expensive (FP32 model,
+/// sampled text, statistics) is made when it is first asked for, and kept.
+class Host {
+ public:
+  explicit Host(const HostOptions& options);
+
+  [[nodiscard]] const WeightSource& source() const noexcept { return *source_; }
+  [[nodiscard]] const Config& config() const noexcept { return source_->config(); }
+  [[nodiscard]] ExecutorReference executor() noexcept { return ExecutorReference(pool_); }
+  [[nodiscard]] const Tokenizer& tokenizer();
+
+  /// The model's chat template; throws Error if its file has none.
+  [[nodiscard]] std::string chat_template() const;
+
+  /// The ids of a text file, or of the sampled text that is there for scoring.
+  [[nodiscard]] std::vector<int> text_ids(const std::string& text);
+
+  /// The recipe that `text` spells; the artefact's, or fp32, if it is empty. Throws Error on bad spelling, where the
+  /// recipe needs statistics or parameters and nothing brings them, and, if `only_the_artefacts`, where an artefact was
+  /// given and holds another recipe.
+  [[nodiscard]] Recipe check_recipe(const std::string& text, bool only_the_artefacts = true) const;
+
+  /// Blocks of the recipe, or of the artefact. Shows progress.
+  [[nodiscard]] Model build(const Recipe& recipe);
+
+  /// Parameters of the recipe's layers, one after the other; what `build` packs.
+  void for_each_layer(const Recipe& recipe, const std::function<void(index, BlockParameters)>& use);
+
+  /// Drops the FP32 model, which text sampling may have left.
+  void release_float_model() { float_model_.reset(); }
+
+ private:
+  [[nodiscard]] std::shared_ptr<const Head> head(int bits);
+  [[nodiscard]] const SampledText& sampled_text();
+  [[nodiscard]] const std::vector<std::vector<int>>& calibration_sequences();
+  [[nodiscard]] StatisticsOf statistics_for(const Recipe& recipe);
+
+  HostOptions options_;
+  ThreadPool pool_;
+  std::shared_ptr<const WeightSource> source_;
+  std::optional<Tokenizer> tokenizer_;
+  std::map<int, std::shared_ptr<const Head>> heads_;  // by bits
+  std::optional<Model> float_model_;
+  std::optional<SampledText> sampled_text_;
+  std::vector<std::vector<int>> calibration_sequences_;
+  std::vector<LayerStatistics> ranges_;  // by layer, once collected
+};
+
+}  // namespace llama

@@ -1,0 +1,152 @@
+#include "model_artefact.hpp"
+
+#include <sstream>
+
+#include "require.hpp"
+
+namespace llama {
+namespace {
+
+std::string site_tensor(index layer, SiteKind site) { return layer_tensor(layer, to_string(site)); }
+
+/// A whole number that was stored as a float.
+bool is_between(float value, int least, int most) {
+  return value >= static_cast<float>(least) && value <= static_cast<float>(most) &&
+         value == static_cast<float>(static_cast<int>(value));
+}
+
+}  // namespace
+
+ArtefactOutput::ArtefactOutput(const WeightSource& source, const Recipe& recipe) {
+  require(writer_.set_recipe(to_string(recipe)), "artefact");
+  require(writer_.set_model_sha256(source.identity()), "artefact");
+  require(writer_.set_string("model", source.config().name), "artefact");
+}
+
+void ArtefactOutput::add_transform(const std::string& name, const planish::AnyTransform& transform) {
+  std::string stages;
+  index number = 0;
+  planish::Status status;
+  const auto add = [&](const char* stage, std::span<const planish::StageParameter> parameters) {
+    stages += (number == 0 ? "" : " ") + std::string(stage);
+    for (const planish::StageParameter& p : parameters)
+      if (status.ok())
+        status = writer_.add_floats(name + "." + std::to_string(number) + "." + p.name, {p.rows, p.columns}, p.values);
+    ++number;
+  };
+  require(transform.for_each_stage(add), name);
+  require(status, name);
+  require(writer_.set_string(name, stages), name);
+}
+
+void ArtefactOutput::add_layer(index layer, const BlockParameters& parameters) {
+  const auto add = [&](const std::string& name, const std::vector<float>& values) {
+    require(writer_.add_floats(name, {static_cast<index>(values.size())}, values), name);
+  };
+  add(layer_tensor(layer, "attention_norm"), parameters.attention_gain);
+  add(layer_tensor(layer, "mlp_norm"), parameters.mlp_gain);
+  for (SiteKind kind : site_kinds) {
+    const SiteParameters& site = parameters.sites[static_cast<std::size_t>(kind)];
+    const planish::RowQuantizer& q = site.quantizer;
+    add_transform(site_tensor(layer, kind), site.online);
+    add(site_tensor(layer, kind) + ".quantizer",
+        {static_cast<float>(q.bits), static_cast<float>(q.symmetry), q.clip.positive, q.clip.negative, q.static_scale,
+         static_cast<float>(q.static_zero_point)});
+  }
+  for (Projection p : projections) {
+    const LinearParameters& linear = parameters.linears[static_cast<std::size_t>(p)];
+    const std::string name = layer_tensor(layer, name_of(p));
+    if (linear.codes)
+      require(writer_.add_codes(name, linear.codes->view()), name);
+    else
+      add(name + ".weights", linear.weights);
+    if (!linear.bias.empty()) add(name + ".bias", linear.bias);
+  }
+  add_transform(layer_tensor(layer, "key"), parameters.key);
+  add_transform(layer_tensor(layer, "query"), parameters.query);
+  const CacheParameters& c = parameters.cache;
+  add(layer_tensor(layer, "cache"),
+      {static_cast<float>(c.key_bits), static_cast<float>(c.value_bits), c.key_clip.positive, c.key_clip.negative,
+       c.value_clip.positive, c.value_clip.negative});
+}
+
+void ArtefactOutput::write(const std::string& path) { require(writer_.write(path)); }
+
+ArtefactInput::ArtefactInput(const std::string& path, const WeightSource& source)
+    : file_(require(planish::io::Artefact::open(path))), config_(&source.config()) {
+  if (file_.model_sha256() != source.identity()) fail(path, ": was made from another model than ", source.path());
+  recipe_ = require(parse_recipe(file_.recipe()), path);
+}
+
+void ArtefactInput::refuse(const std::string& name, const std::string& reason) const {
+  fail(file_.path(), ": tensor '", name, "': ", reason);
+}
+
+std::vector<float> ArtefactInput::floats(const std::string& name, index count) const {
+  std::vector<float> values = require(file_.read_floats(name));
+  if (static_cast<index>(values.size()) != count)
+    refuse(name, std::to_string(values.size()) + " values, not " + std::to_string(count));
+  return values;
+}
+
+planish::AnyTransform ArtefactInput::transform(const std::string& name, index size) const {
+  const std::string* stages = file_.find_string(name);
+  if (stages == nullptr) refuse(name, "its stages are not named");
+  planish::AnyTransform transform = planish::AnyTransform::identity(size);
+  std::istringstream names(*stages);
+  std::string stage;
+  for (index number = 0; names >> stage; ++number) {
+    const std::string prefix = name + "." + std::to_string(number) + ".";
+    std::vector<planish::StageParameter> parameters;
+    for (const planish::io::Tensor& t : file_.tensors())
+      if (t.name.starts_with(prefix))
+        parameters.push_back({t.name.substr(prefix.size()), require(file_.read_floats(t)), t.rows(), t.columns()});
+    const std::string where = file_.path() + ": stage '" + prefix + stage + "'";
+    require(transform.append(require(planish::AnyTransform::from(stage, parameters), where)), where);
+  }
+  return transform;
+}
+
+BlockParameters ArtefactInput::layer(index layer) const {
+  BlockParameters made;
+  made.attention_gain = floats(layer_tensor(layer, "attention_norm"), config_->hidden_size);
+  made.mlp_gain = floats(layer_tensor(layer, "mlp_norm"), config_->hidden_size);
+  for (SiteKind kind : site_kinds) {
+    SiteParameters& site = made.sites[static_cast<std::size_t>(kind)];
+    const std::string name = site_tensor(layer, kind);
+    site.online = transform(name, channels_at(kind, *config_));
+    const std::vector<float> q = floats(name + ".quantizer", 6);
+    if (!is_between(q[0], 2, 16) || !is_between(q[1], 0, 1) || !is_between(q[5], 0, 255))
+      refuse(name + ".quantizer", "bits, symmetry or zero point out of range");
+    site.quantizer = {.bits = static_cast<int>(q[0]),
+                      .symmetry = static_cast<planish::Symmetry>(static_cast<int>(q[1])),
+                      .clip = {q[2], q[3]},
+                      .static_scale = q[4],
+                      .static_zero_point = static_cast<int>(q[5])};
+  }
+  for (Projection p : projections) {
+    LinearParameters& linear = made.linears[static_cast<std::size_t>(p)];
+    const std::string name = layer_tensor(layer, name_of(p));
+    const MatrixShape shape = shape_of(p, *config_);
+    if (file_.has_codes(name)) {
+      linear.codes = require(file_.read_codes(name));
+      if (linear.codes->rows() != shape.rows || linear.codes->columns() != shape.columns)
+        refuse(name, std::to_string(linear.codes->rows()) + " x " + std::to_string(linear.codes->columns()) +
+                         " codes, not " + std::to_string(shape.rows) + " x " + std::to_string(shape.columns));
+    } else {
+      linear.weights = floats(name + ".weights", shape.rows * shape.columns);
+    }
+    if (file_.find(name + ".bias") != nullptr) linear.bias = floats(name + ".bias", shape.rows);
+  }
+  made.key = transform(layer_tensor(layer, "key"), config_->head_size);
+  made.query = transform(layer_tensor(layer, "query"), config_->head_size);
+  const std::vector<float> c = floats(layer_tensor(layer, "cache"), 6);
+  if (!is_between(c[0], 2, 16) || !is_between(c[1], 2, 16)) refuse(layer_tensor(layer, "cache"), "bits out of range");
+  made.cache = {.key_bits = static_cast<int>(c[0]),
+                .value_bits = static_cast<int>(c[1]),
+                .key_clip = {c[2], c[3]},
+                .value_clip = {c[4], c[5]}};
+  return made;
+}
+
+}  // namespace llama

@@ -1,0 +1,55 @@
+#pragma once
+#include <memory>
+#include <string>
+
+#include <planish/io/artefact.hpp>
+#include <planish/io/artefact_writer.hpp>
+
+#include "block.hpp"
+#include "model.hpp"
+#include "recipe.hpp"
+
+namespace llama {
+
+/// Writes the blocks of a quantized model as a planish artefact: codes, scales, biases, norm gains, and per site the
+/// stages that run online and the quantizer. Embedding, last norm and head stay in the model file.
+///
+/// Per layer i: layers.i.attention_norm, layers.i.mlp_norm; layers.i.M (codes) or layers.i.M.weights (floats) and
+/// layers.i.M.bias for M in q, k, v, o, gate, up, down; for T in attn, o, mlp, down, key, query: the string layers.i.T
+/// names the stages ("scale hadamard"), and layers.i.T.K.P is parameter P of stage K; layers.i.S.quantizer of a site;
+/// layers.i.cache.
+class ArtefactOutput {
+ public:
+  ArtefactOutput(const WeightSource& source, const Recipe& recipe);
+
+  void add_layer(index layer, const BlockParameters& parameters);
+
+  /// Whole or not at all.
+  void write(const std::string& path);
+
+ private:
+  void add_transform(const std::string& name, const planish::AnyTransform& transform);
+
+  planish::io::ArtefactWriter writer_;
+};
+
+/// Reads it back; logits equal those of the model that was written, to the bit. Throws Error, also if the artefact was
+/// made from another model.
+class ArtefactInput {
+ public:
+  ArtefactInput(const std::string& path, const WeightSource& source);
+
+  [[nodiscard]] const Recipe& recipe() const noexcept { return recipe_; }
+  [[nodiscard]] BlockParameters layer(index layer) const;
+
+ private:
+  [[nodiscard]] planish::AnyTransform transform(const std::string& name, index size) const;
+  [[nodiscard]] std::vector<float> floats(const std::string& name, index count) const;
+  [[noreturn]] void refuse(const std::string& name, const std::string& reason) const;
+
+  planish::io::Artefact file_;
+  const Config* config_;
+  Recipe recipe_;
+};
+
+}  // namespace llama
