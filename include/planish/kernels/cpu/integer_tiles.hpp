@@ -26,7 +26,8 @@ struct RowPointers {
   index distances[Rows];
 
   RowPointers(const std::int8_t* start, index stride) noexcept : first(start) {
-    for (int r = 0; r < Rows; ++r) distances[r] = r * stride;
+    distances[0] = 0;
+    unroll<Rows - 1>([&](auto r) __attribute__((always_inline)) { distances[r + 1] = distances[r] + stride; });
   }
   template <int Row>
   [[nodiscard]] PLANISH_ALWAYS_INLINE std::int32_t four(index offset) const noexcept {
@@ -37,7 +38,7 @@ struct RowPointers {
   PLANISH_ALWAYS_INLINE void advance(index bytes) noexcept { first += bytes; }
 };
 
-/// Lines in flight at once, so that few rows still have enough independent sums to hide the latency of a dot product.
+/// Sets of sums, for lines in turn, so that few rows still have enough of them to hide the latency of a dot product.
 [[nodiscard]] constexpr int tile_depth(int rows) noexcept { return rows == 1 ? 4 : rows <= 4 ? 2 : 1; }
 
 /// Bits of the activation bytes [begin, end) of a group of 4.
@@ -55,6 +56,7 @@ void sum_columns(const std::uint8_t* panel, const std::int8_t* x, index x_stride
   constexpr index bytes = line_bytes(Storage);
   constexpr int loads = Dots::loads_per_tile(Rows);
   constexpr int depth = tile_depth(Rows);
+  constexpr int step = depth == 1 ? 2 : depth;  // lines per turn of the loop
   static_assert(bytes % (loads * Dots::load_bytes) == 0, "planish: a tile takes whole parts of a line");
   const index head = begin % line_depth, tail = at_border ? end % line_depth : 0;
   for (index part = 0; part < bytes; part += loads * Dots::load_bytes) {
@@ -72,7 +74,7 @@ void sum_columns(const std::uint8_t* panel, const std::int8_t* x, index x_stride
       unroll<Rows>([&](auto r) __attribute__((always_inline)) {
         const typename Dots::Activations four =
             Dots::broadcast(rows.template four<decltype(r)::value>(d * line_depth) & mask);
-        unroll<loads>([&](auto l) __attribute__((always_inline)) { Dots::add(c[d][r][l], weights[l], four); });
+        unroll<loads>([&](auto l) __attribute__((always_inline)) { Dots::add(c[d % depth][r][l], weights[l], four); });
       });
     };
     constexpr std::integral_constant<int, 0> first{};
@@ -83,17 +85,15 @@ void sum_columns(const std::uint8_t* panel, const std::int8_t* x, index x_stride
       rows.advance(line_depth);
       --lines;
     }
-    for (; lines >= depth; lines -= depth) {
-      unroll<depth>([&](auto d) __attribute__((always_inline)) { add_line(d, -1); });
-      w += depth * bytes;
-      rows.advance(depth * line_depth);
+    for (; lines >= step; lines -= step) {
+      unroll<step>([&](auto d) __attribute__((always_inline)) { add_line(d, -1); });
+      w += step * bytes;
+      rows.advance(step * line_depth);
     }
-    if constexpr (depth > 1) {
-      for (; lines > 0; --lines) {
-        add_line(first, -1);
-        w += bytes;
-        rows.advance(line_depth);
-      }
+    for (; lines > 0; --lines) {
+      add_line(first, -1);
+      w += bytes;
+      rows.advance(line_depth);
     }
     if (tail != 0 && lines == 0) add_line(first, four_mask(0, tail));
     unroll<Rows * loads>([&](auto i) __attribute__((always_inline)) {

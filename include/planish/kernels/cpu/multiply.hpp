@@ -24,18 +24,23 @@ namespace planish::inline PLANISH_ABI::kernels::cpu {
 /// Turns raw sums Σ x · u of one panel and group into the exact Σ (x − zero_x)(u − zero_u).
 class ZeroPoints {
  public:
-  ZeroPoints(const PackedWeightsView& w, index panel, index group) noexcept
-      : zeros_(w.zeros + (panel * w.groups() + group) * panel_width),
-        sums_(w.sums + (panel * w.groups() + group) * panel_width),
+  /// `side` is the index of the group of the panel in the weights' side data.
+  ZeroPoints(const PackedWeightsView& w, index side) noexcept
+      : zeros_(w.zeros + side),
+        sums_(w.sums + side),
         offset_(storage_offset(w.storage)),
         same_for_all_(w.symmetry == Symmetry::symmetric) {}
+
+  /// True if every sum of a row is off by the same number.
+  [[nodiscard]] bool are_plain(QuantizedRowsView x) const noexcept { return same_for_all_ && x.zero_points == nullptr; }
+  [[nodiscard]] std::int32_t plain_shift(std::int32_t x_sum) const noexcept { return offset_ * x_sum; }
 
   [[nodiscard]] PLANISH_ALWAYS_INLINE IntBatch exact(const std::int32_t* raw, int vector, std::int32_t x_sum,
                                                      std::int32_t x_zero) const noexcept {
     const index at = vector * float_lanes;
     IntBatch sum = IntBatch::load_aligned(raw + at);
-    sum =
-        same_for_all_ ? sum - IntBatch(offset_ * x_sum) : sum - IntBatch::load_unaligned(zeros_ + at) * IntBatch(x_sum);
+    sum = same_for_all_ ? sum - IntBatch(plain_shift(x_sum))
+                        : sum - IntBatch::load_unaligned(zeros_ + at) * IntBatch(x_sum);
     if (x_zero != 0) sum = sum - IntBatch::load_unaligned(sums_ + at) * IntBatch(x_zero);
     return sum;
   }
@@ -90,19 +95,20 @@ void for_each_integer_tile(QuantizedRowsView x, const PackedWeightsView& w, Rang
 template <class Isa, CodeStorage Storage>
 void multiply_accumulators_with(QuantizedRowsView x, const PackedWeightsView& w, MatrixView<std::int32_t> acc,
                                 Range panels, std::span<std::byte> scratch) noexcept {
+  const index groups = w.groups();
   const auto body = [&](index first, QuantizedRowsView rows, const GroupSums& x_sums, index panel, Range tile) {
     TileSums<Isa> sums;
     const index channels = std::min(panel_width, w.rows - panel * panel_width);
-    for (index g = 0; g < w.groups(); ++g) {
+    for (index g = 0; g < groups; ++g) {
       tile_sums<Isa, Storage>(w, panel, rows.middle_rows(tile.begin, tile.end - tile.begin), g * w.group_size,
                               std::min(w.columns, (g + 1) * w.group_size), sums);
-      const ZeroPoints zero_points(w, panel, g);
+      const ZeroPoints zero_points(w, (panel * groups + g) * panel_width);
       for (index r = tile.begin; r < tile.end; ++r) {
         alignas(64) std::int32_t exact[panel_width];
         for (int v = 0; v < panel_vectors; ++v)
           zero_points.exact(sums.values[r - tile.begin], v, x_sums(r, g), rows.zero_point(r))
               .store_aligned(exact + v * float_lanes);
-        for (index c = 0; c < channels; ++c) acc(first + r, (panel * panel_width + c) * w.groups() + g) = exact[c];
+        for (index c = 0; c < channels; ++c) acc(first + r, (panel * panel_width + c) * groups + g) = exact[c];
       }
     }
   };
@@ -119,16 +125,30 @@ void multiply_with(QuantizedRowsView x, const PackedWeightsView& w, const Epilog
     const PanelOutput output(e, y, panel, w.rows);
     output.expect(first + tile.begin, first + tile.end);
     tile_sums<Isa, Storage>(w, panel, rows.middle_rows(tile.begin, tile.end - tile.begin), 0, w.columns, sums);
-    const ZeroPoints zero_points(w, panel, 0);
+    const ZeroPoints zero_points(w, panel * panel_width);
     const float* scales = w.scales + panel * panel_width;
+    const auto rescaled = [&](IntBatch exact, FloatBatch token, auto v) __attribute__((always_inline)) {
+      return fused_multiply_add(xsimd::to_float(exact) * token, FloatBatch::load_unaligned(scales + v * float_lanes),
+                                output.bias(v));
+    };
+    if (output.is_plain() && zero_points.are_plain(rows)) {
+      for (index r = tile.begin; r < tile.end; ++r) {
+        const FloatBatch token(rows.scales[r]);
+        const std::int32_t shift = zero_points.plain_shift(rows.sums[r]);
+        output.store_plain_row(
+            first + r, [&](auto v) __attribute__((always_inline)) {
+              return rescaled(IntBatch::load_aligned(sums.values[r - tile.begin] + v * float_lanes) - IntBatch(shift),
+                              token, v);
+            });
+      }
+      return;
+    }
     for (index r = tile.begin; r < tile.end; ++r) {
       const std::int32_t x_sum = x_sums(r, 0), x_zero = rows.zero_point(r);
-      const FloatBatch token(rows.scales[r]);
       output.store_row(
           first + r, [&](auto v) __attribute__((always_inline)) {
-            const FloatBatch value = xsimd::to_float(zero_points.exact(sums.values[r - tile.begin], v, x_sum, x_zero));
-            return fused_multiply_add(value * token, FloatBatch::load_unaligned(scales + v * float_lanes),
-                                      output.bias(v));
+            return rescaled(zero_points.exact(sums.values[r - tile.begin], v, x_sum, x_zero),
+                            FloatBatch(rows.scales[r]), v);
           });
     }
   };
@@ -138,7 +158,7 @@ void multiply_with(QuantizedRowsView x, const PackedWeightsView& w, const Epilog
     for (index g = 0; g < groups; ++g) {
       tile_sums<Isa, Storage>(w, panel, rows.middle_rows(tile.begin, tile.end - tile.begin), g * w.group_size,
                               std::min(w.columns, (g + 1) * w.group_size), sums);
-      const ZeroPoints zero_points(w, panel, g);
+      const ZeroPoints zero_points(w, (panel * groups + g) * panel_width);
       const float* scales = w.scales + (panel * groups + g) * panel_width;
       for (index r = 0; r < tile.end - tile.begin; ++r) {
         const std::int32_t x_sum = x_sums(tile.begin + r, g), x_zero = rows.zero_point(tile.begin + r);

@@ -42,7 +42,18 @@ class PanelOutput {
     }
   }
 
-  /// Stores one row; `value(v)` is its vector v, channels v · lanes and on.
+  /// True if rows are stored as they come: whole vectors, no residual.
+  [[nodiscard]] bool is_plain() const noexcept { return whole_ && !has_residual_; }
+
+  /// Stores one row of a plain output; `value(v)` is its vector v.
+  template <class Value>
+  PLANISH_ALWAYS_INLINE void store_plain_row(index row, Value&& value) const noexcept {
+    float* to = y_.row(row) + first_;
+    unroll<panel_vectors>([&](auto v)
+                              __attribute__((always_inline)) { value(v).store_unaligned(to + v * float_lanes); });
+  }
+
+  /// Stores one row of any output; `value(v)` is its vector v, channels v · lanes and on.
   template <class Value>
   PLANISH_ALWAYS_INLINE void store_row(index row, Value&& value) const noexcept {
     if (whole_) {

@@ -45,7 +45,12 @@ template <class Body>
 PLANISH_ALWAYS_INLINE void for_each_run(index items, index most, Body&& body) noexcept {
   if (items <= 0) return;
   const index runs = (items + most - 1) / most;
-  for (index run = 0; run < runs; ++run) body(part_of(items, run, runs));
+  const index length = items / runs, longer = items % runs;  // the first runs are one longer
+  for (index run = 0, begin = 0; run < runs; ++run) {
+    const index end = begin + length + (run < longer ? 1 : 0);
+    body(Range{begin, end});
+    begin = end;
+  }
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu
