@@ -35,7 +35,9 @@ void check_equal(pl::index n, pl::index scratch_size, const Reference& reference
     reference(x.view().middle_columns(0, n), expected.view().middle_columns(0, n), odd);
     for (float& value : odd) value = nan;
     fast(x.view().middle_columns(0, n), actual.view().middle_columns(0, n), odd);
-    CHECK(std::memcmp(expected.values().data(), actual.values().data(), expected.values().size() * sizeof(float)) == 0);
+    if (rows > 0)
+      CHECK(std::memcmp(expected.values().data(), actual.values().data(), expected.values().size() * sizeof(float)) ==
+            0);
     for (std::size_t i = odd.size() + 1; i < scratch.size(); ++i) REQUIRE(scratch[i] == 42.0f);
   }
 }

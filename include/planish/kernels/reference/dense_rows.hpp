@@ -2,7 +2,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
-#include <planish/core/rescale.hpp>
+#include <planish/kernels/reference/row_product.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::reference {
 
@@ -10,14 +10,8 @@ namespace planish::inline PLANISH_ABI::kernels::reference {
 template <class T>
 void dense_rows(MatrixView<const T> x, const T* a, MatrixView<T> y) noexcept {
   const index n = x.columns();
-  for (index r = 0; r < x.rows(); ++r) {
-    for (index c = 0; c < n; ++c) y(r, c) = T(0);
-    for (index k = 0; k < n; ++k) {
-      const T value = x(r, k);
-      const T* row = a + k * n;
-      for (index c = 0; c < n; ++c) y(r, c) = multiply_add(value, row[c], y(r, c));
-    }
-  }
+  for (index r = 0; r < x.rows(); ++r)
+    row_product<T>({x.row(r), x.column_stride()}, n, a, n, {y.row(r), y.column_stride()}, n);
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::reference

@@ -14,26 +14,24 @@ namespace planish::inline PLANISH_ABI::kernels::reference {
 namespace detail {
 
 /// One base along the middle index of a row seen as outer × order × stride. Four neighbouring inputs are added as
-/// (± a ± b) + (± c ± d), the fours then in rising order.
+/// (± a ± b) + (± c ± d), the fours then in rising order. Products with ±1 are exact, so contraction changes nothing.
 template <class T>
 void hadamard_base(const T* x, index size, const HadamardBaseView& base, index stride, T* y) noexcept {
   const index order = base.order;
+  const auto factor = [](unsigned signs, unsigned bit) { return (signs >> bit & 1u) != 0 ? T(-1) : T(1); };
   for (index outer = 0; outer < size; outer += order * stride)
-    for (index j = 0; j < order; ++j)
-      for (index s = 0; s < stride; ++s) {
-        T sum = T(0);
-        for (index g = 0; g < order / 4; ++g) {
-          const unsigned signs = base.signs[j * (order / 4) + g];
-          const T* in = x + outer + 4 * g * stride + s;
-          const T a = (signs & 1u) != 0 ? -in[0] : in[0];
-          const T b = (signs & 2u) != 0 ? -in[stride] : in[stride];
-          const T c = (signs & 4u) != 0 ? -in[2 * stride] : in[2 * stride];
-          const T d = (signs & 8u) != 0 ? -in[3 * stride] : in[3 * stride];
-          const T four = (a + b) + (c + d);
-          sum = g == 0 ? four : sum + four;
+    for (index j = 0; j < order; ++j) {
+      T* out = y + outer + j * stride;
+      for (index g = 0; g < order / 4; ++g) {
+        const unsigned signs = base.signs[j * (order / 4) + g];
+        const T a = factor(signs, 0), b = factor(signs, 1), c = factor(signs, 2), d = factor(signs, 3);
+        const T* in = x + outer + 4 * g * stride;
+        for (index s = 0; s < stride; ++s) {
+          const T four = (a * in[s] + b * in[s + stride]) + (c * in[s + 2 * stride] + d * in[s + 3 * stride]);
+          out[s] = g == 0 ? four : out[s] + four;
         }
-        y[outer + j * stride + s] = sum;
       }
+    }
 }
 
 }  // namespace detail

@@ -4,7 +4,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
-#include <planish/core/rescale.hpp>
+#include <planish/kernels/reference/row_product.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::reference {
 
@@ -26,28 +26,20 @@ void kronecker_rows(MatrixView<const T> x, index n1, index n2, const T* left, co
                     std::span<T> scratch) noexcept {
   T* between = scratch.data();
   for (index r = 0; r < x.rows(); ++r) {
+    const index from_stride = x.column_stride(), to_stride = y.column_stride();
     for (index i = 0; i < n1; ++i) {
-      T* out = between + i * n2;
-      if (right == nullptr) {
-        for (index j = 0; j < n2; ++j) out[j] = x(r, i * n2 + j);
-        continue;
-      }
-      for (index j = 0; j < n2; ++j) out[j] = T(0);
-      for (index k = 0; k < n2; ++k) {
-        const T value = x(r, i * n2 + k);
-        for (index j = 0; j < n2; ++j) out[j] = multiply_add(value, right[k * n2 + j], out[j]);
-      }
+      const T* from = x.row(r) + i * n2 * from_stride;
+      if (right != nullptr)
+        row_product<T>({from, from_stride}, n2, right, n2, {between + i * n2, 1}, n2);
+      else
+        for (index j = 0; j < n2; ++j) between[i * n2 + j] = from[j * from_stride];
     }
     for (index i = 0; i < n1; ++i) {
-      if (left == nullptr) {
-        for (index j = 0; j < n2; ++j) y(r, i * n2 + j) = between[i * n2 + j];
-        continue;
-      }
-      for (index j = 0; j < n2; ++j) y(r, i * n2 + j) = T(0);
-      for (index k = 0; k < n1; ++k) {
-        const T factor = left[k * n1 + i];
-        for (index j = 0; j < n2; ++j) y(r, i * n2 + j) = multiply_add(factor, between[k * n2 + j], y(r, i * n2 + j));
-      }
+      T* to = y.row(r) + i * n2 * to_stride;
+      if (left != nullptr)
+        row_product<T>({left + i, n1}, n1, between, n2, {to, to_stride}, n2);  // column i of L
+      else
+        for (index j = 0; j < n2; ++j) to[j * to_stride] = between[i * n2 + j];
     }
   }
 }
