@@ -69,6 +69,11 @@ TEST_CASE("writing: the new file takes the old one's place, nothing else is left
   CHECK((*open->read_floats(*open->find("values")))[0] == 2.0f);
   CHECK(first_value(folder / "f") == 3.0f);
   CHECK(std::filesystem::is_symlink(folder / "link"));
+
+  // Permissions stay what they were.
+  REQUIRE(::chmod((folder / "f").c_str(), 0600) == 0);
+  REQUIRE(floats(4.0f, 10).write(folder / "f").ok());
+  CHECK(std::filesystem::status(folder / "f").permissions() == static_cast<std::filesystem::perms>(0600));
 }
 
 TEST_CASE("writing: places that cannot be written") {

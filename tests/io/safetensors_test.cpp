@@ -166,6 +166,16 @@ TEST_CASE("safetensors: NaN and infinity are refused by the tensor's name unless
   CHECK((*opened->read_floats(*opened->find("w"), NotFinite::keep))[1] == -infinity);
 }
 
+TEST_CASE("safetensors: the first NaN is found wherever it is") {
+  std::vector<float> values(5000, 1.0f);
+  CHECK(io::detail::first_not_finite(values) == values.size());
+  CHECK(io::detail::first_not_finite({}) == 0);
+  for (std::size_t at : {4999u, 2048u, 1024u, 1023u, 1u, 0u}) {
+    values[at] = std::numeric_limits<float>::quiet_NaN();
+    CHECK(io::detail::first_not_finite(values) == at);
+  }
+}
+
 TEST_CASE("safetensors: whole numbers of every type") {
   SafetensorsWriter writer;
   const TemporaryFolder folder;

@@ -31,7 +31,8 @@ class AtomicFile {
       AtomicFile file;
       file.path_ = path;
       struct stat facts {};
-      if (::stat(path.c_str(), &facts) == 0) {
+      const bool replaces = ::stat(path.c_str(), &facts) == 0;
+      if (replaces) {
         if (!S_ISREG(facts.st_mode))
           return detail::file_error(ErrorCode::io, path, "cannot be replaced: it is not a regular file");
         const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), std::free);
@@ -45,6 +46,8 @@ class AtomicFile {
         if (file.descriptor_ >= 0 || errno != EEXIST) break;
       }
       if (file.descriptor_ < 0) return file.failed("cannot create a file beside it", errno);
+      if (replaces && ::fchmod(file.descriptor_, facts.st_mode & 07777) != 0)
+        return file.failed("cannot keep the permissions", errno);
       return file;
     });
   }

@@ -18,8 +18,14 @@ namespace detail {
 
 /// First value that is NaN or infinite, or the size.
 [[nodiscard]] inline std::size_t first_not_finite(std::span<const float> values) noexcept {
-  for (std::size_t i = 0; i < values.size(); ++i)
-    if (!is_finite(values[i])) return i;
+  constexpr std::size_t run = 1024;  // tested together, without a branch per value
+  for (std::size_t begin = 0; begin < values.size(); begin += run) {
+    const std::size_t end = begin + run < values.size() ? begin + run : values.size();
+    unsigned bad = 0;
+    for (std::size_t i = begin; i < end; ++i) bad |= is_finite(values[i]) ? 0u : 1u;
+    for (std::size_t i = begin; bad != 0 && i < end; ++i)
+      if (!is_finite(values[i])) return i;
+  }
   return values.size();
 }
 
