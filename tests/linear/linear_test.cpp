@@ -194,23 +194,25 @@ TEST_CASE("what does not fit is refused") {
 }
 
 TEST_CASE("a layer says what runs and why, and what it stores") {
-  const auto text = [](const pl::WeightScheme& scheme, pl::SiteMode mode) {
-    return made(pl::AnyLinear::make(random_codes(8, 64, scheme, 1).view(), {}, mode)).describe();
+  const auto text = [](const pl::WeightScheme& scheme, int activation_bits, pl::SiteMode mode) {
+    return made(pl::AnyLinear::make(random_codes(8, 64, scheme, 1).view(), {}, mode)).describe(activation_bits);
   };
   const std::string isa = pl::Cpu::name;
-  CHECK(text({.bits = 4}, pl::SiteMode::packed) == "w4 (nibble panels, per channel) x int8 codes -> integer GEMM, " +
-                                                       isa + "; x float32 -> weight-only float GEMM, " + isa);
-  CHECK(text({.bits = 5, .group_size = 16}, pl::SiteMode::packed)
-            .starts_with("w5 (stored as bytes: no panels between 4 and 8 bits are compiled, groups of 16)"));
-  CHECK(text({.bits = 3}, pl::SiteMode::packed).starts_with("w3 (stored as nibbles: no narrower panels are compiled"));
-  CHECK(text({.bits = 8, .symmetry = pl::Symmetry::asymmetric}, pl::SiteMode::fake) ==
-        "w8 (byte panels, per channel, asymmetric) simulated: float32 values of the codes -> float GEMM, " + isa);
+  const auto packed = pl::SiteMode::packed;
+  CHECK(text({.bits = 4}, 8, packed) == "w4 (nibble panels, per channel) x a8 -> integer GEMM, " + isa);
+  CHECK(text({.bits = 4}, 16, packed) == "w4 (nibble panels, per channel) x a16 -> weight-only float GEMM, " + isa);
+  CHECK(text({.bits = 5, .group_size = 16}, 4, packed) ==
+        "w5 (stored as bytes: no panels between 4 and 8 bits are compiled, groups of 16) x a4 -> integer GEMM, " + isa);
+  CHECK(text({.bits = 3}, 8, packed) ==
+        "w3 (stored as nibbles: no narrower panels are compiled, per channel) x a8 -> integer GEMM, " + isa);
+  CHECK(text({.bits = 8, .symmetry = pl::Symmetry::asymmetric}, 8, pl::SiteMode::fake) ==
+        "w8 (byte panels, per channel, asymmetric) x a8, simulated: float32 values of the codes -> float GEMM, " + isa);
   CHECK(made(pl::AnyLinear::make(random_codes(8, 64, {.bits = 4, .group_size = 32}, 1).view())).bits_per_weight() ==
         5.0);
   CHECK(made(pl::AnyLinear::make(random_codes(8, 40, {.bits = 4, .symmetry = pl::Symmetry::asymmetric}, 1).view()))
             .bits_per_weight() == 5.0);
   const Matrix w(8, 64, 2);
-  CHECK(made(pl::AnyLinear::make_float(w.view())).describe() == "w16 (float32 panels) x float32 -> float GEMM, " + isa);
+  CHECK(made(pl::AnyLinear::make_float(w.view())).describe() == "w16 (float32 panels) x a16 -> float GEMM, " + isa);
 }
 
 TEST_CASE("work is cut into a few tasks per worker, and not at all when it is little") {

@@ -190,5 +190,5 @@ TEST_CASE("layers refuse what does not fit, and name bad rows") {
   };
   CHECK(in_one_buffer().ok());
   CHECK(linear.describe() ==
-        std::string("a8 (dynamic per token) -> int8 codes, ") + pl::Cpu::name + "; " + linear.linear().describe());
+        std::string("a8 (dynamic per token) -> int8 codes, ") + pl::Cpu::name + "; " + linear.linear().describe(8));
 }

@@ -96,13 +96,18 @@ class LinearOn {
     return multiply(in, y, in.scratch, executor);
   }
 
-  /// What runs for a packed input of a site, and why.
-  [[nodiscard]] std::string describe() const {
+  /// What runs for activations of so many bits (16: float32), and why: "w4 (nibble panels, per channel) x a8 -> integer
+  /// GEMM, avx512vnni". Without bits: for codes and for float32.
+  [[nodiscard]] std::string describe(int activation_bits) const {
     const std::string on = std::string(", ") + B::name;
-    if (!codes_) return "w16 (float32 panels) x float32 -> float GEMM" + on;
-    const std::string weights = detail::describe_weights(packed_.view());
-    if (fake_) return weights + " simulated: float32 values of the codes -> float GEMM" + on;
-    return weights + " x int8 codes -> integer GEMM" + on + "; x float32 -> weight-only float GEMM" + on;
+    const std::string input = activation_bits == 16 ? " x a16" : " x a" + std::to_string(activation_bits);
+    if (!codes_) return "w16 (float32 panels)" + input + " -> float GEMM" + on;
+    const std::string weights = detail::describe_weights(packed_.view()) + input;
+    if (fake_) return weights + ", simulated: float32 values of the codes -> float GEMM" + on;
+    return weights + (activation_bits == 16 ? " -> weight-only float GEMM" : " -> integer GEMM") + on;
+  }
+  [[nodiscard]] std::string describe() const {
+    return reads_floats() ? describe(16) : describe(8) + "; " + describe(16);
   }
 
  private:

@@ -123,7 +123,7 @@ class QuantizedLinear {
   }
 
   /// What runs, and why.
-  [[nodiscard]] std::string describe() const { return site_.describe() + "; " + linear_.describe(); }
+  [[nodiscard]] std::string describe() const { return site_.describe() + "; " + linear_.describe(A::bits); }
 
  private:
   QuantizedLinear(Site<A, T, B> site, LinearOn<B> linear) : site_(std::move(site)), linear_(std::move(linear)) {}

@@ -6,6 +6,7 @@
 #include <planish/transform/hadamard.hpp>
 #include <planish/transform/kronecker.hpp>
 #include <planish/transform/stage.hpp>
+#include <planish/transform/transform.hpp>
 
 namespace planish::inline PLANISH_ABI {
 
@@ -63,10 +64,16 @@ template <TransformStage S>
                 "' cannot be saved: it has no name and for_each_parameter");
 }
 
-/// "hadamard(576)", "kronecker(dense(24), dense(24))".
+/// "hadamard(576)", "scale(576) -> kronecker(dense(24), dense(24))".
 template <TransformStage S>
 [[nodiscard]] std::string describe_stage(const S& stage) {
-  if constexpr (is_kronecker<S>)
+  if constexpr (StageComposition<S>)
+    return std::apply(
+        [](const auto& first, const auto&... rest) {
+          return (describe_stage(first) + ... + (" -> " + describe_stage(rest)));
+        },
+        stage.stages());
+  else if constexpr (is_kronecker<S>)
     return "kronecker(" + describe_stage(stage.left()) + ", " + describe_stage(stage.right()) + ")";
   else
     return std::string(stage_name<S>) + "(" + std::to_string(stage.size()) + ")";
