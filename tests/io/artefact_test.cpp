@@ -89,7 +89,9 @@ TEST_CASE("artefact: codes of every width, shape and grouping come back, with ev
   CHECK(*file->read_floats("site.kronecker.left") == factor);
   CHECK(*file->read_clip("site.clip") == ClipPair{0.75f, 0.5f});
   CHECK(file->codes_names().size() == all.size());
-  for (auto& [name, codes] : all) {
+  for (auto& pair : all) {
+    const std::string& name = pair.first;
+    Codes& codes = pair.second;
     CAPTURE(name);
     CHECK(file->has_codes(name));
     auto read = file->read_codes(name);

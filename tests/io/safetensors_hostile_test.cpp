@@ -68,7 +68,8 @@ TEST_CASE("safetensors: each wrong entry has its own reason and names its tensor
       {R"("dtype":"U8","shape":[0,4611686018427387904,4],"data_offsets":[0,0])", "size of the shape overflows"},
       {R"("dtype":"F32","shape":[1],"data_offsets":[4,8])", "begins at data byte 4, leaving a hole"},
   };
-  for (const auto& [members, reason] : cases) {
+  for (const auto& wrong : cases) {
+    const std::string &members = wrong.first, &reason = wrong.second;
     const Status status = status_of_entry(members, 8);
     CAPTURE(members);
     CHECK_MESSAGE(contains(message_of(status), reason), message_of(status));
