@@ -7,7 +7,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/index.hpp>
 #include <planish/kernels/cpu/butterflies.hpp>
-#include <planish/kernels/cpu/runs.hpp>
+#include <planish/kernels/cpu/isa/runs.hpp>
 #include <planish/kernels/cpu/simd.hpp>
 #include <planish/kernels/cpu/unroll.hpp>
 #include <planish/kernels/hadamard_plan_view.hpp>
@@ -39,15 +39,9 @@ struct Order12 {
   template <class Load, class Store>
   PLANISH_ALWAYS_INLINE void operator()(const Load& load, const Store& store) const noexcept {
     FloatBatch sums[3][8];
-    unroll<3>([&](auto g) {
-      const FloatBatch a = load(4 * g), b = load(4 * g + 1), c = load(4 * g + 2), d = load(4 * g + 3);
-      const FloatBatch first[2] = {a + b, a - b}, second[2] = {c + d, c - d};
-      // sums[g][4 i + 2 s + k] = first[i] ± second[k], minus where s is set
-      unroll<8>([&](auto n) {
-        constexpr int i = n / 4, s = n / 2 % 2, k = n % 2;
-        sums[g][n] = s == 0 ? first[i] + second[k] : first[i] - second[k];
-      });
-    });
+    signed_sums(load(0), load(1), load(2), load(3), sums[0]);
+    signed_sums(load(4), load(5), load(6), load(7), sums[1]);
+    signed_sums(load(8), load(9), load(10), load(11), sums[2]);
     unroll<12>([&](auto j) {
       constexpr int four_0 = signs_of_12[3 * j], four_1 = signs_of_12[3 * j + 1], four_2 = signs_of_12[3 * j + 2];
       FloatBatch y = sums[0][position(four_0)];
@@ -55,6 +49,18 @@ struct Order12 {
       y = (four_2 & 1) == 0 ? y + sums[2][position(four_2)] : y - sums[2][position(four_2)];
       store(y, j);
     });
+  }
+
+  /// sums[4 i + 2 s + k] = (a ± b) ± (c ± d): minus b where i is set, minus d where k is, minus the second pair where s
+  /// is.
+  PLANISH_ALWAYS_INLINE static void signed_sums(FloatBatch a, FloatBatch b, FloatBatch c, FloatBatch d,
+                                                FloatBatch (&sums)[8]) noexcept {
+    const FloatBatch first[2] = {a + b, a - b}, second[2] = {c + d, c - d};
+    for (int i = 0; i < 2; ++i)
+      for (int k = 0; k < 2; ++k) {
+        sums[4 * i + k] = first[i] + second[k];
+        sums[4 * i + 2 + k] = first[i] - second[k];
+      }
   }
 
   /// Where the sum with these signs lies, negated so that its first sign is +.
