@@ -1,15 +1,22 @@
 # Tests that are not doctest programs: facts about the tree, the package, the documents.
-include(${CMAKE_CURRENT_LIST_DIR}/headers/headers_alone.cmake)
-
-include(${CMAKE_CURRENT_LIST_DIR}/abi/mixed_isa.cmake)
-
 add_test(NAME layering COMMAND ${CMAKE_COMMAND} -P ${PROJECT_SOURCE_DIR}/cmake/CheckLayering.cmake)
 add_test(NAME layering.catches_violations
-         COMMAND ${CMAKE_COMMAND} -E env bash ${CMAKE_CURRENT_LIST_DIR}/headers/planted_violations.sh ${CMAKE_COMMAND})
+         COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/headers/planted_violations.sh ${CMAKE_COMMAND})
 add_test(NAME count COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/count_test.sh)
 
-if(PLANISH_INSTALL)
-  add_test(NAME package COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/package/run.sh ${CMAKE_COMMAND} ${PROJECT_BINARY_DIR}
-                                ${CMAKE_CXX_COMPILER} ${CMAKE_CXX_COMPILER_LAUNCHER})
+# What only compiles differently is not built again under sanitizers.
+if(NOT PLANISH_SANITIZE)
+  include(${CMAKE_CURRENT_LIST_DIR}/headers/headers_alone.cmake)
+  include(${CMAKE_CURRENT_LIST_DIR}/abi/mixed_isa.cmake)
+  include(${CMAKE_CURRENT_LIST_DIR}/docs/snippets.cmake)
+  if(PLANISH_INSTALL)
+    add_test(NAME package COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/package/run.sh ${CMAKE_COMMAND} ${PROJECT_BINARY_DIR}
+                                  ${CMAKE_CXX_COMPILER} ${CMAKE_CXX_COMPILER_LAUNCHER})
+  endif()
 endif()
-include(${CMAKE_CURRENT_LIST_DIR}/docs/snippets.cmake)
+
+option(PLANISH_LONG_TESTS "Also run the whole protocol on the real model (hours on two cores)" OFF)
+if(PLANISH_LONG_TESTS AND TARGET planish-llama)
+  add_test(NAME model.long COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/model/run.sh ${PROJECT_BINARY_DIR} --long)
+  set_tests_properties(model.long PROPERTIES TIMEOUT 86400 RUN_SERIAL ON SKIP_RETURN_CODE 77)
+endif()

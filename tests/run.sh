@@ -7,6 +7,10 @@ cd "$(dirname "$0")/.."
 . cmake/packages.sh
 preset=${1:-release}
 
+# Tests that can use the real model do so where examples/run.sh has fetched it.
+cached=${XDG_CACHE_HOME:-${HOME:-}/.cache}/planish/SmolLM2-135M-Instruct.Q4_1.gguf
+[ -e "$cached" ] && export PLANISH_TEST_MODEL="${PLANISH_TEST_MODEL:-$cached}"
+
 install_missing "${build_packages[@]}" "${test_packages[@]}" || exit 2
 
 log=build/$preset/tests.log
