@@ -51,10 +51,13 @@ const pl::RowQuantizer activations[] = {
 }  // namespace
 
 TEST_CASE("packed products equal the reference to the bit, whatever the executor") {
-  for (auto [rows, out, n] :
-       {std::array<pl::index, 3>{1, 1, 1}, {5, 7, 63}, {1, 65, 576}, {33, 70, 64}, {3, 96, 1536}, {130, 33, 64}})
+  struct Shape {
+    pl::index rows, out, n;
+  };
+  for (const Shape& shape : {Shape{1, 1, 1}, {5, 7, 63}, {1, 65, 576}, {33, 70, 64}, {3, 96, 1536}, {130, 33, 64}})
     for (const auto& scheme : schemes)
       for (const auto& q : activations) {
+        const pl::index rows = shape.rows, out = shape.out, n = shape.n;
         INFO(rows << " x " << n << " by " << out << ", w" << scheme.bits << " g" << scheme.group_size << " a"
                   << q.bits);
         const pl::Codes codes = random_codes(out, n, scheme, 3);

@@ -35,7 +35,7 @@ class AnyTransform {
   /// The stages of a static composition, one by one.
   template <TransformStage... Stages>
   explicit AnyTransform(const Transform<Stages...>& transform) : size_(transform.size()) {
-    std::apply([this](const auto&... stage) { (add(stage), ...); }, transform.stages());
+    std::apply([this](const auto&... stage) { (this->add(stage), ...); }, transform.stages());
   }
 
   /// A stage from its name and parameters, by the registry's factories. Errors name the stage and what is wrong.
@@ -125,7 +125,7 @@ class AnyTransform {
   template <TransformStage S>
   void add(const S& stage) {
     if constexpr (StageComposition<S>)
-      std::apply([this](const auto&... part) { (add(part), ...); }, stage.stages());
+      std::apply([this](const auto&... part) { (this->add(part), ...); }, stage.stages());
     else
       stages_.emplace_back(stage);
   }
