@@ -4,18 +4,10 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
+#include <planish/transform/map_rows.hpp>
 #include <planish/transform/stage.hpp>
 
 namespace planish::inline PLANISH_ABI {
-
-namespace detail {
-/// y = x, any strides.
-template <class T>
-void copy_rows(MatrixView<const T> x, MatrixView<T> y) noexcept {
-  for (index r = 0; r < x.rows(); ++r)
-    for (index c = 0; c < x.columns(); ++c) y(r, c) = x(r, c);
-}
-}  // namespace detail
 
 /// Rows of n channels, left as they are. As a factor of a Kronecker stage it makes per-head and across-head maps.
 class Identity {

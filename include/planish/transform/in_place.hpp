@@ -6,7 +6,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
-#include <planish/transform/identity.hpp>
+#include <planish/transform/map_rows.hpp>
 #include <planish/transform/stage.hpp>
 
 namespace planish::inline PLANISH_ABI {

@@ -10,6 +10,7 @@
 #include <planish/kernels/reference/kronecker_rows.hpp>
 #include <planish/transform/identity.hpp>
 #include <planish/transform/kronecker_factors.hpp>
+#include <planish/transform/map_rows.hpp>
 #include <planish/transform/stage.hpp>
 
 namespace planish::inline PLANISH_ABI {

@@ -8,6 +8,7 @@
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/result.hpp>
+#include <planish/transform/map_rows.hpp>
 #include <planish/transform/parameter.hpp>
 #include <planish/transform/stage.hpp>
 
@@ -46,9 +47,7 @@ class Scale {
 
   template <class T>
   void apply(MatrixView<const T> x, MatrixView<T> y, std::span<T> /*scratch*/) const noexcept {
-    const T* s = factors_.data<T>();
-    for (index r = 0; r < x.rows(); ++r)
-      for (index c = 0; c < x.columns(); ++c) y(r, c) = x(r, c) * s[c];
+    detail::map_rows(x, factors_.data<T>(), y, [](T value, T s) { return value * s; });
   }
 
   [[nodiscard]] Scale dual() const { return Scale(reciprocals_, factors_); }

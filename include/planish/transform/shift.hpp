@@ -8,6 +8,7 @@
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/result.hpp>
 #include <planish/transform/identity.hpp>
+#include <planish/transform/map_rows.hpp>
 #include <planish/transform/parameter.hpp>
 #include <planish/transform/stage.hpp>
 
@@ -35,8 +36,7 @@ class Shift {
 
   template <class T>
   void apply(MatrixView<const T> x, MatrixView<T> y, std::span<T> /*scratch*/) const noexcept {
-    for (index r = 0; r < x.rows(); ++r)
-      for (index c = 0; c < x.columns(); ++c) y(r, c) = x(r, c) - static_cast<T>(offsets_[static_cast<std::size_t>(c)]);
+    detail::map_rows(x, offsets_.data(), y, [](T value, float z) { return value - static_cast<T>(z); });
   }
 
   [[nodiscard]] Identity dual() const noexcept { return Identity(size()); }
