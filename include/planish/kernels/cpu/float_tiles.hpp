@@ -17,9 +17,9 @@ namespace planish::inline PLANISH_ABI::kernels::cpu {
 
 /// Rows of a register tile: × 2 vectors they fill the registers, less those that hold weights and an activation.
 #if defined(__AVX512F__) || defined(__aarch64__)
-inline constexpr int most_float_rows = 12;
+inline constexpr int most_float_rows = tile_rows(12);
 #else
-inline constexpr int most_float_rows = 6;
+inline constexpr int most_float_rows = tile_rows(6);
 #endif
 
 /// Vectors of channels side by side in a tile; one row takes the whole panel, to have enough independent sums.

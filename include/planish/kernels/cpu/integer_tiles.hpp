@@ -50,7 +50,7 @@ struct RowPointers {
 
 /// Sums over columns [begin, end) of one panel; `panel` is its first byte. Columns behind `end` count only where a line
 /// reaches past the row, and there the activations are 0.
-template <class Dots, CodeStorage Storage, int Rows, bool Add>
+template <class Dots, CodeStorage Storage, int Rows>
 void sum_columns(const std::uint8_t* panel, const std::int8_t* x, index x_stride, index begin, index end,
                  bool at_border, std::int32_t (*sums)[panel_width]) noexcept {
   constexpr index bytes = line_bytes(Storage);
@@ -99,7 +99,7 @@ void sum_columns(const std::uint8_t* panel, const std::int8_t* x, index x_stride
     unroll<Rows * loads>([&](auto i) __attribute__((always_inline)) {
       constexpr int r = decltype(i)::value / loads, l = decltype(i)::value % loads;
       unroll<depth - 1>([&](auto d) __attribute__((always_inline)) { Dots::merge(c[0][r][l], c[d + 1][r][l]); });
-      Dots::template store<Add>(c[0][r][l], sums[r], static_cast<int>(part / Dots::load_bytes) + l);
+      Dots::store(c[0][r][l], sums[r], static_cast<int>(part / Dots::load_bytes) + l);
     });
   }
 }
@@ -115,11 +115,14 @@ void tile_sums(const PackedWeightsView& w, index panel, QuantizedRowsView x, ind
       static_cast<int>(x.rows), [&](auto rows) __attribute__((always_inline)) {
         constexpr int count = decltype(rows)::value;
         index from = begin, to = std::min(end, begin / line_depth * line_depth + Dots::most_columns);
-        sum_columns<Dots, Storage, count, false>(bytes, x.codes, x.stride, from, to, to != w.columns, sums.values);
-        while (to != end) {
+        sum_columns<Dots, Storage, count>(bytes, x.codes, x.stride, from, to, to != w.columns, sums.values);
+        while (to != end) {  // longer than one register of sums can hold
+          TileSums<Isa> more;
           from = to;
           to = std::min(end, from + Dots::most_columns);
-          sum_columns<Dots, Storage, count, true>(bytes, x.codes, x.stride, from, to, to != w.columns, sums.values);
+          sum_columns<Dots, Storage, count>(bytes, x.codes, x.stride, from, to, to != w.columns, more.values);
+          for (int r = 0; r < count; ++r)
+            for (index c = 0; c < panel_width; ++c) sums.values[r][c] += more.values[r][c];
         }
       });
 }

@@ -15,6 +15,10 @@
 
 namespace planish::inline PLANISH_ABI::kernels::cpu::isa {
 
+PLANISH_ALWAYS_INLINE void store_sums(std::int32_t* to, __m256i sums) noexcept {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), sums);
+}
+
 /// Two nibbles to a byte: the low ones belong to channels 0 to 15 of a panel, the high ones to 16 to 31.
 struct Avx2Nibbles {
   static constexpr index load_bytes = 32;  // 8 + 8 channels × 4 columns
@@ -45,15 +49,9 @@ struct Avx2Nibbles {
     sums.low = _mm256_add_epi32(sums.low, other.low);
     sums.high = _mm256_add_epi32(sums.high, other.high);
   }
-  template <bool Add>
   PLANISH_ALWAYS_INLINE static void store(const Sums& sums, std::int32_t* panel, int load) noexcept {
-    put<Add>(panel + 8 * load, sums.low);
-    put<Add>(panel + panel_width / 2 + 8 * load, sums.high);
-  }
-  template <bool Add>
-  PLANISH_ALWAYS_INLINE static void put(std::int32_t* to, __m256i sums) noexcept {
-    auto* at = reinterpret_cast<__m256i*>(to);
-    _mm256_storeu_si256(at, Add ? _mm256_add_epi32(_mm256_loadu_si256(at), sums) : sums);
+    store_sums(panel + 8 * load, sums.low);
+    store_sums(panel + panel_width / 2 + 8 * load, sums.high);
   }
 };
 
@@ -88,15 +86,14 @@ struct Avx2Bytes {
     sums.first = _mm256_add_epi32(sums.first, other.first);
     sums.second = _mm256_add_epi32(sums.second, other.second);
   }
-  template <bool Add>
   PLANISH_ALWAYS_INLINE static void store(const Sums& sums, std::int32_t* panel, int load) noexcept {
-    Avx2Nibbles::put<Add>(panel + 8 * load, _mm256_hadd_epi32(sums.first, sums.second));
+    store_sums(panel + 8 * load, _mm256_hadd_epi32(sums.first, sums.second));
   }
 };
 
 struct Avx2 {
   static constexpr const char* name = "avx2";
-  static constexpr int most_rows = 4;
+  static constexpr int most_rows = tile_rows(4);
 
   template <CodeStorage Storage>
   using Dots = std::conditional_t<Storage == CodeStorage::nibble, Avx2Nibbles, Avx2Bytes>;

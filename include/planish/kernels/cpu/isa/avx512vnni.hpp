@@ -25,11 +25,6 @@ namespace planish::inline PLANISH_ABI::kernels::cpu::isa {
 #endif
 }
 
-template <bool Add>
-PLANISH_ALWAYS_INLINE void put(std::int32_t* to, __m512i sums) noexcept {
-  _mm512_storeu_si512(to, Add ? _mm512_add_epi32(_mm512_loadu_si512(to), sums) : sums);
-}
-
 /// Two nibbles to a byte: the low ones belong to channels 0 to 15 of a panel, the high ones to 16 to 31. The whole byte
 /// is low + 16 · high, so its dot product minus the low one's is 16 times the high one's: no shift per line.
 struct Avx512VnniNibbles {
@@ -59,10 +54,10 @@ struct Avx512VnniNibbles {
     sums.low = _mm512_add_epi32(sums.low, other.low);
     sums.both = _mm512_add_epi32(sums.both, other.both);
   }
-  template <bool Add>
   PLANISH_ALWAYS_INLINE static void store(const Sums& sums, std::int32_t* panel, int /*load*/) noexcept {
-    put<Add>(panel, sums.low);
-    put<Add>(panel + panel_width / 2, _mm512_maskz_srai_epi32(0xffff, _mm512_sub_epi32(sums.both, sums.low), 4));
+    _mm512_storeu_si512(panel, sums.low);
+    _mm512_storeu_si512(panel + panel_width / 2,
+                        _mm512_maskz_srai_epi32(0xffff, _mm512_sub_epi32(sums.both, sums.low), 4));
   }
 };
 
@@ -87,15 +82,14 @@ struct Avx512VnniBytes {
   PLANISH_ALWAYS_INLINE static void merge(Sums& sums, const Sums& other) noexcept {
     sums.all = _mm512_add_epi32(sums.all, other.all);
   }
-  template <bool Add>
   PLANISH_ALWAYS_INLINE static void store(const Sums& sums, std::int32_t* panel, int load) noexcept {
-    put<Add>(panel + 16 * load, sums.all);
+    _mm512_storeu_si512(panel + 16 * load, sums.all);
   }
 };
 
 struct Avx512Vnni {
   static constexpr const char* name = "avx512vnni";
-  static constexpr int most_rows = 12;  // × 2 vectors: 24 of the 32 registers add up
+  static constexpr int most_rows = tile_rows(12);  // × 2 vectors: 24 of the 32 registers add up
 
   template <CodeStorage Storage>
   using Dots = std::conditional_t<Storage == CodeStorage::nibble, Avx512VnniNibbles, Avx512VnniBytes>;

@@ -6,7 +6,7 @@
 //   most_columns      longest run of columns whose sums stay exact inside Sums
 //   Weights           expanded weights of one load; Activations: 4 codes, ready to meet them; Sums: what they add up to
 //   load, broadcast, zero, add, merge
-//   store<Add>        writes (or adds) finished int32 sums to the 32 channels of a panel
+//   store             writes finished int32 sums to the 32 channels of a panel
 // and sum_of_codes, store_codes, most_rows (rows of a register tile), loads_per_tile.
 #include <cstdint>
 #include <cstring>
@@ -14,13 +14,14 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/index.hpp>
 #include <planish/kernels/cpu/simd.hpp>
+#include <planish/kernels/cpu/unroll.hpp>
 #include <planish/packing/panels.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cpu::isa {
 
 struct Portable {
   static constexpr const char* name = "portable";
-  static constexpr int most_rows = 2;
+  static constexpr int most_rows = tile_rows(2);
 
   template <CodeStorage Storage>
   struct Dots {
@@ -67,7 +68,6 @@ struct Portable {
       for (int part = 0; part < codes_per_byte; ++part)
         for (int i = 0; i < 16; ++i) sums.values[part][i] += other.values[part][i];
     }
-    template <bool Add>
     PLANISH_ALWAYS_INLINE static void store(const Sums& sums, std::int32_t* panel, int load) noexcept {
       for (int part = 0; part < codes_per_byte; ++part) {
         for (int channel = 0; channel < 4; ++channel) {
@@ -76,7 +76,7 @@ struct Portable {
           const auto sum = static_cast<std::uint32_t>(four[0]) + static_cast<std::uint32_t>(four[1]) +
                            static_cast<std::uint32_t>(four[2]) + static_cast<std::uint32_t>(four[3]);
           std::int32_t& to = panel[part * panel_width / 2 + load * 4 + channel];
-          to = static_cast<std::int32_t>(Add ? static_cast<std::uint32_t>(to) + sum : sum);
+          to = static_cast<std::int32_t>(sum);
         }
       }
     }
