@@ -16,10 +16,10 @@ namespace llama {
 
 /// Which model, and what a recipe may draw on: the options that all commands share.
 struct HostOptions {
-  std::string model;             ///< .gguf, .safetensors or a folder; empty: the default model in the cache folder
-  std::string tokenizer;         ///< .gguf or llama2.c .bin; empty: the model file's own
-  std::string planish;           ///< artefact with parameters and codes; empty: none
-  std::string calibration_text;  ///< a file, or "sampled"; empty: none
+  std::string model = {};             ///< .gguf, .safetensors or a folder; empty: the default model in the cache folder
+  std::string tokenizer = {};         ///< .gguf or llama2.c .bin; empty: the model file's own
+  std::string planish = {};           ///< artefact with parameters and codes; empty: none
+  std::string calibration_text = {};  ///< a file, or "sampled"; empty: none
   index calibration_tokens = 8192;
   float alpha = 0.5f;
   std::uint64_t seed = 1;

@@ -1,13 +1,13 @@
 #include "model_artefact.hpp"
 
-#include <sstream>
-
 #include "require.hpp"
 
 namespace llama {
 namespace {
 
-std::string site_tensor(index layer, SiteKind site) { return layer_tensor(layer, to_string(site)); }
+std::string site_tensor(index layer, SiteKind site) {
+  return layer_tensor(layer, std::string(to_string(site)) + "_in");
+}
 
 /// A whole number that was stored as a float.
 bool is_between(float value, int least, int most) {
@@ -23,25 +23,12 @@ ArtefactOutput::ArtefactOutput(const WeightSource& source, const Recipe& recipe)
   require(writer_.set_string("model", source.config().name), "artefact");
 }
 
-void ArtefactOutput::add_transform(const std::string& name, const planish::AnyTransform& transform) {
-  std::string stages;
-  index number = 0;
-  planish::Status status;
-  const auto add = [&](const char* stage, std::span<const planish::StageParameter> parameters) {
-    stages += (number == 0 ? "" : " ") + std::string(stage);
-    for (const planish::StageParameter& p : parameters)
-      if (status.ok())
-        status = writer_.add_floats(name + "." + std::to_string(number) + "." + p.name, {p.rows, p.columns}, p.values);
-    ++number;
-  };
-  require(transform.for_each_stage(add), name);
-  require(status, name);
-  require(writer_.set_string(name, stages), name);
-}
-
 void ArtefactOutput::add_layer(index layer, const BlockParameters& parameters) {
   const auto add = [&](const std::string& name, const std::vector<float>& values) {
     require(writer_.add_floats(name, {static_cast<index>(values.size())}, values), name);
+  };
+  const auto add_transform = [&](const std::string& name, const planish::AnyTransform& transform) {
+    require(planish::io::add_transform(writer_, name, transform), name);
   };
   add(layer_tensor(layer, "attention_norm"), parameters.attention_gain);
   add(layer_tensor(layer, "mlp_norm"), parameters.mlp_gain);
@@ -90,20 +77,9 @@ std::vector<float> ArtefactInput::floats(const std::string& name, index count) c
 }
 
 planish::AnyTransform ArtefactInput::transform(const std::string& name, index size) const {
-  const std::string* stages = file_.find_string(name);
-  if (stages == nullptr) refuse(name, "its stages are not named");
-  planish::AnyTransform transform = planish::AnyTransform::identity(size);
-  std::istringstream names(*stages);
-  std::string stage;
-  for (index number = 0; names >> stage; ++number) {
-    const std::string prefix = name + "." + std::to_string(number) + ".";
-    std::vector<planish::StageParameter> parameters;
-    for (const planish::io::Tensor& t : file_.tensors())
-      if (t.name.starts_with(prefix))
-        parameters.push_back({t.name.substr(prefix.size()), require(file_.read_floats(t)), t.rows(), t.columns()});
-    const std::string where = file_.path() + ": stage '" + prefix + stage + "'";
-    require(transform.append(require(planish::AnyTransform::from(stage, parameters), where)), where);
-  }
+  planish::AnyTransform transform = require(planish::io::read_transform(file_, name));
+  if (transform.size() != size)
+    refuse(name, "a transform of " + std::to_string(transform.size()) + " channels, not " + std::to_string(size));
   return transform;
 }
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include <planish/io/artefact.hpp>
+#include <planish/io/artefact_transform.hpp>
 #include <planish/io/artefact_writer.hpp>
 
 #include "block.hpp"
@@ -15,9 +16,8 @@ namespace llama {
 /// stages that run online and the quantizer. Embedding, last norm and head stay in the model file.
 ///
 /// Per layer i: layers.i.attention_norm, layers.i.mlp_norm; layers.i.M (codes) or layers.i.M.weights (floats) and
-/// layers.i.M.bias for M in q, k, v, o, gate, up, down; for T in attn, o, mlp, down, key, query: the string layers.i.T
-/// names the stages ("scale hadamard"), and layers.i.T.K.P is parameter P of stage K; layers.i.S.quantizer of a site;
-/// layers.i.cache.
+/// layers.i.M.bias for M in q, k, v, o, gate, up, down; transforms layers.i.T for T in attn_in, o_in, mlp_in, down_in,
+/// key, query; layers.i.S.quantizer of each site S; layers.i.cache.
 class ArtefactOutput {
  public:
   ArtefactOutput(const WeightSource& source, const Recipe& recipe);
@@ -28,8 +28,6 @@ class ArtefactOutput {
   void write(const std::string& path);
 
  private:
-  void add_transform(const std::string& name, const planish::AnyTransform& transform);
-
   planish::io::ArtefactWriter writer_;
 };
 
