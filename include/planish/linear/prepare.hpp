@@ -145,7 +145,7 @@ template <class Backend, TransformStage T>
   run.memory = temporary.take<float>(workers * run.room.size());
   for (index& bad : run.first_bad) bad = -1;
 
-  constexpr index few_copied = 64 * 1024, few_transformed = 8 * 1024;  // elements in about 10 us of one thread
+  constexpr index few_copied = 32 * 1024, few_transformed = 16 * 1024;  // elements in about 10 us of one thread
   const bool alone = workers <= 1 || rows * n < (leaves_rows(transform) ? few_copied : few_transformed);
   const index tile = alone ? run.room.tile_rows : std::min(run.room.tile_rows, (rows + workers - 1) / workers);
   const auto tiles = static_cast<int>(tile == 0 ? 0 : (rows + tile - 1) / tile);

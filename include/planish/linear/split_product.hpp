@@ -3,6 +3,7 @@
 
 #include <planish/core/abi.hpp>
 #include <planish/core/index.hpp>
+#include <planish/packing/panels.hpp>
 
 namespace planish::inline PLANISH_ABI::detail {
 
@@ -15,10 +16,12 @@ struct ProductSplit {
 /// A few tasks per worker, cut along the weights first, so that each weight is read by one worker; along the rows too
 /// where panels are few. Under about 10 us of work for one thread there is one task.
 [[nodiscard]] constexpr ProductSplit split_product(index rows, index panels, index columns, int workers) noexcept {
-  constexpr index least_work = 32 * 8 * 1024;  // multiply-adds of one task
+  constexpr index least_weights = 256 * 1024;  // of one task, read once from memory
+  constexpr index free_rows = 5;               // so many rows cost no more than reading the weights
   constexpr index tasks_per_worker = 4, least_rows = 32;
-  const index work = rows * panels * 32 * columns;
-  const index wanted = std::min(tasks_per_worker * workers, work / least_work);
+  const index weights = panels * panel_width * columns;
+  const index work = rows <= free_rows ? weights : weights / free_rows * rows;
+  const index wanted = rows == 0 ? 0 : std::min(tasks_per_worker * workers, work / least_weights);
   if (workers <= 1 || wanted <= 1) return {};
   ProductSplit split;
   split.panel_parts = std::min(panels, wanted);
