@@ -8,8 +8,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   list(APPEND PLANISH_WARNINGS -Wno-restrict)
 endif()
 
-# g++ before 13 warns of its own AVX-512 intrinsics wherever Eigen uses them (GCC bug 105593).
-set(PLANISH_EIGEN_WARNINGS "")
+# g++ before 13 warns of its own AVX-512 intrinsics (GCC bug 105593) wherever Eigen uses them.
+set(PLANISH_INTRINSICS_WARNINGS "")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  set(PLANISH_EIGEN_WARNINGS -Wno-uninitialized -Wno-maybe-uninitialized)
+  set(PLANISH_INTRINSICS_WARNINGS -Wno-uninitialized -Wno-maybe-uninitialized)
 endif()
