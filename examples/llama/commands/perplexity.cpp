@@ -1,4 +1,7 @@
+#include <cstdint>
 #include <cstdio>
+
+#include <planish/io/safetensors_writer.hpp>
 
 #include "../memory.hpp"
 #include "../progress.hpp"
@@ -12,10 +15,27 @@ namespace {
 
 struct Arguments {
   HostOptions host;
-  std::string recipe, text = std::string(sampled), json;
+  std::string recipe, text = std::string(sampled), json, logits;
   std::size_t context = 512, tokens = 0;
   FeedOptions feed;
 };
+
+/// Writes the ids of the first window and the logits after each of them but the last.
+void write_logits(const std::string& path, const Windows& windows, const HiddenStates& states, Host& host) {
+  const auto rows = static_cast<index>(windows.length()) - 1, columns = host.config().vocabulary;
+  const MatrixView<const float> hidden(states.rows.data(), rows, host.config().hidden_size);
+  FloatRows logits;
+  ScratchBytes scratch;
+  const MatrixView<float> view = logits.view(rows, columns);
+  states.head->logits(hidden, view, scratch, host.executor());
+  std::vector<std::int32_t> ids(windows[0].begin(), windows[0].end() - 1);
+  planish::io::SafetensorsWriter writer;
+  require(writer.add_view("input_ids", planish::io::Dtype::i32, {rows}, std::as_bytes(std::span(ids))), path);
+  require(writer.add_view("logits", planish::io::Dtype::f32, {rows, columns},
+                          std::as_bytes(std::span(view.data(), static_cast<std::size_t>(view.size())))),
+          path);
+  require(writer.write(path), path);
+}
 
 void run(const Arguments& arguments) {
   Host host(arguments.host);
@@ -26,8 +46,10 @@ void run(const Arguments& arguments) {
   const Model model = host.build(recipe);
 
   Progress progress("scoring " + to_string(recipe), static_cast<double>(windows.count() * windows.length()), "tokens");
-  const Evaluation evaluation = evaluate(model, windows, arguments.feed, nullptr, nullptr, host.executor(),
-                                         [&](index tokens) { progress.advance(static_cast<double>(tokens)); });
+  HiddenStates states;
+  const Evaluation evaluation =
+      evaluate(model, windows, arguments.feed, nullptr, arguments.logits.empty() ? nullptr : &states, host.executor(),
+               [&](index tokens) { progress.advance(static_cast<double>(tokens)); });
   RecipeFigures figures{.recipe = to_string(recipe)};
   figures.take_sizes(model);
   figures.perplexity = evaluation.score.perplexity();
@@ -38,6 +60,7 @@ void run(const Arguments& arguments) {
               significant(figures.perplexity.standard_error, 2).c_str(),
               static_cast<long long>(evaluation.score.predictions()), evaluation.score.windows(), windows.length(),
               fixed(evaluation.tokens_per_second(), 0).c_str());
+  if (!arguments.logits.empty()) write_logits(arguments.logits, windows, states, host);
   if (!arguments.json.empty()) write_json(arguments.json, to_json(host.source().path(), arguments.text, {figures}));
 }
 
@@ -71,6 +94,11 @@ void add_perplexity(CLI::App& program) {
       ->option_text("SEED")
       ->excludes(decode)
       ->group(group);
+  command
+      .add_option("--logits", arguments->logits,
+                  "Also write the ids of the first window and the logits after each, as safetensors.")
+      ->option_text("FILE")
+      ->group("Output");
   add_json_option(command, arguments->json);
   command.footer(
       "The text is tokenized as one string, with no beginning-of-sequence token unless the model asks for one, and "
