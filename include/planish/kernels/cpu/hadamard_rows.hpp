@@ -147,6 +147,7 @@ class HadamardRun {
 /// not aliased; scratch: hadamard_scratch_size elements. Short rows go through side by side.
 inline void hadamard_rows(MatrixView<const float> x, const HadamardPlanView& plan, const float* signs,
                           MatrixView<float> y, std::span<float> scratch) noexcept {
+  if (x.empty()) return;
   if (!x.has_dense_rows() || !y.has_dense_rows()) return reference::hadamard_rows(x, plan, signs, y, scratch);
   const FloatBatch scale(static_cast<float>(1.0 / std::sqrt(static_cast<double>(plan.size))));
   const index most = std::min(hadamard_joint_rows(plan.size), x.rows());
