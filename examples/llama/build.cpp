@@ -41,41 +41,62 @@ struct WorkingMatrix {
   [[nodiscard]] MatrixView<double> view() { return {weights.data(), shape.rows, shape.columns}; }
 };
 
+/// Rows (count × channels) after a stage.
+std::vector<float> rows_after(const AnyTransform& stage, const std::vector<float>& rows) {
+  const index n = stage.size(), count = static_cast<index>(rows.size()) / n;
+  std::vector<float> after(rows.size()), scratch(static_cast<std::size_t>(stage.scratch_size(count)));
+  stage.apply(MatrixView<const float>(rows.data(), count, n), MatrixView<float>(after.data(), count, n),
+              std::span<float>(scratch));
+  return after;
+}
+
+/// The range of every channel after a stage that mixes none: both ends are moved like two rows.
+ChannelRange moved(const ChannelRange& range, const AnyTransform& stage) {
+  const index n = range.channels();
+  ChannelRange after(n);
+  if (range.rows() == 0) return after;
+  std::vector<float> ends(static_cast<std::size_t>(2 * n));
+  for (index c = 0; c < n; ++c) {
+    ends[static_cast<std::size_t>(c)] = range[c].lowest;
+    ends[static_cast<std::size_t>(n + c)] = range[c].highest;
+  }
+  ends = rows_after(stage, ends);
+  require(after.observe({ends.data(), 2, n}), "calibration");
+  return after;
+}
+
 /// What is known of a site's input after the stages so far.
 struct SiteActivations {
-  ChannelRange range;
-  std::vector<float> rows;  // tokens × channels, or empty
+  ChannelRange range, typical_range;  // see SiteStatistics
+  std::vector<float> rows;            // tokens × channels, or empty
+  std::vector<index> starts;          // rows that start a sequence
+
+  explicit SiteActivations(index channels) : range(channels), typical_range(channels) {}
+  explicit SiteActivations(const SiteStatistics& seen)
+      : range(seen.range), typical_range(seen.typical.range()), rows(seen.rows), starts(seen.starts) {}
 
   void advance(const AnyTransform& stage, bool mixes) {
     const index n = stage.size();
-    if (!rows.empty()) {
-      const index count = static_cast<index>(rows.size()) / n;
-      std::vector<float> after(rows.size()), scratch(static_cast<std::size_t>(stage.scratch_size(count)));
-      stage.apply(MatrixView<const float>{rows.data(), count, n}, MatrixView<float>{after.data(), count, n},
-                  std::span<float>(scratch));
-      rows = std::move(after);
-      range = ChannelRange(n);
-      require(range.observe({rows.data(), count, n}), "calibration");
-    } else if (mixes || range.rows() == 0) {
-      range = ChannelRange(n);
-    } else {  // both ends of every channel, as two rows
-      std::vector<float> ends(static_cast<std::size_t>(2 * n)), after(ends.size());
-      std::vector<float> scratch(static_cast<std::size_t>(stage.scratch_size(2)));
-      for (index c = 0; c < n; ++c) {
-        ends[static_cast<std::size_t>(c)] = range[c].lowest;
-        ends[static_cast<std::size_t>(n + c)] = range[c].highest;
-      }
-      stage.apply(MatrixView<const float>{ends.data(), 2, n}, MatrixView<float>{after.data(), 2, n},
-                  std::span<float>(scratch));
-      range = ChannelRange(n);
-      require(range.observe({after.data(), 2, n}), "calibration");
+    if (rows.empty()) {
+      range = mixes ? ChannelRange(n) : moved(range, stage);
+      typical_range = mixes ? ChannelRange(n) : moved(typical_range, stage);
+      return;
     }
+    rows = rows_after(stage, rows);
+    const MatrixView<const float> view(rows.data(), static_cast<index>(rows.size()) / n, n);
+    range = ChannelRange(n);
+    require(range.observe(view), "calibration");
+    TypicalRange typical(n);
+    for (std::size_t i = 0; i < starts.size(); ++i) {
+      const index end = i + 1 < starts.size() ? starts[i + 1] : view.rows();
+      typical.observe(view.middle_rows(starts[i], end - starts[i]));
+    }
+    typical_range = typical.range();
   }
 };
 
-/// A random orthogonal Kronecker stage; its factors are as equal as the size allows.
-AnyTransform random_kronecker(index size, std::uint64_t seed) {
-  const planish::KroneckerFactors factors = planish::kronecker_factors(size);
+/// A random orthogonal Kronecker stage.
+AnyTransform random_kronecker(planish::KroneckerFactors factors, std::uint64_t seed) {
   return AnyTransform(planish::Kronecker(planish::Rotation::random(factors.left, seed),
                                          planish::Rotation::random(factors.right, seed + 1)));
 }
@@ -130,7 +151,7 @@ class LayerQuantizer {
   }
 
   [[nodiscard]] AnyTransform head_stage(StageKind kind, std::uint64_t seed) const {
-    if (kind == StageKind::kronecker) return random_kronecker(config_.head_size, seed);
+    if (kind == StageKind::kronecker) return random_kronecker(planish::kronecker_factors(config_.head_size), seed);
     return AnyTransform(require(planish::Hadamard::make(config_.head_size), place("keys")));
   }
 
@@ -139,11 +160,9 @@ class LayerQuantizer {
   void transform_site(SiteKind site, SiteParameters& made) {
     const index channels = channels_at(site, config_);
     AnyTransform whole = AnyTransform::identity(channels);
-    SiteActivations activations{ChannelRange(channels), {}};
-    if (statistics_ != nullptr) {
-      const SiteStatistics& seen = (*statistics_)[static_cast<std::size_t>(site)];
-      activations = {seen.range, seen.rows};
-    }
+    SiteActivations activations = statistics_ == nullptr
+                                      ? SiteActivations(channels)
+                                      : SiteActivations((*statistics_)[static_cast<std::size_t>(site)]);
     for (StageKind kind : recipe_.stages) {
       if (kind == StageKind::scale && site == SiteKind::output) continue;  // heads of a group share values
       const AnyTransform stage = find_stage(kind, site, activations);
@@ -166,7 +185,7 @@ class LayerQuantizer {
     const std::string where = place(to_string(site));
     switch (kind) {
       case StageKind::shift:
-        return AnyTransform(planish::Shift(require(planish::calibration::midrange(activations.range), where)));
+        return AnyTransform(planish::Shift(require(planish::calibration::midrange(activations.typical_range), where)));
       case StageKind::scale: {
         const auto factors = require(planish::calibration::SmoothQuant{.alpha = options_.alpha}.scale(
                                          activations.range, column_magnitudes(site)),
@@ -175,8 +194,13 @@ class LayerQuantizer {
       }
       case StageKind::hadamard:
         return AnyTransform(require(planish::Hadamard::make(channels), where));
-      case StageKind::kronecker:
-        return random_kronecker(channels, seed(static_cast<std::uint64_t>(site)));
+      case StageKind::kronecker: {
+        // At the input of o the left factor mixes heads and runs online, the right one is the values' own (FlatQuant).
+        const planish::KroneckerFactors factors = site == SiteKind::output
+                                                      ? planish::KroneckerFactors{config_.heads, config_.head_size}
+                                                      : planish::kronecker_factors(channels);
+        return random_kronecker(factors, seed(static_cast<std::uint64_t>(site)));
+      }
       case StageKind::flatquant:
         break;
     }

@@ -122,11 +122,11 @@ StatisticsOf Host::statistics_for(const Recipe& recipe) {
 }
 
 void Host::for_each_layer(const Recipe& recipe, const std::function<void(index, BlockParameters)>& use) {
-  Progress progress("building " + to_string(recipe), static_cast<double>(config().layers), "layers");
   std::optional<ArtefactInput> artefact;
   if (!options_.planish.empty()) artefact.emplace(options_.planish, *source_);
   if (artefact && !(artefact->recipe() == recipe)) artefact.reset();
   const StatisticsOf statistics = artefact ? StatisticsOf{} : statistics_for(recipe);
+  Progress progress("building " + to_string(recipe), static_cast<double>(config().layers), "layers");
   const BuildOptions build{.recipe = recipe, .alpha = options_.alpha, .seed = options_.seed};
   for (index layer = 0; layer < config().layers; ++layer) {
     use(layer, artefact ? artefact->layer(layer) : build_layer(*source_, layer, build, statistics, executor()));

@@ -4,6 +4,10 @@
 #include <sstream>
 #include <string>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 namespace llama {
 namespace {
 
@@ -26,6 +30,9 @@ std::int64_t current_memory_bytes() { return status_bytes("VmRSS:"); }
 std::int64_t peak_memory_bytes() { return status_bytes("VmHWM:"); }
 
 bool reset_peak_memory() {
+#if defined(__GLIBC__)
+  malloc_trim(0);  // what was freed goes back to the system, else it counts in the next peak
+#endif
   std::ofstream file("/proc/self/clear_refs");  // 5: reset the peak (proc(5))
   file << '5' << std::flush;
   return file.good();

@@ -15,6 +15,12 @@ void StatisticsCollector::see(SiteKind site, MatrixView<const float> x) {
   SiteStatistics& statistics = statistics_[static_cast<std::size_t>(site)];
   require(statistics.range.observe(x), to_string(site));
   if (statistics.moment) require(statistics.moment->observe(x), to_string(site));
+  index row = 0;
+  for (const Segment& segment : segments_) {
+    statistics.typical.observe(x.middle_rows(row, segment.rows));
+    if (detail_.rows) statistics.starts.push_back(static_cast<index>(statistics.rows.size()) / x.columns() + row);
+    row += segment.rows;
+  }
   if (detail_.rows)
     for (index r = 0; r < x.rows(); ++r)
       statistics.rows.insert(statistics.rows.end(), x.row(r), x.row(r) + x.columns());
@@ -68,6 +74,7 @@ LayerStatistics CalibrationPass::next(const LayerWeights& weights, StatisticsDet
       caches.push_back(block.make_cache(segments_[first].rows));
       rows += segments_[first++].rows;
     }
+    collector.expect(batch);
     block.forward(hidden.middle_rows(row, rows), {.segments = batch,
                                                   .caches = caches,
                                                   .rope = &rope_,

@@ -7,15 +7,18 @@
 
 #include "block.hpp"
 #include "layer_weights.hpp"
+#include "typical_range.hpp"
 
 namespace llama {
 
 /// What calibration saw of a site's input.
 struct SiteStatistics {
-  explicit SiteStatistics(index channels) : range(channels) {}
+  explicit SiteStatistics(index channels) : range(channels), typical(channels) {}
 
-  planish::calibration::ChannelRange range;
+  planish::calibration::ChannelRange range;                  // of all tokens
+  TypicalRange typical;                                      // of most tokens
   std::vector<float> rows;                                   // tokens × channels, where they were asked for
+  std::vector<index> starts;                                 // those of the rows that start a sequence
   std::optional<planish::calibration::SecondMoment> moment;  // where it was asked for
 };
 
@@ -33,12 +36,16 @@ class StatisticsCollector final : public SiteObserver {
  public:
   StatisticsCollector(const Config& config, StatisticsDetail detail);
 
+  /// The rows that come next: every segment is a whole sequence.
+  void expect(std::span<const Segment> segments) { segments_.assign(segments.begin(), segments.end()); }
+
   void see(SiteKind site, MatrixView<const float> x) override;
 
   [[nodiscard]] LayerStatistics take() { return std::move(statistics_); }
 
  private:
   StatisticsDetail detail_;
+  std::vector<Segment> segments_;
   LayerStatistics statistics_;
 };
 
