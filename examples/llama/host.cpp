@@ -92,7 +92,7 @@ Recipe Host::check_recipe(const std::string& text, bool only_the_artefacts) cons
   if (!options_.planish.empty()) {
     const Recipe stored = ArtefactInput(options_.planish, *source_).recipe();
     if (text.empty() || require(parse_recipe(text)) == stored) return stored;
-    if (only_the_artefacts) fail(options_.planish, ": holds the recipe ", to_string(stored), ", not ", text);
+    if (only_the_artefacts && !require(parse_recipe(text)).is_float()) fail(options_.planish, ": holds the recipe ", to_string(stored), ", not ", text);
   }
   const Recipe recipe = require(parse_recipe(text.empty() ? "fp32" : text));
   if (recipe.needs_parameters())

@@ -6,29 +6,26 @@
 #include <planish/core/version.hpp>
 
 #include "commands/commands.hpp"
+#include "commands/manual.hpp"
 
 int main(int argc, char** argv) {
-  CLI::App program("Quantize, score and run models of the Llama family with planish.", "planish-llama");
+  CLI::App program("quantize, score and run models of the Llama family", "planish-llama");
   program.require_subcommand(1);
-  program.get_formatter()->column_width(34);
-  program.set_help_all_flag("--help-all", "Show the help of every command.");
+  program.formatter(std::make_shared<llama::ManualFormatter>());
   llama::add_perplexity(program);
   llama::add_compare(program);
   llama::add_generate(program);
   llama::add_quantize(program);
   llama::add_info(program);
-  program.footer(
-      "RECIPES\n"
-      "  fp32, or  w<2-8|16>a<2-8|16>[s][kv<b>|k<b>v<b>][g<n>]{+<stage>}[+mse|+gptq]{,<site>=w<b>a<b>}\n"
-      "  w, a      bits of weights and activations; 16 stays float32. s: static activation scales\n"
-      "  kv, k, v  bits of cached keys and values; g: columns of a weight row that share a scale\n"
-      "  stages    in the order the data meets them, at every site where they apply: shift, scale, hadamard, "
-      "kronecker\n"
-      "  rounding  nearest, or with a range of least squared error (mse), or gptq\n"
-      "  site      attn, o, mlp, down: bits of its own, for example w4a4kv4+hadamard,down=w8a8\n"
-      "\nErrors are one line on standard error that names file, tensor and reason; the exit code is then 2 and nothing "
-      "was\n"
-      "written. planish-llama COMMAND --help explains a command.");
+  program.set_version_flag("--version",
+                           std::to_string(planish::version.major) + "." + std::to_string(planish::version.minor) + "." +
+                               std::to_string(planish::version.patch) + " " + planish::abi_name,
+                           "Print version and instruction set, and exit.");
+  program.footer(llama::manual_footer(
+      "Errors are one line on standard error that names file, tensor and reason; the exit code is then 2, and nothing "
+      "was written. Progress goes to standard error, results to standard output. COMMAND --help explains a command.",
+      "  planish-llama compare\n"
+      "  planish-llama perplexity --text wiki.test.raw --recipe w8a8"));
   try {
     program.parse(argc, argv);
     return 0;

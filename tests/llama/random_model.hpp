@@ -49,6 +49,11 @@ class RandomModel final : public WeightSource {
     Stored& t = tensors_.at(name);
     return t.values[static_cast<std::size_t>(row * t.shape.columns + column)];
   }
+  /// Calls `use(name, shape, values)` for every tensor.
+  template <class Use>
+  void for_each_tensor(Use&& use) const {
+    for (const auto& [name, tensor] : tensors_) use(name, tensor.shape, tensor.values);
+  }
   void remove(const std::string& name) { tensors_.erase(name); }
   void reshape(const std::string& name, MatrixShape shape) { tensors_.at(name).shape = shape; }
 

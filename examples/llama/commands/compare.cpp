@@ -7,6 +7,7 @@
 #include "../table.hpp"
 #include "../text_source.hpp"
 #include "commands.hpp"
+#include "manual.hpp"
 
 namespace llama {
 namespace {
@@ -102,8 +103,7 @@ void run(const Arguments& arguments) {
 void add_compare(CLI::App& program) {
   auto arguments = std::make_shared<Arguments>();
   arguments->host.calibration_text = sampled;
-  CLI::App& command =
-      *program.add_subcommand("compare", "Compare recipes in one table: accuracy, size, memory, speed.");
+  CLI::App& command = *program.add_subcommand("compare", "compare recipes in one table: accuracy, size, memory, speed");
   add_model_options(command, arguments->host);
   command
       .add_option("-r,--recipe", arguments->recipes,
@@ -127,21 +127,17 @@ void add_compare(CLI::App& program) {
       ->option_text("N")
       ->group(group);
   add_json_option(command, arguments->json);
-  command.footer(
-      "Columns: perplexity with its standard error between windows; mean KL divergence of the model's predictions "
-      "from\n"
-      "FP32's and how often both find the same token likeliest; bits per weight over all matrices, scales and the "
-      "exact\n"
-      "head counted; memory of the model; peak memory while the row was made; tokens/s of whole windows and of a "
-      "single\n"
-      "sequence token by token.\n"
-      "\nText drawn from the model (temperature 1, two seeds, 8 x 512 tokens to calibrate and as many to score) is "
-      "kept\n"
-      "in ${XDG_CACHE_HOME:-$HOME/.cache}/planish. Calibration uses such text too unless --calibration-text names a "
-      "file.\n"
-      "\nExamples:\n"
+  command.footer(manual_footer(
+      "One row per recipe. Perplexity with its standard error between windows; mean KL divergence of the predictions "
+      "from FP32's, and how often both find the same token likeliest; bits per weight over all matrices, scales and "
+      "the "
+      "exact head counted; memory of the model; peak memory while the row was made; tokens per second of whole windows "
+      "through the blocks, and of a single sequence token by token, head included. Text drawn from the model "
+      "(temperature 1, control tokens masked, 8 x 512 tokens to calibrate and as many with other seeds to score) is "
+      "kept "
+      "in ${XDG_CACHE_HOME:-$HOME/.cache}/planish.",
       "  planish-llama compare\n"
-      "  planish-llama compare --recipe w8a8 --recipe w4a4kv4+scale+hadamard --text wiki.test.raw --tokens 20480");
+      "  planish-llama compare --recipe w8a8 --recipe w4a4kv4+scale+hadamard --text wiki.test.raw --tokens 20480"));
   command.callback([arguments] { run(*arguments); });
 }
 

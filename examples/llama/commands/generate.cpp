@@ -8,6 +8,7 @@
 #include "../sampler.hpp"
 #include "../table.hpp"
 #include "commands.hpp"
+#include "manual.hpp"
 
 namespace llama {
 namespace {
@@ -68,7 +69,7 @@ void run(const Arguments& arguments) {
 
 void add_generate(CLI::App& program) {
   auto arguments = std::make_shared<Arguments>();
-  CLI::App& command = *program.add_subcommand("generate", "Continue a prompt, or answer it.");
+  CLI::App& command = *program.add_subcommand("generate", "continue a prompt, or answer it");
   add_model_options(command, arguments->host);
   add_recipe_option(command, arguments->recipe);
   add_recipe_options(command, arguments->host);
@@ -95,11 +96,10 @@ void add_generate(CLI::App& program) {
       ->option_text("P")
       ->group(group);
   add_json_option(command, arguments->json);
-  command.footer(
-      "Tokens appear as they come. Writing ends at an end-of-text token or after --tokens. --seed sets what is drawn.\n"
-      "\nExamples:\n"
+  command.footer(manual_footer(
+      "Tokens appear as they come. Writing ends at an end-of-text token or after --tokens. --seed sets what is drawn.",
       "  planish-llama generate --prompt 'The old lighthouse keeper'\n"
-      "  planish-llama generate --chat --prompt 'Why is the sky blue?' --recipe w4a8 --temperature 0.7 --top-p 0.9");
+      "  planish-llama generate --chat --prompt 'Why is the sky blue?' --recipe w8a8 --temperature 0.7 --top-p 0.9"));
   command.callback([arguments] { run(*arguments); });
 }
 

@@ -4,6 +4,7 @@
 #include "../report.hpp"
 #include "../table.hpp"
 #include "commands.hpp"
+#include "manual.hpp"
 
 namespace llama {
 namespace {
@@ -63,15 +64,17 @@ void run(const Arguments& arguments) {
 
 void add_info(CLI::App& program) {
   auto arguments = std::make_shared<Arguments>();
-  CLI::App& command = *program.add_subcommand("info", "Show a model's facts, and what a recipe runs in each layer.");
+  CLI::App& command = *program.add_subcommand("info", "show a model's facts, and what a recipe runs in each layer");
   add_model_options(command, arguments->host);
   add_recipe_option(command, arguments->recipe);
   add_recipe_options(command, arguments->host);
   command.add_flag("--all", arguments->all, "Every layer, also where it looks like the one before.")->group("Output");
   add_json_option(command, arguments->json);
   command.footer(
-      "\nExample:\n"
-      "  planish-llama info --recipe w4a4kv4+hadamard");
+      manual_footer("Facts of the model file, then for each kind of layer which transform runs online at each site, "
+                    "how its result is "
+                    "quantized, and which product each matrix runs.",
+                    "  planish-llama info --recipe w4a4kv4+hadamard"));
   command.callback([arguments] { run(*arguments); });
 }
 

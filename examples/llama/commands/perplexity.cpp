@@ -9,6 +9,7 @@
 #include "../table.hpp"
 #include "../text_source.hpp"
 #include "commands.hpp"
+#include "manual.hpp"
 
 namespace llama {
 namespace {
@@ -68,7 +69,7 @@ void run(const Arguments& arguments) {
 
 void add_perplexity(CLI::App& program) {
   auto arguments = std::make_shared<Arguments>();
-  CLI::App& command = *program.add_subcommand("perplexity", "Score a text with one recipe.");
+  CLI::App& command = *program.add_subcommand("perplexity", "score a text with one recipe");
   add_model_options(command, arguments->host);
   add_recipe_option(command, arguments->recipe);
   add_recipe_options(command, arguments->host);
@@ -100,17 +101,15 @@ void add_perplexity(CLI::App& program) {
       ->option_text("FILE")
       ->group("Output");
   add_json_option(command, arguments->json);
-  command.footer(
-      "The text is tokenized as one string, with no beginning-of-sequence token unless the model asks for one, and "
-      "cut\n"
+  command.footer(manual_footer(
+      "The text is tokenized as one string, with no beginning-of-sequence token unless the model asks for one, and cut "
       "into windows that do not overlap; a rest shorter than a window is left out. Perplexity is the exponential of "
-      "the\n"
-      "mean negative log likelihood over all predictions inside all windows; its standard error is that between "
-      "windows.\n"
-      "\nExamples:\n"
+      "the "
+      "mean negative log likelihood over all predictions inside all windows; its standard error comes from the spread "
+      "between windows.",
       "  planish-llama perplexity --text wiki.test.raw --context 2048\n"
       "  planish-llama perplexity --text wiki.test.raw --recipe w4a4kv4+hadamard --tokens 20480\n"
-      "  planish-llama perplexity --recipe w8a8+scale --calibration-text sampled --alpha 0.4");
+      "  planish-llama perplexity --recipe w8a8+scale --calibration-text sampled --alpha 0.4"));
   command.callback([arguments] { run(*arguments); });
 }
 

@@ -6,6 +6,7 @@
 #include "../report.hpp"
 #include "../table.hpp"
 #include "commands.hpp"
+#include "manual.hpp"
 
 namespace llama {
 namespace {
@@ -37,7 +38,7 @@ void run(const Arguments& arguments) {
 void add_quantize(CLI::App& program) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App& command =
-      *program.add_subcommand("quantize", "Write a recipe's transforms, quantizers and codes to a file.");
+      *program.add_subcommand("quantize", "write a recipe's transforms, quantizers and codes to a file");
   add_model_options(command, arguments->host);
   add_recipe_option(command, arguments->recipe);
   add_recipe_options(command, arguments->host);
@@ -46,13 +47,12 @@ void add_quantize(CLI::App& program) {
       ->option_text("FILE")
       ->group("Output");
   add_json_option(command, arguments->json);
-  command.footer(
+  command.footer(manual_footer(
       "Every command takes the file back by --planish and computes with it to the bit what the recipe computes. It "
-      "holds\n"
-      "the blocks; embedding, last norm and head stay in the model file, to which the artefact is tied by a hash.\n"
-      "\nExample:\n"
+      "holds "
+      "the blocks; embedding, last norm and head stay in the model file, to which the artefact is tied by a hash.",
       "  planish-llama quantize --recipe w4a4kv4+scale+hadamard --calibration-text sampled --out model.planish\n"
-      "  planish-llama generate --planish model.planish --prompt 'The old lighthouse keeper'");
+      "  planish-llama generate --planish model.planish --prompt 'The old lighthouse keeper'"));
   command.callback([arguments] { run(*arguments); });
 }
 

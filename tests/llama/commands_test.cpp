@@ -1,0 +1,191 @@
+// Files in the Hugging Face layout, and the commands from their arguments on: what they write, what they refuse, and
+// that a refusal writes nothing.
+#include "llama/commands/commands.hpp"
+
+#include <filesystem>
+#include <fstream>
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include <planish/io/safetensors_writer.hpp>
+
+#include "fixtures.hpp"
+#include "random_model.hpp"
+
+namespace llama::test {
+namespace {
+
+std::string hugging_face_name(std::string name) {
+  const auto replace = [&](std::string_view from, std::string_view to) {
+    if (const std::size_t at = name.find(from); at != std::string::npos) name.replace(at, from.size(), to);
+  };
+  if (name == "embedding") return "model.embed_tokens.weight";
+  if (name == "norm") return "model.norm.weight";
+  if (name == "head") return "lm_head.weight";
+  const bool is_bias = name.ends_with(".bias");
+  if (is_bias) name.resize(name.size() - 5);
+  for (const char* p : {"q", "k", "v", "o"})
+    if (name.ends_with(std::string(".") + p)) replace(std::string(".") + p, std::string(".self_attn.") + p + "_proj");
+  for (const char* p : {"gate", "up", "down"})
+    if (name.ends_with(p)) replace(std::string(".") + p, std::string(".mlp.") + p + "_proj");
+  replace("attention_norm", "input_layernorm");
+  replace("mlp_norm", "post_attention_layernorm");
+  return "model." + name + (is_bias ? ".bias" : ".weight");
+}
+
+/// Writes a model as two shards with an index and a config.json.
+void write_model(const RandomModel& model, const std::string& folder) {
+  const Config& c = model.config();
+  std::filesystem::create_directories(folder);
+  planish::io::SafetensorsWriter shards[2];
+  nlohmann::json map;
+  int number = 0;
+  model.for_each_tensor([&](const std::string& name, MatrixShape shape, const std::vector<float>& values) {
+    const int shard = number++ % 2;
+    const std::vector<index> extents =
+        shape.rows == 1 ? std::vector<index>{shape.columns} : std::vector<index>{shape.rows, shape.columns};
+    require(shards[shard].add_floats(hugging_face_name(name), extents, values));
+    map[hugging_face_name(name)] = "part-" + std::to_string(shard) + ".safetensors";
+  });
+  for (int shard = 0; shard < 2; ++shard)
+    require(shards[shard].write(folder + "/part-" + std::to_string(shard) + ".safetensors"));
+  std::ofstream(folder + "/model.safetensors.index.json") << nlohmann::json{{"weight_map", map}};
+  std::ofstream(folder + "/config.json") << nlohmann::json{{"model_type", "qwen2"},
+                                                           {"hidden_size", c.hidden_size},
+                                                           {"intermediate_size", c.ffn_size},
+                                                           {"num_hidden_layers", c.layers},
+                                                           {"num_attention_heads", c.heads},
+                                                           {"num_key_value_heads", c.kv_heads},
+                                                           {"head_dim", c.head_size},
+                                                           {"vocab_size", c.vocabulary},
+                                                           {"max_position_embeddings", c.context},
+                                                           {"rms_norm_eps", 1e-5},
+                                                           {"rope_theta", 100.0}};
+}
+
+/// Runs a command line; the message of what it threw, or "".
+std::string run(std::vector<std::string> arguments) {
+  CLI::App program("test", "planish-llama");
+  program.require_subcommand(1);
+  add_perplexity(program);
+  add_compare(program);
+  add_generate(program);
+  add_quantize(program);
+  add_info(program);
+  std::reverse(arguments.begin(), arguments.end());
+  try {
+    program.parse(arguments);
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "";
+}
+
+bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+void check_figures(const std::string& path, const std::vector<std::string>& measured) {
+  std::ifstream file(path);
+  const nlohmann::json json = nlohmann::json::parse(file);
+  CHECK(json.size() == 3);
+  CHECK(json["model"].is_string());
+  CHECK(json["text"].is_string());
+  REQUIRE(json["rows"].is_array());
+  for (const auto& row : json["rows"]) {
+    CHECK(row.size() == 9);
+    CHECK(row["recipe"].is_string());
+    for (const char* key : {"perplexity", "kl", "top1", "weight_bits", "model_bytes", "peak_memory_bytes",
+                            "prefill_tokens_per_s", "decode_tokens_per_s"}) {
+      CAPTURE(key);
+      CHECK((row[key].is_number() || row[key].is_null()));
+    }
+    for (const std::string& key : measured) CHECK(row[key].is_number());
+  }
+}
+
+TEST_CASE("a sharded Hugging Face folder is the model that was written") {
+  const TemporaryFolder folder;
+  const auto model = std::make_shared<RandomModel>(7, RotaryPairs::halves);
+  write_model(*model, folder.file("model"));
+  const std::shared_ptr<const WeightSource> source = WeightSource::open(folder.file("model"));
+  CHECK(source->config().heads == 6);
+  CHECK(source->has("layers.1.k.bias"));
+  const std::vector<int> ids = random_ids(1, 13, 97);
+  CHECK(logits_of(model_of(source, "fp32"), ids, 13) == logits_of(model_of(model, "fp32"), ids, 13));
+
+  const std::string identity = source->identity();
+  auto other = std::make_shared<RandomModel>(8, RotaryPairs::halves);
+  write_model(*other, folder.file("other"));
+  CHECK(WeightSource::open(folder.file("other"))->identity() != identity);
+}
+
+TEST_CASE("quantize writes an artefact that info reads; the wrong model, recipe or place is refused") {
+  const TemporaryFolder folder;
+  write_model(RandomModel(7, RotaryPairs::halves), folder.file("model"));
+  write_model(RandomModel(8, RotaryPairs::halves), folder.file("other"));
+  const std::string model = folder.file("model"), out = folder.file("q.planish"), json = folder.file("figures.json");
+
+  CHECK(run({"quantize", "--model", model, "--recipe", "w4a4kv4+hadamard", "--out", out, "--json", json}) == "");
+  check_figures(json, {"model_bytes", "peak_memory_bytes"});
+  CHECK(run({"info", "--model", model, "--planish", out, "--json", json}) == "");
+  check_figures(json, {"weight_bits", "model_bytes"});
+  CHECK(contains(run({"info", "--model", folder.file("other"), "--planish", out}), "another model"));
+  CHECK(contains(run({"info", "--model", model, "--planish", out, "--recipe", "w8a8"}), "w4a4kv4+hadamard"));
+
+  const std::string none = folder.file("none.planish");
+  for (const auto& [recipe, part] : std::vector<std::pair<std::string, std::string>>{
+           {"w4a4+scale", "--calibration-text"}, {"w4a4+flatquant", "--planish"}, {"w4a4+magic", "magic"}}) {
+    CAPTURE(recipe);
+    CHECK(contains(run({"quantize", "--model", model, "--recipe", recipe, "--out", none}), part));
+    CHECK_FALSE(std::filesystem::exists(none));
+  }
+  CHECK(contains(run({"quantize", "--model", model, "--recipe", "w8a8", "--out", folder.file("no/where.planish")}),
+                 "where.planish"));
+  CHECK(run({"quantize", "--model", model, "--recipe", "w8a8"}) != "");  // no --out
+  CHECK(run({"quantize", "--model", model, "--alpha", "2", "--out", none}) != "");
+  CHECK(run({"perplexity", "--model", model, "--text", folder.file("model/config.json")}) != "");  // no tokenizer
+
+  std::filesystem::resize_file(out, std::filesystem::file_size(out) - 3);
+  CHECK(contains(run({"info", "--model", model, "--planish", out}), "q.planish"));
+}
+
+TEST_CASE("a model that cannot be read whole leaves no artefact behind") {
+  const TemporaryFolder folder;
+  RandomModel model(7, RotaryPairs::halves);
+  model.at("layers.1.down", 2, 3) = std::nanf("");
+  write_model(model, folder.file("model"));
+  const std::string message =
+      run({"quantize", "--model", folder.file("model"), "--recipe", "w8a8", "--out", folder.file("q.planish")});
+  CHECK(contains(message, "model.layers.1.mlp.down_proj.weight"));
+  CHECK_FALSE(std::filesystem::exists(folder.file("q.planish")));
+}
+
+TEST_CASE("text commands on stories260K") {
+  const std::string model = shared_data("stories260K/model.safetensors");
+  if (model.empty()) {
+    MESSAGE("skipped: no shared data");
+    return;
+  }
+  const TemporaryFolder folder;
+  const std::string tokenizer = shared_data("stories260K/tok512.bin"), text = shared_data("tinystories/valid.txt"),
+                    calibration = shared_data("tinystories/train.head.txt"), json = folder.file("figures.json");
+  const std::vector<std::string> common{"--model", model, "--tokenizer", tokenizer, "--json", json};
+  const auto with = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), common.begin(), common.end());
+    return run(arguments);
+  };
+  CHECK(with({"perplexity", "--text", text, "--context", "128", "--tokens", "1024", "--recipe", "w8a8kv8"}) == "");
+  check_figures(json, {"perplexity", "prefill_tokens_per_s"});
+  CHECK(with({"perplexity", "--text", text, "--context", "64", "--tokens", "256", "--decode"}) == "");
+  check_figures(json, {"perplexity", "decode_tokens_per_s"});
+  CHECK(with({"compare", "--text", text, "--context", "128", "--tokens", "512", "--calibration-text", calibration,
+              "--recipe", "w8a8+shift+scale", "--recipe", "w4a4kv4+scale+hadamard"}) == "");
+  check_figures(json, {"perplexity", "kl", "top1", "weight_bits", "model_bytes", "peak_memory_bytes",
+                       "prefill_tokens_per_s", "decode_tokens_per_s"});
+  CHECK(with({"generate", "--prompt", "Once upon a time", "--tokens", "8"}) == "");
+  CHECK(contains(with({"generate", "--prompt", "Once", "--tokens", "100000"}), "context"));
+  CHECK(contains(with({"generate", "--prompt", "Once", "--chat"}), "chat template"));
+}
+
+}  // namespace
+}  // namespace llama::test
