@@ -12,6 +12,7 @@ while IFS=$'\t' read -r page line; do
   set -- $line
   case "${1:-}" in
     bash) [ -f "$2" ] && bash -n "$2" || complain "$page: '$line': no such script" ;;
+    python3) [ -f "$2" ] || complain "$page: '$line': no such script" ;;
     cmake)
       if [[ $line == *"--preset"* ]]; then
         preset=${line##*--preset }
