@@ -66,12 +66,11 @@ std::vector<int> Host::text_ids(const std::string& text) {
 const SampledText& Host::sampled_text() {
   if (!sampled_text_) sampled_text_ = load_sampled_text(*source_);
   if (!sampled_text_) {
-    if (!float_model_) float_model_ = build(Recipe{});
+    const Model model = build(Recipe{}, 16);
     Progress progress("drawing text from the model", 2.0 * SampledText::sequences * SampledText::length, "tokens");
-    sampled_text_ = sample_text(*float_model_, tokenizer(), executor(),
+    sampled_text_ = sample_text(model, tokenizer(), executor(),
                                 [&](index tokens) { progress.advance(static_cast<double>(tokens)); });
     store_sampled_text(*source_, *sampled_text_);
-    float_model_.reset();
   }
   return *sampled_text_;
 }
@@ -92,7 +91,8 @@ Recipe Host::check_recipe(const std::string& text, bool only_the_artefacts) cons
   if (!options_.planish.empty()) {
     const Recipe stored = ArtefactInput(options_.planish, *source_).recipe();
     if (text.empty() || require(parse_recipe(text)) == stored) return stored;
-    if (only_the_artefacts && !require(parse_recipe(text)).is_float()) fail(options_.planish, ": holds the recipe ", to_string(stored), ", not ", text);
+    if (only_the_artefacts && !require(parse_recipe(text)).is_float())
+      fail(options_.planish, ": holds the recipe ", to_string(stored), ", not ", text);
   }
   const Recipe recipe = require(parse_recipe(text.empty() ? "fp32" : text));
   if (recipe.needs_parameters())
@@ -134,13 +134,13 @@ void Host::for_each_layer(const Recipe& recipe, const std::function<void(index, 
   }
 }
 
-Model Host::build(const Recipe& recipe) {
+Model Host::build(const Recipe& recipe, int head_bits) {
   const planish::SiteMode mode = options_.fake ? planish::SiteMode::fake : planish::SiteMode::packed;
   std::vector<Block> blocks;
   for_each_layer(recipe, [&](index layer, BlockParameters parameters) {
     blocks.emplace_back(config(), std::move(parameters), mode, source_->path() + ": layer " + std::to_string(layer));
   });
-  return Model(source_, std::move(blocks), source_->read("norm", {1, config().hidden_size}), head(options_.head_bits));
+  return Model(source_, std::move(blocks), source_->read("norm", {1, config().hidden_size}), head(head_bits));
 }
 
 }  // namespace llama

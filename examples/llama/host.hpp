@@ -31,8 +31,8 @@ struct HostOptions {
 /// The word that stands for text drawn from the model instead of a file.
 inline constexpr std::string_view sampled = "sampled";
 
-/// An open model file, its tokenizer, threads, and the way from a recipe to a model. What is expensive (FP32 model,
-/// sampled text, statistics) is made when it is first asked for, and kept.
+/// An open model file, its tokenizer, threads, and the way from a recipe to a model. What is expensive (sampled text,
+/// statistics) is made when it is first asked for, and kept.
 class Host {
  public:
   explicit Host(const HostOptions& options);
@@ -53,14 +53,12 @@ class Host {
   /// given and holds another recipe.
   [[nodiscard]] Recipe check_recipe(const std::string& text, bool only_the_artefacts = true) const;
 
-  /// Blocks of the recipe, or of the artefact. Shows progress.
-  [[nodiscard]] Model build(const Recipe& recipe);
+  /// Blocks of the recipe, or of the artefact, and a head of `head_bits`. Shows progress.
+  [[nodiscard]] Model build(const Recipe& recipe, int head_bits);
+  [[nodiscard]] Model build(const Recipe& recipe) { return build(recipe, options_.head_bits); }
 
   /// Parameters of the recipe's layers, one after the other; what `build` packs.
   void for_each_layer(const Recipe& recipe, const std::function<void(index, BlockParameters)>& use);
-
-  /// Drops the FP32 model, which text sampling may have left.
-  void release_float_model() { float_model_.reset(); }
 
  private:
   [[nodiscard]] std::shared_ptr<const Head> head(int bits);
@@ -73,7 +71,6 @@ class Host {
   std::shared_ptr<const WeightSource> source_;
   std::optional<Tokenizer> tokenizer_;
   std::map<int, std::shared_ptr<const Head>> heads_;  // by bits
-  std::optional<Model> float_model_;
   std::optional<SampledText> sampled_text_;
   std::vector<std::vector<int>> calibration_sequences_;
   std::vector<LayerStatistics> ranges_;  // by layer, once collected

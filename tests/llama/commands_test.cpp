@@ -133,10 +133,13 @@ TEST_CASE("quantize writes an artefact that info reads; the wrong model, recipe 
   CHECK(contains(run({"info", "--model", model, "--planish", out, "--recipe", "w8a8"}), "w4a4kv4+hadamard"));
 
   const std::string none = folder.file("none.planish");
-  for (const auto& [recipe, part] : std::vector<std::pair<std::string, std::string>>{
+  struct Refusal {
+    std::string recipe, part;
+  };
+  for (const Refusal& refusal : std::vector<Refusal>{
            {"w4a4+scale", "--calibration-text"}, {"w4a4+flatquant", "--planish"}, {"w4a4+magic", "magic"}}) {
-    CAPTURE(recipe);
-    CHECK(contains(run({"quantize", "--model", model, "--recipe", recipe, "--out", none}), part));
+    CAPTURE(refusal.recipe);
+    CHECK(contains(run({"quantize", "--model", model, "--recipe", refusal.recipe, "--out", none}), refusal.part));
     CHECK_FALSE(std::filesystem::exists(none));
   }
   CHECK(contains(run({"quantize", "--model", model, "--recipe", "w8a8", "--out", folder.file("no/where.planish")}),

@@ -55,6 +55,25 @@ TEST_CASE("with quantizers off, every stage at every site leaves the logits as t
   }
 }
 
+TEST_CASE("the same on SmolLM2-135M") {
+  if (default_model().empty()) {
+    MESSAGE("skipped: no model");
+    return;
+  }
+  ThreadPool pool(2);
+  const std::shared_ptr<const WeightSource> source = WeightSource::open(default_model());
+  const std::vector<int> ids = random_ids(3, 16, source->config().vocabulary);
+  const auto logits = [&](const char* recipe) {
+    const BuildOptions options{.recipe = require(parse_recipe(recipe)), .transforms_float_cache = true};
+    return logits_of(model_of(source, options, planish::SiteMode::packed, pool), ids, 16, pool);
+  };
+  const std::vector<float> expected = logits("fp32");
+  for (const char* recipe : {"w16a16+shift+scale+hadamard", "w16a16+scale+kronecker"}) {
+    CAPTURE(recipe);
+    CHECK(relative_difference(logits(recipe), expected) < 1e-4);
+  }
+}
+
 TEST_CASE("quantized recipes of every kind run and stay near the float model") {
   const auto source = random_model();
   const std::vector<int> ids = random_ids(3, 17, source->config().vocabulary);

@@ -43,13 +43,15 @@ Table table_of(const std::vector<RecipeFigures>& rows) {
 }
 
 /// All figures of one recipe. The first, FP32, leaves its hidden states in `reference` for the others.
-RecipeFigures measure(Host& host, const Recipe& recipe, const Windows& windows, HiddenStates& reference) {
+RecipeFigures measure(Host& host, const Recipe& recipe, int head_bits, const Windows& windows,
+                      HiddenStates& reference) {
   constexpr double decode_seconds = 2.0;
   constexpr std::size_t decode_prompt = 16;
   RecipeFigures figures{.recipe = to_string(recipe)};
+  if (head_bits < 16) figures.recipe += " (head " + std::to_string(head_bits) + ")";
   const bool is_reference = reference.rows.empty();
   reset_peak_memory();
-  const Model model = host.build(recipe);
+  const Model model = host.build(recipe, head_bits);
   figures.take_sizes(model);
   {
     Progress progress("scoring " + figures.recipe, static_cast<double>(windows.count() * windows.length()), "tokens");
@@ -88,7 +90,9 @@ void run(const Arguments& arguments) {
   const double text_seconds = seconds_since(start);
   HiddenStates reference;
   std::vector<RecipeFigures> rows;
-  for (const Recipe& recipe : recipes) rows.push_back(measure(host, recipe, windows, reference));
+  for (const Recipe& recipe : recipes) rows.push_back(measure(host, recipe, 16, windows, reference));
+  if (arguments.host.head_bits < 16)
+    rows.push_back(measure(host, Recipe{}, arguments.host.head_bits, windows, reference));
 
   std::printf("%s, %zu windows of %zu tokens of %s, %s threads\n\n%s\n", host.config().name.c_str(), windows.count(),
               windows.length(), arguments.text == sampled ? "text drawn from the model" : arguments.text.c_str(),
@@ -132,7 +136,8 @@ void add_compare(CLI::App& program) {
       "from FP32's, and how often both find the same token likeliest; bits per weight over all matrices, scales and "
       "the "
       "exact head counted; memory of the model; peak memory while the row was made; tokens per second of whole windows "
-      "through the blocks, and of a single sequence token by token, head included. Text drawn from the model "
+      "through the blocks, and of a single sequence token by token, head included. All rows score with the exact head; "
+      "--head-bits adds a row that shows what a quantized head costs. Text drawn from the model "
       "(temperature 1, control tokens masked, 8 x 512 tokens to calibrate and as many with other seeds to score) is "
       "kept "
       "in ${XDG_CACHE_HOME:-$HOME/.cache}/planish.",
