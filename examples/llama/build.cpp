@@ -245,8 +245,8 @@ class LayerQuantizer {
                              : planish::quantize_weights(view, scheme, planish::MinMax{}, {}, executor_),
                          place(name_of(p)));
     if (recipe_.rounding == Rounding::gptq)
-      require(planish::calibration::Gptq{}.round(view, moments_[static_cast<std::size_t>(site_of(p))], *made.codes,
-                                                 executor_),
+      require(planish::calibration::Gptq{.activation_order = true}.round(
+                  view, moments_[static_cast<std::size_t>(site_of(p))], *made.codes, executor_),
               place(name_of(p)));
     return made;
   }
