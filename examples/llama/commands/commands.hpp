@@ -22,6 +22,16 @@ void add_recipe_options(CLI::App& command, HostOptions& options);
 /// --recipe, with the grammar.
 void add_recipe_option(CLI::App& command, std::string& recipe);
 
+/// The text that a command scores, and how it is cut.
+struct ScoredText {
+  std::string text = std::string(sampled);
+  std::size_t context = 512;  // tokens of a window
+  std::size_t tokens = 0;     // at most so many; 0: all
+};
+
+/// --text, --context, --tokens.
+void add_text_options(CLI::App& command, ScoredText& options);
+
 /// --json.
 void add_json_option(CLI::App& command, std::string& path);
 

@@ -15,8 +15,8 @@ namespace {
 struct Arguments {
   HostOptions host;
   std::vector<std::string> recipes;
-  std::string text = std::string(sampled), json;
-  std::size_t context = 512, tokens = 0;
+  ScoredText scored;
+  std::string json;
 };
 
 /// "12.34 ± 0.56"
@@ -85,8 +85,8 @@ void run(const Arguments& arguments) {
   if (arguments.recipes.empty())
     for (std::string_view text : default_recipes) add(host.check_recipe(std::string(text), false));
 
-  const std::vector<int> ids = host.text_ids(arguments.text);
-  const Windows windows(ids, arguments.context, arguments.text, arguments.tokens);
+  const std::vector<int> ids = host.text_ids(arguments.scored.text);
+  const Windows windows(ids, arguments.scored.context, arguments.scored.text, arguments.scored.tokens);
   const double text_seconds = seconds_since(start);
   HiddenStates reference;
   std::vector<RecipeFigures> rows;
@@ -95,11 +95,12 @@ void run(const Arguments& arguments) {
     rows.push_back(measure(host, Recipe{}, arguments.host.head_bits, windows, reference));
 
   std::printf("%s, %zu windows of %zu tokens of %s, %s threads\n\n%s\n", host.config().name.c_str(), windows.count(),
-              windows.length(), arguments.text == sampled ? "text drawn from the model" : arguments.text.c_str(),
+              windows.length(),
+              arguments.scored.text == sampled ? "text drawn from the model" : arguments.scored.text.c_str(),
               std::to_string(host.executor().workers()).c_str(), table_of(rows).to_string().c_str());
   std::printf("weights: all matrices, the exact head among them, with their scales. text %s, table %s\n",
               duration_text(text_seconds).c_str(), duration_text(seconds_since(start) - text_seconds).c_str());
-  if (!arguments.json.empty()) write_json(arguments.json, to_json(host.source().path(), arguments.text, rows));
+  if (!arguments.json.empty()) write_json(arguments.json, to_json(host.source().path(), arguments.scored.text, rows));
 }
 
 }  // namespace
@@ -117,19 +118,7 @@ void add_compare(CLI::App& program) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   add_recipe_options(command, arguments->host);
-  const char* group = "Text";
-  command
-      .add_option("-t,--text", arguments->text,
-                  "Text to score: a file, or the word 'sampled' for text drawn from the FP32 model itself. [sampled]")
-      ->option_text("FILE|sampled")
-      ->group(group);
-  command.add_option("-c,--context", arguments->context, "Tokens of a window. [512]")
-      ->check(CLI::Range(2, 1 << 20))
-      ->option_text("N")
-      ->group(group);
-  command.add_option("--tokens", arguments->tokens, "Score at most the first so many tokens; 0: all. [0]")
-      ->option_text("N")
-      ->group(group);
+  add_text_options(command, arguments->scored);
   add_json_option(command, arguments->json);
   command.footer(manual_footer(
       "One row per recipe. Perplexity with its standard error between windows; mean KL divergence of the predictions "

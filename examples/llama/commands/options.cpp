@@ -73,6 +73,22 @@ void add_recipe_option(CLI::App& command, std::string& recipe) {
       ->group("Quantization");
 }
 
+void add_text_options(CLI::App& command, ScoredText& options) {
+  const char* group = "Text";
+  command
+      .add_option("-t,--text", options.text,
+                  "Text to score: a file, or the word 'sampled' for text drawn from the FP32 model itself. [sampled]")
+      ->option_text("FILE|sampled")
+      ->group(group);
+  command.add_option("-c,--context", options.context, "Tokens of a window. [512]")
+      ->check(CLI::Range(2, 1 << 20))
+      ->option_text("N")
+      ->group(group);
+  command.add_option("--tokens", options.tokens, "Score at most the first so many tokens; 0: all. [0]")
+      ->option_text("N")
+      ->group(group);
+}
+
 void add_json_option(CLI::App& command, std::string& path) {
   command.add_option("--json", path, "Also write the figures to this file as JSON; '-' is standard output.")
       ->option_text("FILE")

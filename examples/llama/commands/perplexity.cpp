@@ -16,8 +16,8 @@ namespace {
 
 struct Arguments {
   HostOptions host;
-  std::string recipe, text = std::string(sampled), json, logits;
-  std::size_t context = 512, tokens = 0;
+  ScoredText scored;
+  std::string recipe, json, logits;
   FeedOptions feed;
 };
 
@@ -41,8 +41,8 @@ void write_logits(const std::string& path, const Windows& windows, const HiddenS
 void run(const Arguments& arguments) {
   Host host(arguments.host);
   const Recipe recipe = host.check_recipe(arguments.recipe);
-  const std::vector<int> ids = host.text_ids(arguments.text);
-  const Windows windows(ids, arguments.context, arguments.text, arguments.tokens);
+  const std::vector<int> ids = host.text_ids(arguments.scored.text);
+  const Windows windows(ids, arguments.scored.context, arguments.scored.text, arguments.scored.tokens);
   reset_peak_memory();
   const Model model = host.build(recipe);
 
@@ -62,7 +62,8 @@ void run(const Arguments& arguments) {
               static_cast<long long>(evaluation.score.predictions()), evaluation.score.windows(), windows.length(),
               fixed(evaluation.tokens_per_second(), 0).c_str());
   if (!arguments.logits.empty()) write_logits(arguments.logits, windows, states, host);
-  if (!arguments.json.empty()) write_json(arguments.json, to_json(host.source().path(), arguments.text, {figures}));
+  if (!arguments.json.empty())
+    write_json(arguments.json, to_json(host.source().path(), arguments.scored.text, {figures}));
 }
 
 }  // namespace
@@ -73,19 +74,8 @@ void add_perplexity(CLI::App& program) {
   add_model_options(command, arguments->host);
   add_recipe_option(command, arguments->recipe);
   add_recipe_options(command, arguments->host);
+  add_text_options(command, arguments->scored);
   const char* group = "Text";
-  command
-      .add_option("-t,--text", arguments->text,
-                  "Text to score: a file, or the word 'sampled' for text drawn from the FP32 model itself. [sampled]")
-      ->option_text("FILE|sampled")
-      ->group(group);
-  command.add_option("-c,--context", arguments->context, "Tokens of a window. [512]")
-      ->check(CLI::Range(2, 1 << 20))
-      ->option_text("N")
-      ->group(group);
-  command.add_option("--tokens", arguments->tokens, "Score at most the first so many tokens; 0: all. [0]")
-      ->option_text("N")
-      ->group(group);
   auto* decode = command.add_flag("--decode", arguments->feed.decode, "Feed one token at a time, as generation does.")
                      ->group(group);
   command
