@@ -1,0 +1,44 @@
+#pragma once
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <planish/core/aligned_buffer.hpp>
+#include <planish/core/result.hpp>
+
+namespace planish::inline PLANISH_ABI::calibration::tape {
+
+/// Buffers that come back and are lent again: a training step needs the same sizes every time.
+template <class T>
+class BufferPool {
+ public:
+  /// At least `count` elements of undefined content. Throws Error if memory is out.
+  [[nodiscard]] AlignedBuffer<T> take(index count) {
+    const auto fits = std::lower_bound(free_.begin(), free_.end(), count,
+                                       [](const AlignedBuffer<T>& b, index wanted) { return b.size() < wanted; });
+    constexpr index waste = 2;  // a buffer of more than twice the size stays for who needs it
+    if (fits != free_.end() && fits->size() <= waste * count) {
+      AlignedBuffer<T> buffer = std::move(*fits);
+      free_.erase(fits);
+      return buffer;
+    }
+    total_ += static_cast<std::size_t>(count) * sizeof(T);
+    return value_or_throw(AlignedBuffer<T>::make(count));
+  }
+
+  void give_back(AlignedBuffer<T> buffer) {
+    if (buffer.empty()) return;
+    const auto place = std::lower_bound(free_.begin(), free_.end(), buffer.size(),
+                                        [](const AlignedBuffer<T>& b, index size) { return b.size() < size; });
+    free_.insert(place, std::move(buffer));
+  }
+
+  /// Bytes lent and kept.
+  [[nodiscard]] std::size_t total_bytes() const noexcept { return total_; }
+
+ private:
+  std::vector<AlignedBuffer<T>> free_;  // by rising size
+  std::size_t total_ = 0;
+};
+
+}  // namespace planish::inline PLANISH_ABI::calibration::tape

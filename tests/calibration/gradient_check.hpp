@@ -1,0 +1,84 @@
+#pragma once
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <planish/calibration/tape/arithmetic.hpp>
+
+namespace gradient_check {
+
+using planish::index;
+using planish::MatrixView;
+namespace tape = planish::calibration::tape;
+
+/// A float64 matrix of random numbers, with room for its gradient.
+struct Parameter {
+  index rows, columns;
+  std::vector<double> values, gradient;
+
+  Parameter(index r, index c, unsigned seed, double mean = 0.0, double deviation = 1.0)
+      : rows(r), columns(c), values(static_cast<std::size_t>(r * c)), gradient(values.size()) {
+    std::mt19937 random(seed);
+    std::normal_distribution<double> normal(mean, deviation);
+    for (double& v : values) v = normal(random);
+  }
+  [[nodiscard]] MatrixView<double> view() { return {values.data(), rows, columns}; }
+  [[nodiscard]] MatrixView<double> gradient_view() { return {gradient.data(), rows, columns}; }
+};
+
+/// Σ weightᵢⱼ · xᵢⱼ with fixed irregular weights: a loss to which every element contributes differently.
+inline tape::Variable<double> weighted_sum(tape::Variable<double> x) {
+  auto& t = x.tape();
+  const auto in = x.value();
+  const auto weight = [](index r, index c) { return std::sin(1.0 + 0.7 * static_cast<double>(r * 131 + c)); };
+  auto [y, out] = t.result(1, 1, {x});
+  out(0, 0) = 0.0;
+  for (index r = 0; r < in.rows(); ++r)
+    for (index c = 0; c < in.columns(); ++c) out(0, 0) += weight(r, c) * in(r, c);
+  t.on_backward(y, [&t, x, in, weight](MatrixView<const double> dy) {
+    const auto dx = t.gradient(x);
+    for (index r = 0; r < in.rows(); ++r)
+      tape::accumulate(dx.at.row(r), in.columns(), dx.fresh, [&](index c) { return dy(0, 0) * weight(r, c); });
+  });
+  return y;
+}
+
+/// Checks every element of every parameter's gradient against a central difference: relative to the largest element of
+/// that gradient, below 1e-6. `build` records a 1 × 1 loss from the parameters' variables.
+template <class Build>
+void check(std::vector<Parameter*> parameters, Build&& build, double step = 1e-5) {
+  tape::Tape<double> t;
+  const auto loss = [&] {
+    std::vector<tape::Variable<double>> variables;
+    for (Parameter* p : parameters) variables.push_back(t.parameter(p->view(), p->gradient_view()));
+    return build(t, variables);
+  };
+  for (Parameter* p : parameters) std::fill(p->gradient.begin(), p->gradient.end(), 0.0);
+  t.backward(loss());
+  t.clear();
+  for (std::size_t which = 0; which < parameters.size(); ++which) {
+    Parameter& p = *parameters[which];
+    double largest = 1e-8;
+    for (double g : p.gradient) largest = std::max(largest, std::fabs(g));
+    for (std::size_t i = 0; i < p.values.size(); ++i) {
+      const double saved = p.values[i];
+      const auto at = [&](double value) {
+        p.values[i] = value;
+        const double result = loss().value()(0, 0);
+        t.clear();
+        return result;
+      };
+      const double difference = (at(saved + step) - at(saved - step)) / (2.0 * step);
+      p.values[i] = saved;
+      CAPTURE(which);
+      CAPTURE(i);
+      CAPTURE(difference);
+      CAPTURE(p.gradient[i]);
+      CHECK(std::fabs(p.gradient[i] - difference) < 1e-6 * largest);
+    }
+  }
+}
+
+}  // namespace gradient_check
