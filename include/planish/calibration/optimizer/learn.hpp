@@ -1,0 +1,121 @@
+#pragma once
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include <planish/calibration/optimizer/adamw.hpp>
+#include <planish/calibration/optimizer/cosine_schedule.hpp>
+#include <planish/calibration/tape/loss.hpp>
+
+namespace planish::inline PLANISH_ABI::calibration {
+
+/// How long and how fast to learn.
+struct LearnOptions {
+  int epochs = 15;
+  index batches = 1;  ///< steps per epoch
+  double learning_rate = 1e-2;
+  double last_rate_share = 1e-3;
+  AdamWOptions adamw{};
+  int retries = 3;  ///< after a divergence, each from the start at half the rate
+};
+
+/// What the loss did.
+struct LearnReport {
+  double loss_before = 0.0, loss_after = 0.0;  ///< mean over all batches
+  std::vector<double> step_losses;             ///< of the attempt that went through
+  double learning_rate = 0.0;                  ///< of that attempt
+  int attempts = 1;
+  bool stopped = false;  ///< the caller asked; the parameters are those of the last step
+};
+
+/// Where a run is: shown to the caller after every step.
+struct LearnProgress {
+  index step = 0, steps = 0;  ///< done, and in all
+  double loss = 0.0;          ///< of this step
+};
+
+namespace detail {
+
+/// One attempt; false if it diverged.
+template <class T, class RecordLoss, class OnStep>
+[[nodiscard]] bool attempt(ParameterSet<T>& parameters, tape::Tape<T>& on, const LearnOptions& options,
+                           RecordLoss& record_loss, OnStep& on_step, LearnReport& report) {
+  const index steps = options.epochs * options.batches;
+  const CosineSchedule schedule{.peak = report.learning_rate, .steps = steps, .last_share = options.last_rate_share};
+  AdamW<T> optimizer(parameters, options.adamw);
+  std::vector<T> best;
+  double best_mean = HUGE_VAL, sum = 0.0, mean = HUGE_VAL;
+  report.step_losses.clear();
+  for (index step = 0; step < steps; ++step) {
+    parameters.clear_gradients();
+    const tape::Variable<T> loss = record_loss(step % options.batches);
+    const auto value = static_cast<double>(loss.value()(0, 0));
+    if (!std::isfinite(value)) return on.clear(), false;
+    // An exact block has nothing to learn, and no logarithm.
+    if (value > 0.0) on.backward(tape::normalised(loss));
+    on.clear();
+    optimizer.step(schedule.rate(step));
+    if (!parameters.all_finite()) return false;
+    report.step_losses.push_back(value);
+    sum += value;
+    if ((step + 1) % options.batches == 0) {
+      mean = sum / static_cast<double>(options.batches);
+      sum = 0.0;
+      if (mean < best_mean) best_mean = mean, best = parameters.snapshot();
+    }
+    if (!on_step(LearnProgress{step + 1, steps, value})) return report.stopped = true, true;
+  }
+  constexpr double drift = 1.02;  // the loss may rise again late: then the best epoch is the result
+  if (mean > drift * best_mean) parameters.restore(best);
+  return true;
+}
+
+}  // namespace detail
+
+/// Minimises a loss over fixed batches in a fixed order. `record_loss(batch)` records a 1 × 1 loss on the tape; each
+/// step follows the gradient of its logarithm, so that batches weigh alike (FlatQuant's self-normalised loss).
+/// `on_step(LearnProgress)` returns false to stop. An attempt that meets NaN, a singular factor or a loss above the
+/// start's is repeated at half the rate. Errors: not_finite after the last attempt; the parameters are then those of
+/// the start.
+template <class T, class RecordLoss, class OnStep>
+[[nodiscard]] Result<LearnReport> learn(ParameterSet<T>& parameters, tape::Tape<T>& on, const LearnOptions& options,
+                                        RecordLoss&& record_loss, OnStep&& on_step) {
+  if (options.epochs < 1 || options.batches < 1 || !(options.learning_rate > 0.0) || options.retries < 0)
+    return Status(ErrorCode::invalid_argument, "learning takes at least one epoch, one batch and a positive rate");
+  const std::vector<T> start = parameters.snapshot();
+  const auto mean_loss = [&] {
+    double sum = 0.0;
+    for (index batch = 0; batch < options.batches; ++batch) {
+      sum += static_cast<double>(record_loss(batch).value()(0, 0));
+      on.clear();
+    }
+    return sum / static_cast<double>(options.batches);
+  };
+  LearnReport report;
+  report.learning_rate = options.learning_rate;
+  report.loss_before = mean_loss();
+  if (!std::isfinite(report.loss_before))
+    return Status(ErrorCode::not_finite, "the loss is not finite before the first step");
+  for (;; ++report.attempts, report.learning_rate *= 0.5) {
+    bool good = false;
+    try {
+      good = detail::attempt(parameters, on, options, record_loss, on_step, report);
+      if (good && !report.stopped) report.loss_after = mean_loss();
+    } catch (const Error& error) {
+      on.clear();
+      if (error.code() != ErrorCode::singular) {
+        parameters.restore(start);
+        return Status(error.code(), std::string_view(error.what()));
+      }
+      good = false;
+    }
+    if (report.stopped) return report;
+    if (good && report.loss_after <= report.loss_before) return report;
+    parameters.restore(start);
+    if (report.attempts > options.retries)
+      return Status(ErrorCode::not_finite, "learning diverged ", report.attempts,
+                    " times; lower the learning rate or check the calibration text");
+  }
+}
+
+}  // namespace planish::inline PLANISH_ABI::calibration
