@@ -1,3 +1,4 @@
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -140,6 +141,102 @@ TEST_CASE("rows with NaN or infinity are named, and spoil no other row") {
       }
 }
 
+TEST_CASE("quantizers of the consumers' own: each gets what a site of its own would give, to the bit") {
+  const pl::RowQuantizer own[] = {{.bits = 4, .clip = {0.75f, 0.8f}},
+                                  {.bits = 4, .clip = {0.5f, 0.9f}},
+                                  {.bits = 4, .clip = {0.75f, 0.8f}},
+                                  {.bits = 16},
+                                  {.bits = 6, .symmetry = pl::Symmetry::asymmetric},
+                                  {.bits = 16, .clip = {0.3f, 0.3f}}};
+  for (pl::SiteMode mode : {pl::SiteMode::packed, pl::SiteMode::fake})
+    for (std::size_t count : {std::size_t{3}, std::size_t{6}})
+      for (pl::index n : {1, 65, 576})
+        for (const auto& transform : {pl::AnyTransform::identity(n), flatten(n, 14)})
+          for (pl::index rows : {1, 37}) {
+            INFO(count << " consumers, " << n << " channels, " << rows << " rows, mode " << static_cast<int>(mode));
+            Matrix x(rows, n, 15);
+            if (rows > 1) x.view()(20, n / 2) = std::numeric_limits<float>::quiet_NaN();
+            const auto site = made(pl::AnySite::make(transform, std::span(own).first(count), mode));
+            CHECK(site.inputs() == (count == 3 ? 2 : 4));
+            for (int workers : {1, 3}) {
+              samples::Shuffled executor{workers};
+              Memory memory(site.workspace_size(rows, workers));
+              auto workspace = memory.workspace();
+              std::vector<pl::QuantizedInput> in(count);
+              const pl::Status status = site.prepare(x.view(), in, workspace, executor);
+              CHECK(status.ok() == (rows == 1));
+              if (rows > 1) CHECK(samples::text(status) == "row 20 of the input holds NaN or infinity");
+              for (std::size_t i = 0; i < count; ++i) {
+                const auto alone = made(pl::AnySite::make(transform, own[i], mode));
+                Memory alone_memory(alone.workspace_size(rows));
+                auto alone_workspace = alone_memory.workspace();
+                pl::QuantizedInput expected;
+                (void)alone.prepare(x.view(), expected, alone_workspace);
+                REQUIRE(in[i].is_float() == expected.is_float());
+                for (pl::index r = 0; r < rows; ++r) {
+                  const bool bad = rows > 1 && r == 20;  // NaN is equal by kind, not by bits
+                  if (own[i].bits != 16) {
+                    CHECK(std::isnan(in[i].codes.scales[r]) == bad);
+                    if (!bad)
+                      CHECK(samples::different_codes(in[i].codes.middle_rows(r, 1), expected.codes.middle_rows(r, 1)) ==
+                            0);
+                  }
+                  if (!in[i].is_float()) continue;
+                  if (bad)
+                    CHECK(std::isnan(in[i].values(r, 0)));
+                  else
+                    CHECK(samples::different_bits(in[i].values.middle_rows(r, 1), expected.values.middle_rows(r, 1)) ==
+                          0);
+                }
+              }
+              CHECK(in[0].codes.codes == in[2].codes.codes);  // equal quantizers share
+              CHECK(in[0].codes.codes != in[1].codes.codes);
+            }
+          }
+}
+
+TEST_CASE("a quantizer that all share costs one input and serves any number of consumers") {
+  const pl::RowQuantizer same[] = {{.bits = 4, .clip = {0.7f, 0.7f}}, {.bits = 4, .clip = {0.7f, 0.7f}}};
+  const auto shared = made(pl::AnySite::make(flatten(96, 3), same)),
+             one = made(pl::AnySite::make(flatten(96, 3), same[0]));
+  CHECK(shared.inputs() == 1);
+  CHECK(shared.workspace_size(40, 2) == one.workspace_size(40, 2));
+  CHECK(shared.describe() == one.describe());
+  const Matrix x(40, 96, 16);
+  for (std::size_t consumers : {1, 2, 9}) {
+    Memory memory(one.workspace_size(40));
+    auto workspace = memory.workspace();
+    std::vector<pl::QuantizedInput> in(consumers);
+    REQUIRE(shared.prepare(x.view(), in, workspace).ok());
+    CHECK(in.front().codes.codes == in.back().codes.codes);
+  }
+}
+
+TEST_CASE("the static site does the same, and its linears multiply their own inputs") {
+  using A4 = pl::Quantizer<4, pl::PerToken>;
+  const pl::index n = 128, rows = 9;
+  const auto transform = samples::random_kronecker(n, 31);
+  using T = std::remove_const_t<decltype(transform)>;
+  const A4 own[] = {A4{.clip = {0.8f, 0.7f}}, A4{.clip = {0.6f, 0.9f}}};
+  const auto site = made(pl::Site<A4, T>::make(transform, std::span<const A4>(own)));
+  const Matrix x(rows, n, 32), w(40, n, 33, 0.05);
+  const auto linear = made(pl::AnyLinear::make_float(w.view()));
+  Memory memory(site.workspace_size(rows) + linear.workspace_size(rows));
+  auto workspace = memory.workspace();
+  std::array<pl::QuantizedInput, 2> in;
+  REQUIRE(site.prepare(x.view(), in, workspace).ok());
+  for (std::size_t i = 0; i < 2; ++i) {
+    const auto alone = made(pl::Site<A4, T>::make(transform, own[i]));
+    Memory other(alone.workspace_size(rows) + linear.workspace_size(rows));
+    auto other_workspace = other.workspace();
+    const auto expected = alone.prepare(x.view(), other_workspace);
+    Matrix y(rows, 40), z(rows, 40);
+    REQUIRE(linear.multiply(in[i], y.view()).ok());
+    REQUIRE(linear.multiply(expected, z.view()).ok());
+    CHECK(samples::different_bits(y.view(), z.view()) == 0);
+  }
+}
+
 TEST_CASE("rows of any stride, also of columns, prepare like their copies") {
   const Matrix wide(80, 90, 9);
   const auto view = wide.view().middle_columns(3, 70).transposed();  // 70 x 80
@@ -189,6 +286,16 @@ TEST_CASE("what does not fit is refused") {
   CHECK(refused({.bits = 8, .static_scale = -1.0f}));
   CHECK(refused({.bits = 8, .static_scale = std::numeric_limits<float>::quiet_NaN()}));
   CHECK(refused({.bits = 4, .symmetry = pl::Symmetry::asymmetric, .static_scale = 1.0f, .static_zero_point = 16}));
+  const std::vector<pl::RowQuantizer> many(9, pl::RowQuantizer{.bits = 8});
+  CHECK(samples::text(pl::AnySite::make(pl::AnyTransform::identity(4), many).status()) ==
+        "a site has 1 to 8 quantizers, not 9");
+  CHECK(!pl::AnySite::make(pl::AnyTransform::identity(4), std::span<const pl::RowQuantizer>{}).has_value());
+  const pl::RowQuantizer own[] = {{.bits = 8}, {.bits = 4}};
+  const auto two = made(pl::AnySite::make(flatten(64, 5), own));
+  Memory two_memory(two.workspace_size(5));
+  auto two_workspace = two_memory.workspace();
+  CHECK(samples::text(two.prepare(y.view(), in, two_workspace)) ==
+        "the site has 2 quantized inputs for 2 consumers, not for 1");
   using PerTensor8 = pl::Quantizer<8, pl::PerTensor>;
   CHECK(pl::Site<PerTensor8, pl::Identity>::make(pl::Identity(4)).status().code() == pl::ErrorCode::unsupported);
   CHECK(pl::Site<PerTensor8, pl::Identity>::make(pl::Identity(4), {.static_scale = 0.1f}).has_value());
@@ -204,4 +311,16 @@ TEST_CASE("a site says what it does") {
   CHECK(text(pl::AnyTransform::identity(2), {.bits = 16}, pl::SiteMode::packed) == "a16 (float32), " + isa);
   CHECK(text(scale, {.bits = 4, .static_scale = 1.0f}, pl::SiteMode::fake) ==
         "scale(2) -> a4 (static per tensor) -> float32 values of the codes, simulated, " + isa);
+  const auto several = [&](const std::vector<pl::RowQuantizer>& q) {
+    return made(pl::AnySite::make(scale, q, pl::SiteMode::fake)).describe();
+  };
+  CHECK(several({{.bits = 4, .clip = {0.5f, 0.5f}}, {.bits = 4, .clip = {0.6f, 0.5f}}}) ==
+        "scale(2) -> 2 quantized inputs for 2 consumers, each a4 (dynamic per token, clipped) -> float32 values of the "
+        "codes, simulated, " +
+            isa);
+  CHECK(
+      several({{.bits = 16}, {.bits = 16}, {.bits = 4}}) ==
+      "scale(2) -> 2 quantized inputs for 3 consumers, a16 (float32); a4 (dynamic per token) -> float32 values of the "
+      "codes, simulated, " +
+          isa);
 }

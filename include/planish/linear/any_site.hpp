@@ -1,4 +1,5 @@
 #pragma once
+#include <span>
 #include <string>
 #include <utility>
 
@@ -8,32 +9,33 @@
 
 namespace planish::inline PLANISH_ABI {
 
-/// Site whose transform and quantizer are known at run time. Const and shareable.
+/// Site whose transform and quantizers are known at run time. Const and shareable.
 class AnySite {
  public:
   /// `quantizer.bits` 16 leaves activations float. `fake` gives consumers the float values of the codes instead of the
   /// codes. Errors: a width, clip or static scale outside its range.
   [[nodiscard]] static Result<AnySite> make(AnyTransform online, const RowQuantizer& quantizer,
                                             SiteMode mode = SiteMode::packed) {
-    const bool quantizes = quantizer.bits != 16;
-    if (quantizes && !is_code_width(quantizer.bits))
-      return Status(ErrorCode::invalid_argument, "activations of ", quantizer.bits, " bits; 2 to 8, or 16 for float");
-    if (quantizes && !is_valid_clip(quantizer.clip))
-      return Status(ErrorCode::invalid_argument, "clip factors of activations are from 2^-20 to 16");
-    if (quantizes && quantizer.is_static() &&
-        !(is_finite(quantizer.static_scale) && quantizer.static_scale >= least_scale))
-      return Status(ErrorCode::invalid_argument, "a static scale is a normal positive number");
-    if (quantizes && quantizer.is_static() && quantizer.symmetry == Symmetry::asymmetric &&
-        (quantizer.static_zero_point < 0 || quantizer.static_zero_point >= (1 << quantizer.bits)))
-      return Status(ErrorCode::invalid_argument, "the static zero point ", quantizer.static_zero_point, " is not a ",
-                    quantizer.bits, "-bit code");
-    return AnySite(std::move(online), {.quantizer = quantizer, .quantizes = quantizes, .mode = mode});
+    return make(std::move(online), std::span<const RowQuantizer>(&quantizer, 1), mode);
+  }
+
+  /// Consumers with quantizers of their own, at most most_site_quantizers: equal ones share a quantized input. Errors:
+  /// the same, and too many or none.
+  [[nodiscard]] static Result<AnySite> make(AnyTransform online, std::span<const RowQuantizer> quantizers,
+                                            SiteMode mode = SiteMode::packed) {
+    const auto plan = detail::SitePlan::make(quantizers, mode);
+    if (!plan) return plan.status();
+    return AnySite(std::move(online), *plan);
   }
 
   [[nodiscard]] index size() const noexcept { return online_.size(); }
   [[nodiscard]] const AnyTransform& online() const noexcept { return online_; }
-  [[nodiscard]] const RowQuantizer& quantizer() const noexcept { return plan_.quantizer; }
-  [[nodiscard]] SiteMode mode() const noexcept { return plan_.mode; }
+  /// Quantized inputs that prepare makes: one per distinct quantizer.
+  [[nodiscard]] int inputs() const noexcept { return plan_.inputs(); }
+  [[nodiscard]] const RowQuantizer& quantizer(std::size_t consumer = 0) const noexcept {
+    return plan_.quantizer(plan_.input_of(consumer));
+  }
+  [[nodiscard]] SiteMode mode() const noexcept { return plan_.mode(); }
 
   /// Bytes that prepare needs.
   [[nodiscard]] std::size_t workspace_size(index rows, int workers = 1) const noexcept {
@@ -44,6 +46,13 @@ class AnySite {
   /// float and nothing runs online). x may have any strides. A row with NaN or infinity gives `not_finite`, naming the
   /// first, and NaN outputs; all other rows are right.
   Status prepare(MatrixView<const float> x, QuantizedInput& in, Workspace& workspace,
+                 ExecutorReference executor = {}) const noexcept {
+    return prepare(x, std::span<QuantizedInput>(&in, 1), workspace, executor);
+  }
+
+  /// The same for each consumer: in[i] is what consumer i reads. As many as the site has quantizers, or any number
+  /// where those are equal. The transform runs once, and each distinct quantizer once.
+  Status prepare(MatrixView<const float> x, std::span<QuantizedInput> in, Workspace& workspace,
                  ExecutorReference executor = {}) const noexcept {
     return detail::prepare(DefaultBackend{}, online_, plan_, x, in, workspace, executor);
   }

@@ -21,13 +21,12 @@ namespace planish::inline PLANISH_ABI::detail {
 }
 
 /// "a8 (static per tensor, asymmetric)" or "a16 (float32)".
-[[nodiscard]] inline std::string describe_activations(const SitePlan& plan) {
-  if (!plan.quantizes) return "a16 (float32)";
-  const RowQuantizer& q = plan.quantizer;
+[[nodiscard]] inline std::string describe_activations(const RowQuantizer& q, SiteMode mode) {
+  if (q.bits == 16) return "a16 (float32)";
   std::string text = "a" + std::to_string(q.bits) + (q.is_static() ? " (static per tensor" : " (dynamic per token");
   if (q.symmetry == Symmetry::asymmetric) text += ", asymmetric";
   if (q.clip != ClipPair{} && !q.is_static()) text += ", clipped";
-  if (plan.mode == SiteMode::fake) return text + ") -> float32 values of the codes, simulated";
+  if (mode == SiteMode::fake) return text + ") -> float32 values of the codes, simulated";
   return text + (q.bits == 8 ? ") -> int8 codes" : ") -> codes stored as int8, which the integer kernels read");
 }
 
@@ -41,10 +40,26 @@ template <class T>
     return describe_stage(transform);
 }
 
+/// "3 quantized inputs for 3 consumers, each a4 (dynamic per token, clipped) -> ...": of several quantizers that differ
+/// by their clips alone one is described, else every kind.
+[[nodiscard]] inline std::string describe_inputs(const SitePlan& plan) {
+  std::string kinds = describe_activations(plan.quantizer(0), plan.mode());
+  if (plan.inputs() == 1) return kinds;
+  bool alike = true;
+  for (int i = 1; i < plan.inputs(); ++i) {
+    const std::string kind = describe_activations(plan.quantizer(i), plan.mode());
+    if (kinds.find(kind) != kinds.npos) continue;
+    alike = false;
+    kinds += "; " + kind;
+  }
+  return std::to_string(plan.inputs()) + " quantized inputs for " + std::to_string(plan.consumers()) + " consumers, " +
+         (alike ? "each " : "") + kinds;
+}
+
 template <TransformStage T>
 [[nodiscard]] std::string describe_site(const T& online, const SitePlan& plan, const char* backend) {
   const std::string transform = leaves_rows(online) ? "" : describe_transform(online) + " -> ";
-  return transform + describe_activations(plan) + ", " + backend;
+  return transform + describe_inputs(plan) + ", " + backend;
 }
 
 }  // namespace planish::inline PLANISH_ABI::detail

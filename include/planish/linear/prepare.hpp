@@ -1,7 +1,8 @@
 #pragma once
-// The online half of a site: rows go tile by tile through the whole transform and the quantizer while they are in
+// The online half of a site: rows go tile by tile through the whole transform and the quantizers while they are in
 // cache.
 #include <algorithm>
+#include <array>
 #include <cstdint>
 
 #include <planish/backend/backend.hpp>
@@ -9,18 +10,9 @@
 #include <planish/core/status.hpp>
 #include <planish/linear/finite_rows.hpp>
 #include <planish/linear/quantized_input.hpp>
+#include <planish/linear/site_plan.hpp>
 
 namespace planish::inline PLANISH_ABI::detail {
-
-/// What a site does with its input. `quantizes` false: activations stay float and `quantizer` is not read.
-struct SitePlan {
-  RowQuantizer quantizer{};
-  bool quantizes = true;
-  SiteMode mode = SiteMode::packed;
-
-  [[nodiscard]] bool asymmetric() const noexcept { return quantizer.symmetry == Symmetry::asymmetric; }
-  [[nodiscard]] bool has_values() const noexcept { return !quantizes || mode == SiteMode::fake; }
-};
 
 /// True if the transform leaves rows as they are.
 template <TransformStage T>
@@ -57,10 +49,18 @@ template <TransformStage T>
   const index n = transform.size();
   std::size_t bytes = buffer_alignment + workspace_bytes<index>(workers) +
                       workspace_bytes<float>(workers * TileRoom(transform, rows).size());
-  if (plan.quantizes) bytes += quantized_rows_bytes(rows, n, plan.asymmetric());
-  if (plan.has_values()) bytes += workspace_bytes<float>(rows * n);
+  for (int i = 0; i < plan.inputs(); ++i) {
+    if (plan.quantizes(i)) bytes += quantized_rows_bytes(rows, n, plan.asymmetric(i));
+    if (plan.has_values(i)) bytes += workspace_bytes<float>(rows * n);
+  }
   return bytes;
 }
+
+/// Where the rows of one quantized input go.
+struct InputRows {
+  QuantizedRowsSpan codes{};   // if it is quantized
+  MatrixView<float> values{};  // if consumers read floats
+};
 
 /// Where the rows of one `prepare` come from and go to.
 template <class Backend, TransformStage T>
@@ -70,18 +70,20 @@ struct PrepareRun {
   const SitePlan& plan;
   MatrixView<const float> x;
   TileRoom room;
-  QuantizedRowsSpan codes{};     // if the site quantizes
-  MatrixView<float> values{};    // if consumers read floats
-  bool in_place = false;         // floats that need no transform: consumers read x itself
-  std::span<float> memory{};     // room.size() per worker
+  std::array<InputRows, most_site_quantizers> inputs{};  // plan.inputs() of them
+  bool in_place = false;                                 // floats that need no transform: consumers read x itself
+  std::span<float> memory{};                             // room.size() per worker
   std::span<index> first_bad{};  // per worker: first row with NaN or infinity that it met, or -1
 
   /// Rows [first, first + count), count <= room.tile_rows.
   void run_tile(index first, index count, int worker) const noexcept {
     const index bad = in_place ? first_bad_row(x.middle_rows(first, count)) : run_rows(first, count, worker);
     index& least = first_bad[static_cast<std::size_t>(worker)];
-    if (bad >= 0 && (least < 0 || first + bad < least)) least = first + bad;
+    least = earlier(least, bad < 0 ? bad : first + bad);
   }
+
+  /// The earlier of two rows; -1 stands for none.
+  [[nodiscard]] static index earlier(index a, index b) noexcept { return a < 0 || (b >= 0 && b < a) ? b : a; }
 
  private:
   [[nodiscard]] index run_rows(index first, index count, int worker) const noexcept {
@@ -92,22 +94,29 @@ struct PrepareRun {
       copy_rows(rows, MatrixView<float>(dense, count, n));
       rows = {dense, count, n};
     }
+    const int kept = plan.float_input();
     const MatrixView<float> target =
-        plan.quantizes ? MatrixView<float>(dense + room.tile, count, n) : values.middle_rows(first, count);
+        kept < 0 ? MatrixView<float>(dense + room.tile, count, n) : rows_of(kept).values.middle_rows(first, count);
     if (!leaves_rows(transform)) {
       apply(backend, transform, rows, target,
             std::span<float>(dense + 2 * room.tile, static_cast<std::size_t>(room.scratch)));
       rows = target;
-    } else if (!plan.quantizes) {
+    } else if (kept >= 0) {
       copy_rows(rows, target);
     }
-    return plan.quantizes ? quantize_rows(rows, first) : check_values(target);
+    index bad = -1;
+    for (int i = 0; i < plan.inputs(); ++i)
+      if (i != kept) bad = earlier(bad, quantize_rows(rows, first, i));
+    return kept < 0 ? bad : earlier(bad, check_values(target));  // last, for it overwrites bad rows
   }
 
-  [[nodiscard]] index quantize_rows(MatrixView<const float> rows, index first) const noexcept {
-    const QuantizedRowsSpan out = codes.middle_rows(first, rows.rows());
-    const index bad_rows = quantize(backend, rows, plan.quantizer, out);
-    if (plan.has_values()) dequantize(backend, QuantizedRowsView(out), values.middle_rows(first, rows.rows()));
+  [[nodiscard]] const InputRows& rows_of(int input) const noexcept { return inputs[static_cast<std::size_t>(input)]; }
+
+  [[nodiscard]] index quantize_rows(MatrixView<const float> rows, index first, int input) const noexcept {
+    const QuantizedRowsSpan out = rows_of(input).codes.middle_rows(first, rows.rows());
+    const index bad_rows = quantize(backend, rows, plan.quantizer(input), out);
+    if (plan.has_values(input))
+      dequantize(backend, QuantizedRowsView(out), rows_of(input).values.middle_rows(first, rows.rows()));
     if (bad_rows == 0) return -1;
     index row = 0;
     while (row + 1 < out.rows && is_finite(out.scales[row])) ++row;
@@ -121,14 +130,18 @@ struct PrepareRun {
   }
 };
 
-/// Transforms and quantizes the rows of x into memory of the workspace. A row with NaN or infinity makes the status
-/// `not_finite` and its outputs NaN; all other rows are right.
+/// Transforms the rows of x once and quantizes them once per distinct quantizer, into memory of the workspace; in[i] is
+/// the input of consumer i. A row with NaN or infinity makes the status `not_finite` and its outputs NaN; all other
+/// rows are right.
 template <class Backend, TransformStage T>
 [[nodiscard]] Status prepare(const Backend& backend, const T& transform, const SitePlan& plan,
-                             MatrixView<const float> x, QuantizedInput& in, Workspace& workspace,
+                             MatrixView<const float> x, std::span<QuantizedInput> in, Workspace& workspace,
                              ExecutorReference executor) noexcept {
   const index n = transform.size(), rows = x.rows();
-  in = {};
+  for (QuantizedInput& input : in) input = {};
+  if (!plan.serves(in.size()))
+    return Status(ErrorCode::invalid_argument, "the site has ", plan.inputs(), " quantized inputs for ",
+                  plan.consumers(), " consumers, not for ", in.size());
   if (x.columns() != n)
     return Status(ErrorCode::shape_mismatch, "the site has ", n, " channels, its input ", x.columns());
   const int workers = executor.workers();
@@ -137,9 +150,12 @@ template <class Backend, TransformStage T>
     return Status(ErrorCode::invalid_argument, "a site of ", n, " channels needs a workspace of ", needed,
                   " bytes for ", rows, " rows and ", workers, " workers, not ", workspace.size());
   PrepareRun<Backend, T> run{backend, transform, plan, x, TileRoom(transform, rows)};
-  run.in_place = !plan.quantizes && leaves_rows(transform) && x.has_dense_rows();
-  if (plan.quantizes) run.codes = take_quantized_rows(workspace, rows, n, plan.asymmetric());
-  if (plan.has_values()) run.values = {workspace.take<float>(rows * n).data(), rows, n};
+  run.in_place = plan.inputs() == 1 && !plan.quantizes(0) && leaves_rows(transform) && x.has_dense_rows();
+  for (int i = 0; i < plan.inputs(); ++i) {
+    InputRows& input = run.inputs[static_cast<std::size_t>(i)];
+    if (plan.quantizes(i)) input.codes = take_quantized_rows(workspace, rows, n, plan.asymmetric(i));
+    if (plan.has_values(i)) input.values = {workspace.take<float>(rows * n).data(), rows, n};
+  }
   Workspace temporary = workspace;  // free again when prepare returns
   run.first_bad = temporary.take<index>(workers);
   run.memory = temporary.take<float>(workers * run.room.size());
@@ -154,15 +170,15 @@ template <class Backend, TransformStage T>
   });
 
   index bad = -1;
-  for (index met : run.first_bad)
-    if (met >= 0 && (bad < 0 || met < bad)) bad = met;
+  for (index met : run.first_bad) bad = run.earlier(bad, met);
   if (run.in_place && bad >= 0) {
-    copy_rows(x, run.values);
-    fill_bad_rows(run.values);
+    copy_rows(x, run.inputs[0].values);
+    fill_bad_rows(run.inputs[0].values);
   }
-  in.codes = run.codes;
-  in.values = run.in_place && bad < 0 ? x : MatrixView<const float>(run.values);
-  in.scratch = workspace;
+  for (std::size_t consumer = 0; consumer < in.size(); ++consumer) {
+    const InputRows& made = run.inputs[static_cast<std::size_t>(plan.input_of(consumer))];
+    in[consumer] = {made.codes, run.in_place && bad < 0 ? x : MatrixView<const float>(made.values), workspace};
+  }
   if (bad >= 0) return Status(ErrorCode::not_finite, "row ", bad, " of the input holds NaN or infinity");
   return {};
 }

@@ -1,4 +1,6 @@
 #pragma once
+#include <array>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -11,12 +13,11 @@ namespace planish::inline PLANISH_ABI {
 
 namespace detail {
 
-/// The plan of a site whose activations are quantized by A. Errors: what A's members say, and a scale per tensor that
-/// is not static.
+/// How a site quantizes rows by A. Errors: what A's members say, and a scale per tensor that is not static.
 template <QuantizerOrFloat A>
-[[nodiscard]] Result<SitePlan> site_plan(const A& quantizer, SiteMode mode) noexcept {
+[[nodiscard]] Result<RowQuantizer> row_quantizer(const A& quantizer) noexcept {
   if constexpr (std::same_as<A, KeepFloat>) {
-    return SitePlan{.quantizes = false, .mode = mode};
+    return RowQuantizer{.bits = 16};
   } else {
     static_assert(
         requires { quantizer.row_quantizer(); },
@@ -26,26 +27,48 @@ template <QuantizerOrFloat A>
     if constexpr (std::same_as<typename A::granularity, PerTensor>)
       if (quantizer.static_scale == 0.0f)
         return Status(ErrorCode::unsupported, "one scale per tensor is static: calibrate it and set .static_scale");
-    return SitePlan{.quantizer = quantizer.row_quantizer(), .quantizes = true, .mode = mode};
+    return quantizer.row_quantizer();
   }
+}
+
+template <QuantizerOrFloat A>
+[[nodiscard]] Result<SitePlan> site_plan(std::span<const A> quantizers, SiteMode mode) noexcept {
+  if (const Status status = SitePlan::check_count(quantizers.size()); !status) return status;
+  std::array<RowQuantizer, most_site_quantizers> rows{};
+  for (std::size_t i = 0; i < quantizers.size(); ++i) {
+    const auto q = row_quantizer(quantizers[i]);
+    if (!q) return q.status();
+    rows[i] = *q;
+  }
+  return SitePlan::make(std::span(rows).first(quantizers.size()), mode);
 }
 
 }  // namespace detail
 
-/// Where several linears share one input: one online transform T and one activation quantizer A (or KeepFloat). Its
-/// QuantizedInput feeds every consumer. Const and shareable; a workspace belongs to one call.
+/// Where several linears share one input: one online transform T and one activation quantizer A (or KeepFloat), whose
+/// QuantizedInput feeds every consumer; or quantizers of the consumers' own behind the one transform. Const and
+/// shareable; a workspace belongs to one call.
 template <QuantizerOrFloat A, TransformStage T, Backend B = DefaultBackend>
 class Site {
  public:
   /// Errors: a quantizer whose members are outside their ranges.
   [[nodiscard]] static Result<Site> make(T online, A quantizer = {}, SiteMode mode = SiteMode::packed, B backend = {}) {
-    auto plan = detail::site_plan(quantizer, mode);
+    return make(std::move(online), std::span<const A>(&quantizer, 1), mode, std::move(backend));
+  }
+
+  /// Consumers with quantizers of their own, at most most_site_quantizers: equal ones share a quantized input. Errors:
+  /// the same, and too many or none.
+  [[nodiscard]] static Result<Site> make(T online, std::span<const A> quantizers, SiteMode mode = SiteMode::packed,
+                                         B backend = {}) {
+    auto plan = detail::site_plan(quantizers, mode);
     if (!plan) return plan.status();
     return Site(std::move(online), *plan, std::move(backend));
   }
 
   [[nodiscard]] index size() const noexcept { return online_.size(); }
   [[nodiscard]] const T& online() const noexcept { return online_; }
+  /// Quantized inputs that prepare makes: one per distinct quantizer.
+  [[nodiscard]] int inputs() const noexcept { return plan_.inputs(); }
 
   /// Bytes that prepare needs.
   [[nodiscard]] std::size_t workspace_size(index rows, int workers = 1) const noexcept {
@@ -55,6 +78,13 @@ class Site {
   /// x (rows × size) → `in`, which lies in the workspace and is valid as long as that is. x may have any strides. A row
   /// with NaN or infinity gives `not_finite` and NaN outputs; all other rows are right.
   Status prepare(MatrixView<const float> x, QuantizedInput& in, Workspace& workspace,
+                 ExecutorReference executor = {}) const noexcept {
+    return prepare(x, std::span<QuantizedInput>(&in, 1), workspace, executor);
+  }
+
+  /// The same for each consumer: in[i] is what consumer i reads. As many as the site has quantizers, or any number
+  /// where those are equal. The transform runs once, and each distinct quantizer once.
+  Status prepare(MatrixView<const float> x, std::span<QuantizedInput> in, Workspace& workspace,
                  ExecutorReference executor = {}) const noexcept {
     return detail::prepare(backend_, online_, plan_, x, in, workspace, executor);
   }

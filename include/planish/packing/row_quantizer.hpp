@@ -13,6 +13,8 @@ struct RowQuantizer {
   float static_scale = 0.0f;  // 0: dynamic
   int static_zero_point = 0;  // of the canonical (unsigned) codes; only read with a static scale and asymmetric codes
 
+  friend constexpr bool operator==(const RowQuantizer&, const RowQuantizer&) = default;
+
   [[nodiscard]] constexpr bool is_static() const noexcept { return static_scale != 0.0f; }
 
   /// What asymmetric codes lose when they are stored as int8: 2^(b−1); symmetric codes are stored as they are.
