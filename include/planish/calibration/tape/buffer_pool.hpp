@@ -12,6 +12,20 @@ namespace planish::inline PLANISH_ABI::calibration::tape {
 template <class T>
 class BufferPool {
  public:
+  /// A buffer that goes back to its pool by itself.
+  class Loan {
+   public:
+    Loan(BufferPool& pool, index count) : pool_(&pool), buffer_(pool.take(count)) {}
+    Loan(Loan&&) = delete;
+    ~Loan() { pool_->give_back(std::move(buffer_)); }
+
+    [[nodiscard]] T* data() noexcept { return buffer_.data(); }
+
+   private:
+    BufferPool* pool_;
+    AlignedBuffer<T> buffer_;
+  };
+
   /// At least `count` elements of undefined content. Throws Error if memory is out.
   [[nodiscard]] AlignedBuffer<T> take(index count) {
     const auto fits = std::lower_bound(free_.begin(), free_.end(), count,
@@ -22,11 +36,15 @@ class BufferPool {
       free_.erase(fits);
       return buffer;
     }
+    free_.reserve(made_ + 1);
+    AlignedBuffer<T> buffer = value_or_throw(AlignedBuffer<T>::make(count));
+    ++made_;
     total_ += static_cast<std::size_t>(count) * sizeof(T);
-    return value_or_throw(AlignedBuffer<T>::make(count));
+    return buffer;
   }
 
-  void give_back(AlignedBuffer<T> buffer) {
+  /// Takes back what `take` lent; there is room for every buffer that was ever made.
+  void give_back(AlignedBuffer<T> buffer) noexcept {
     if (buffer.empty()) return;
     const auto place = std::lower_bound(free_.begin(), free_.end(), buffer.size(),
                                         [](const AlignedBuffer<T>& b, index size) { return b.size() < size; });
@@ -38,7 +56,8 @@ class BufferPool {
 
  private:
   std::vector<AlignedBuffer<T>> free_;  // by rising size
-  std::size_t total_ = 0;
+  std::size_t made_ = 0;                // buffers
+  std::size_t total_ = 0;               // bytes
 };
 
 }  // namespace planish::inline PLANISH_ABI::calibration::tape

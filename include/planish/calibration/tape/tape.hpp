@@ -104,6 +104,9 @@ class Tape {
     return {held_.emplace_back(pool_.take(rows * columns)).data(), rows, columns};
   }
 
+  /// For operations: memory of undefined content for as long as the loan lives, which is not past the operation.
+  [[nodiscard]] typename BufferPool<T>::Loan borrow(index count) { return {pool_, count}; }
+
   /// For operations, inside Backward: where the gradient of `x` is collected. Call only if `x` needs one, and leave
   /// nothing of a fresh target unassigned.
   [[nodiscard]] GradientTarget<T> gradient(Variable<T> x) {

@@ -1,0 +1,86 @@
+#include <planish/calibration/tape/product.hpp>
+
+#include "gradient_check.hpp"
+#include "tape_against_double.hpp"
+
+using gradient_check::check;
+using gradient_check::Parameter;
+using gradient_check::weighted_sum;
+using tape_check::check_float;
+namespace tape = planish::calibration::tape;
+
+namespace {
+
+struct Sizes {
+  planish::index m, n, k;
+};
+
+}  // namespace
+
+TEST_CASE("products: gradients equal central differences") {
+  for (const auto& s : {Sizes{1, 1, 1}, {3, 7, 5}, {2, 1, 11}, {6, 4, 1}}) {
+    Parameter x(s.m, s.k, 1), w(s.n, s.k, 2), a(s.k, s.n, 3);
+    check({&x, &w}, [](auto&, auto& p) { return weighted_sum(tape::multiply_transposed(p[0], p[1])); });
+    check({&x, &a}, [](auto&, auto& p) { return weighted_sum(tape::multiply(p[0], p[1])); });
+  }
+}
+
+TEST_CASE("products: a factor used twice collects both gradients") {
+  Parameter x(5, 5, 4), y(5, 5, 5);
+  check({&x, &y}, [](auto&, auto& p) {
+    const auto once = tape::multiply_transposed(p[0], p[1]);
+    return weighted_sum(tape::multiply(tape::multiply_transposed(once, p[0]), once));
+  });
+}
+
+TEST_CASE("products in float: close to float64, the same bits on any number of threads") {
+  for (const auto& s : {Sizes{1, 1, 1},
+                        {2, 3, 5},
+                        {1, 64, 300},
+                        {13, 33, 17},
+                        {401, 35, 29},
+                        {37, 131, 523},
+                        {97, 512, 66},
+                        {770, 97, 260}}) {
+    CAPTURE(s.m);
+    CAPTURE(s.n);
+    CAPTURE(s.k);
+    check_float({{s.m, s.k}, {s.n, s.k}}, [](auto& p) { return tape::multiply_transposed(p[0], p[1]); });
+    check_float({{s.m, s.k}, {s.k, s.n}}, [](auto& p) { return tape::multiply(p[0], p[1]); });
+  }
+}
+
+TEST_CASE("products in float: gradients that are not fresh are added to") {
+  check_float({{40, 48}, {48, 48}}, [](auto& p) {
+    const auto y = tape::multiply_transposed(p[0], p[1]);
+    return tape::multiply(tape::add(y, tape::multiply(y, p[1])), p[1]);
+  });
+}
+
+TEST_CASE("a constant factor gets no gradient, and its product none without the other") {
+  Parameter x(4, 6, 8), w(3, 6, 9);
+  tape::Tape<double> t;
+  const auto constant = t.constant(x.view());
+  CHECK_FALSE(tape::multiply_transposed(constant, t.constant(w.view())).needs_gradient());
+  t.backward(weighted_sum(tape::multiply_transposed(constant, t.parameter(w.view(), w.gradient_view()))));
+  CHECK(w.gradient[0] != 0.0);
+}
+
+TEST_CASE("products without terms are zero") {
+  tape::Tape<float> t;
+  const float one = 1.0f;
+  const auto none = t.constant({&one, 3, 0}), other = t.constant({&one, 2, 0});
+  const auto y = tape::multiply_transposed(none, other).value();
+  REQUIRE(y.size() == 6);
+  for (planish::index r = 0; r < 3; ++r)
+    for (planish::index c = 0; c < 2; ++c) CHECK(y(r, c) == 0.0f);
+}
+
+TEST_CASE("products: misuse throws a sentence") {
+  Parameter x(4, 6, 8), y(5, 4, 9);
+  tape::Tape<double> t;
+  const auto a = t.constant(x.view()), b = t.constant(y.view());
+  CHECK_THROWS_WITH_AS((void)tape::multiply_transposed(a, b), "a product of 4 x 6 and the transpose of 5 x 4",
+                       planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::multiply(a, b), "a product of 4 x 6 and 5 x 4", planish::Error);
+}
