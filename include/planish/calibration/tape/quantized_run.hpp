@@ -1,0 +1,129 @@
+#pragma once
+// One run of elements that share a scale: quantization and its derivative.
+#include <limits>
+#include <type_traits>
+
+#include <planish/calibration/tape/row_range.hpp>
+#include <planish/core/affine.hpp>
+
+namespace planish::inline PLANISH_ABI::calibration::tape {
+
+/// ClipPair in the precision of the tape; also the gradients of one.
+template <class T>
+struct RunClip {
+  T positive, negative;
+};
+
+/// Scale and zero point of a run, and the ends of its range; a range too small for a scale counts as zero.
+template <class T>
+class QuantizedRun {
+ public:
+  /// What `save` writes.
+  static constexpr index numbers = 4;
+
+  [[nodiscard]] static QuantizedRun of(const T* x, index count, RunClip<T> clip, int bits, Symmetry symmetry) noexcept {
+    const auto range = RowRange<T>::of(x, count);
+    QuantizedRun run(bits, symmetry);
+    run.lowest_ = range.lowest;
+    run.highest_ = range.highest;
+    if (!range.finite)
+      run.scale_ = std::numeric_limits<T>::quiet_NaN();
+    else
+      run.find_scale(clip);
+    if (run.up(clip) < run.least() && run.down(clip) < run.least()) run.lowest_ = run.highest_ = T{0};
+    return run;
+  }
+
+  /// A run as it was saved.
+  [[nodiscard]] static QuantizedRun saved(const T* from, int bits, Symmetry symmetry) noexcept {
+    QuantizedRun run(bits, symmetry);
+    run.scale_ = from[0];
+    run.zero_point_ = from[1];
+    run.lowest_ = from[2];
+    run.highest_ = from[3];
+    return run;
+  }
+  void save(T* to) const noexcept {
+    to[0] = scale_;
+    to[1] = zero_point_;
+    to[2] = lowest_;
+    to[3] = highest_;
+  }
+
+  /// y = (code − z) · s.
+  void quantize(const T* x, index count, T* y) const noexcept {
+    const Lanes<T> scale(scale_), first(first_step()), last(last_step()), zero(T{0});
+    for_lanes<T>(count, [&](auto at) {
+      const Lanes<T> steps = xsimd::min(xsimd::max(xsimd::nearbyint(load(x, at) / scale), first), last);
+      store<T>((steps + zero) * scale, y, at);  // − 0 + 0 = 0: a code has no sign of zero
+    });
+  }
+
+  /// Adds the gradient of x to dx (unless null) and returns that of the clip.
+  RunClip<T> differentiate(const T* x, const T* dy, index count, RunClip<T> clip, T* dx, bool fresh) const noexcept {
+    const Lanes<T> scale(scale_), first(first_step()), last(last_step()), zero(T{0});
+    Lanes<T> sum(T{0});
+    for_lanes<T>(count, [&](auto at) {
+      const Lanes<T> quotient = load(x, at) / scale, rounded = xsimd::nearbyint(quotient), slope = load(dy, at);
+      const Lanes<T> steps = xsimd::min(xsimd::max(rounded, first), last);
+      const auto inside = steps == rounded;
+      sum = multiply_add<T>(slope, steps - xsimd::select(inside, quotient, zero), sum);
+      if (dx != nullptr) accumulate<T>(xsimd::select(inside, slope, zero), dx, at, fresh);
+    });
+    const T per_level = sum_of<T>(sum) / levels();  // ds = d(range) / levels
+    RunClip<T> share{T{0}, T{0}};
+    const bool both = symmetry_ == Symmetry::asymmetric, upper = up(clip) > down(clip);
+    if (highest_ > T{0} && (both || upper)) {
+      share.positive = per_level * highest_;
+      add_at(x, count, highest_, per_level * clip.positive, dx);
+    }
+    if (lowest_ < T{0} && (both || !upper)) {
+      share.negative = -per_level * lowest_;
+      add_at(x, count, lowest_, -per_level * clip.negative, dx);
+    }
+    return share;
+  }
+
+ private:
+  QuantizedRun(int bits, Symmetry symmetry) noexcept : bits_(bits), symmetry_(symmetry) {}
+
+  /// In float by the formula of core, in double by the same formula without its roundings.
+  void find_scale(RunClip<T> clip) noexcept {
+    if constexpr (std::is_same_v<T, float>) {
+      const Affine affine = affine_of({lowest_, highest_}, {clip.positive, clip.negative}, bits_, symmetry_);
+      scale_ = affine.scale;
+      zero_point_ = static_cast<T>(affine.zero_point);
+    } else {
+      const bool symmetric = symmetry_ == Symmetry::symmetric;
+      scale_ = (symmetric ? std::max(up(clip), down(clip)) : up(clip) + down(clip)) / levels();
+      if (scale_ < static_cast<T>(least_scale))
+        scale_ = T{1};
+      else if (!symmetric)
+        zero_point_ = std::min(std::nearbyint(down(clip) / scale_), levels());
+    }
+  }
+
+  [[nodiscard]] T up(RunClip<T> clip) const noexcept { return clip.positive * highest_; }
+  [[nodiscard]] T down(RunClip<T> clip) const noexcept { return clip.negative * -lowest_; }
+  [[nodiscard]] T levels() const noexcept {
+    return static_cast<T>(symmetry_ == Symmetry::symmetric ? (1 << (bits_ - 1)) - 1 : (1 << bits_) - 1);
+  }
+  [[nodiscard]] T least() const noexcept { return static_cast<T>(least_scale) * levels(); }
+  [[nodiscard]] T first_step() const noexcept {
+    return static_cast<T>(code_range(bits_, symmetry_).lowest) - zero_point_;
+  }
+  [[nodiscard]] T last_step() const noexcept {
+    return static_cast<T>(code_range(bits_, symmetry_).highest) - zero_point_;
+  }
+
+  static void add_at(const T* x, index count, T value, T gradient, T* dx) noexcept {
+    const index at = dx == nullptr ? count : first_equal(x, count, value);
+    if (at < count) dx[at] += gradient;
+  }
+
+  int bits_;
+  Symmetry symmetry_;
+  T scale_ = T{1}, zero_point_ = T{0}, lowest_ = T{0}, highest_ = T{0};
+};
+
+}  // namespace planish::inline PLANISH_ABI::calibration::tape

@@ -1,0 +1,107 @@
+#pragma once
+// Runs an operation in float and in double, and on several numbers of threads.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <thread>
+#include <vector>
+
+#include <planish/calibration/tape/loss.hpp>
+
+#include "gradient_check.hpp"
+
+namespace tape_runs {
+
+using gradient_check::Parameter;
+using planish::index;
+namespace tape = planish::calibration::tape;
+
+/// Threads that take the next task whenever they are done with one, in any order.
+struct WorkerThreads {
+  int count;
+
+  [[nodiscard]] int workers() const noexcept { return count; }
+  template <class Work>
+  void run(int tasks, Work work) const noexcept {
+    std::atomic<int> next{0};
+    std::vector<std::thread> threads;
+    for (int worker = 0; worker < count; ++worker)
+      threads.emplace_back([&, worker] {
+        for (int task = next++; task < tasks; task = next++) work(task, worker);
+      });
+    for (std::thread& thread : threads) thread.join();
+  }
+};
+
+template <class T>
+struct Run {
+  std::vector<T> value;
+  std::vector<std::vector<T>> gradients;  // by parameter
+};
+
+template <class T>
+[[nodiscard]] std::vector<T> elements(planish::MatrixView<const T> m) {
+  std::vector<T> all;
+  for (index r = 0; r < m.rows(); ++r) all.insert(all.end(), m.row(r), m.row(r) + m.columns());
+  return all;
+}
+
+/// The value of build(tape, variables) and the gradients of its squared distance from fixed irregular targets.
+template <class T, class Build>
+[[nodiscard]] Run<T> run(const std::vector<Parameter*>& parameters, Build&& build,
+                         planish::ExecutorReference executor = {}) {
+  tape::Tape<T> t(executor);
+  std::vector<std::vector<T>> values;
+  Run<T> result;
+  for (const Parameter* p : parameters) {
+    values.emplace_back(p->values.size());
+    std::transform(p->values.begin(), p->values.end(), values.back().begin(),
+                   [](double v) { return static_cast<T>(v); });
+    result.gradients.emplace_back(values.back().size());
+  }
+  std::vector<tape::Variable<T>> variables;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const index rows = parameters[i]->rows, columns = parameters[i]->columns;
+    variables.push_back(t.parameter({values[i].data(), rows, columns}, {result.gradients[i].data(), rows, columns}));
+  }
+  const tape::Variable<T> y = build(t, variables);
+  result.value = elements(y.value());
+  std::vector<T> targets(result.value.size());
+  for (std::size_t i = 0; i < targets.size(); ++i)
+    targets[i] = static_cast<T>(std::sin(1.0 + 0.7 * static_cast<double>(i)));
+  const planish::MatrixView<const T> target(targets.data(), y.rows(), y.columns());
+  t.backward(tape::mean_squared_error(y, target));
+  return result;
+}
+
+/// Largest difference, relative to the largest element of `b`.
+template <class A, class B>
+[[nodiscard]] double difference(const std::vector<A>& a, const std::vector<B>& b) {
+  double largest = 1e-30, most = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    largest = std::max(largest, std::fabs(static_cast<double>(b[i])));
+    most = std::max(most, std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+  }
+  return most / largest;
+}
+
+/// Float equals double up to `tolerance`, and itself to the bit on 1, 2, 3 and 5 threads.
+template <class Build>
+void check_float(const std::vector<Parameter*>& parameters, Build&& build, double tolerance = 1e-5) {
+  const auto exact = run<double>(parameters, build);
+  const auto single = run<float>(parameters, build);
+  CHECK(difference(single.value, exact.value) < tolerance);
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    CAPTURE(i);
+    CHECK(difference(single.gradients[i], exact.gradients[i]) < tolerance);
+  }
+  for (int workers : {1, 2, 3, 5}) {
+    const WorkerThreads threads{workers};
+    const auto again = run<float>(parameters, build, threads);
+    CAPTURE(workers);
+    CHECK(again.value == single.value);
+    CHECK(again.gradients == single.gradients);
+  }
+}
+
+}  // namespace tape_runs
