@@ -65,7 +65,8 @@ TEST_CASE("what is written is read back to the bit") {
   FlatQuantParameters bare = random_parameters(3);  // everything that may be absent is
   for (FlatQuantTransform& transform : bare.transforms) transform.scale.clear();
   for (FlatQuantClips& clips : bare.clips) clips.weight_rows.clear();
-  bare.key_head = {};
+  bare.key_head = bare.transform(BlockSite::output).left = bare.transform(BlockSite::mlp).left =
+      bare.transform(BlockSite::mlp).right = {};
   for (const FlatQuantParameters& parameters : {random_parameters(1), bare}) {
     io::SafetensorsWriter writer;
     REQUIRE(add_flatquant(writer, 0, parameters).ok());
@@ -150,6 +151,12 @@ TEST_CASE("other files, other models and missing layers are refused") {
   const auto file = spoiled(folder, copy);
   REQUIRE(file.has_value());
   CHECK(file->read(2, sizes).status().code() == ErrorCode::invalid_argument);
+  const auto differ = spoiled(folder, [](io::SafetensorsWriter& to, const io::Tensor& tensor) {
+    if (!tensor.name.starts_with("layers.0.v_head")) copy(to, tensor);
+  });
+  REQUIRE(differ.has_value());
+  CHECK(differ->read(0, sizes).has_value());
+  CHECK(io_test::contains(io_test::message_of(differ->read(1, sizes).status()), "layers.1.v_head.P': layer 0 has no"));
   FlatQuantSizes wider = sizes;
   wider.hidden = 28;
   CHECK(file->read(0, wider).status().code() == ErrorCode::shape_mismatch);

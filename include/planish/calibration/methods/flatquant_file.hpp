@@ -1,6 +1,6 @@
 #pragma once
 // FlatQuant's parameters as a safetensors file: the tensors that the reference implementation learns, layer by layer.
-#include <cmath>
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,13 +25,16 @@ class FlatQuantLayerReader {
 
   [[nodiscard]] const Status& status() const noexcept { return status_; }
 
-  /// True if this layer has any of the tensors; also if the first layer has, so that what all layers have but this one
-  /// is missed.
-  [[nodiscard]] bool has_any(std::initializer_list<std::string> names) const {
-    for (const std::string& name : names)
-      if (file_.find(flatquant_tensor(layer_, name)) != nullptr || file_.find(flatquant_tensor(0, name)) != nullptr)
-        return true;
-    return false;
+  /// True if this layer or the first one has any of these tensors, which belong together: then all of them must be
+  /// here. Tensors that the first layer lacks are refused.
+  [[nodiscard]] bool has_any(const std::vector<std::string>& names) {
+    const auto found_in = [&](index layer) {
+      return std::any_of(names.begin(), names.end(),
+                         [&](const std::string& name) { return file_.find(flatquant_tensor(layer, name)) != nullptr; });
+    };
+    const bool here = found_in(layer_), first = found_in(0);
+    if (here && !first) refuse(ErrorCode::malformed, names.front(), "layer 0 has no such tensor, and all are alike");
+    return here || first;
   }
 
   /// `count` values of a vector (count, or count × 1).
@@ -39,9 +42,11 @@ class FlatQuantLayerReader {
     return read(name, {count}, {count, 1});
   }
 
-  /// A pair of size × size matrices whose second is the inverse transpose of the first.
+  /// A pair of size × size matrices whose second is the inverse transpose of the first; the identity if the file has
+  /// neither.
   [[nodiscard]] MatrixPair pair(const std::string& name, index size) {
     MatrixPair pair;
+    if (!has_any({name, name + "_inv_t"})) return pair;
     pair.matrix = read(name, {size, size});
     pair.inverse_transpose = read(name + "_inv_t", {size, size});
     if (!status_.ok()) return {};
@@ -50,8 +55,9 @@ class FlatQuantLayerReader {
     return pair;
   }
 
-  /// The factors of a Kronecker of so many channels; the file says how they are split.
+  /// The factors of a Kronecker of so many channels, if the file has them; it says how they are split.
   void factors(const std::string& site, index channels, FlatQuantTransform& into) {
+    if (!has_any({site + ".P_left", site + ".P_left_inv_t", site + ".P_right", site + ".P_right_inv_t"})) return;
     const io::Tensor* left = find(site + ".P_left");
     if (left == nullptr) return;
     const index n1 = left->columns();
@@ -152,7 +158,7 @@ class FlatQuantFile {
  public:
   /// True if the file holds such parameters, told by its tensors.
   [[nodiscard]] static bool is_one(const io::SafetensorsFile& file) noexcept {
-    return file.find("layers.0.attn_in.P_left") != nullptr;
+    return file.find("layers.0.q_proj.lac_max") != nullptr;
   }
 
   /// Errors: io, malformed, unsupported (a file of something else).
@@ -164,15 +170,16 @@ class FlatQuantFile {
   [[nodiscard]] static Result<FlatQuantFile> from(io::SafetensorsFile file) noexcept {
     if (!is_one(file))
       return io::detail::file_error(ErrorCode::unsupported, file.path(),
-                                    "holds no FlatQuant parameters: there is no tensor 'layers.0.attn_in.P_left'");
+                                    "holds no FlatQuant parameters: there is no tensor 'layers.0.q_proj.lac_max'");
     return FlatQuantFile(std::move(file));
   }
 
   [[nodiscard]] const std::string& path() const noexcept { return file_.path(); }
 
-  /// Parameters of one layer. A scale c, the clips of weight rows, the keys' matrix and the caches' clips may be absent
-  /// where the first layer has none either. Errors name file, tensor and reason: invalid_argument (a missing tensor),
-  /// shape_mismatch, not_finite, singular, unsupported (a negative c), malformed (clips, factors that are not inverse).
+  /// Parameters of one layer. Everything but the clips of activations may be absent, if it is absent from all layers:
+  /// what is not quantized is not learned. Errors name file, tensor and reason: invalid_argument (a missing tensor, a
+  /// matrix that is not the inverse transpose of its partner), shape_mismatch, not_finite, singular, unsupported (a
+  /// negative c), malformed (clip factors, layers that differ).
   [[nodiscard]] Result<FlatQuantParameters> read(index layer, const FlatQuantSizes& sizes) const noexcept {
     return io::detail::guarded(path(), [&]() -> Result<FlatQuantParameters> {
       detail::FlatQuantLayerReader from(file_, layer);
@@ -187,7 +194,7 @@ class FlatQuantFile {
       FlatQuantTransform& output = made.transform(BlockSite::output);
       output.left = from.pair("o_heads.P", sizes.heads);
       output.right = from.pair("v_head.P", sizes.head_size);
-      if (from.has_any({"k_head.P", "k_head.P_inv_t"})) made.key_head = from.pair("k_head.P", sizes.head_size);
+      made.key_head = from.pair("k_head.P", sizes.head_size);
       for (std::size_t i = 0; i < block_matrices; ++i) {
         const auto matrix = static_cast<BlockMatrix>(i);
         const std::string name(flatquant_matrix_name(matrix));

@@ -84,7 +84,9 @@ class FlatQuantLayerWriter {
     add(name, {static_cast<index>(values.size())}, values);
   }
 
+  /// Nothing for the identity.
   void add(const std::string& name, const MatrixPair& pair) {
+    if (pair.empty()) return;
     const auto size = static_cast<index>(std::llround(std::sqrt(static_cast<double>(pair.matrix.size()))));
     add(name, {size, size}, pair.matrix);
     add(name + "_inv_t", {size, size}, pair.inverse_transpose);
@@ -108,8 +110,8 @@ class FlatQuantLayerWriter {
 
 }  // namespace detail
 
-/// Adds the parameters of one layer to a file; write it with `writer.write(path)`. An empty scale, empty clips of rows
-/// and an empty key_head are left out. Errors: not_finite, shape_mismatch (a matrix that is not square),
+/// Adds the parameters of one layer to a file; write it with `writer.write(path)`. Empty scales, factors and
+/// clips of rows are left out. Errors: not_finite, shape_mismatch (a matrix that is not square),
 /// invalid_argument (a layer that was added before).
 [[nodiscard]] inline Status add_flatquant(io::SafetensorsWriter& writer, index layer,
                                           const FlatQuantParameters& parameters) noexcept {
@@ -124,7 +126,7 @@ class FlatQuantLayerWriter {
     }
     to.add("o_heads.P", parameters.transform(BlockSite::output).left);
     to.add("v_head.P", parameters.transform(BlockSite::output).right);
-    if (!parameters.key_head.empty()) to.add("k_head.P", parameters.key_head);
+    to.add("k_head.P", parameters.key_head);
     for (std::size_t i = 0; i < block_matrices; ++i) {
       const std::string name(flatquant_matrix_name(static_cast<BlockMatrix>(i)));
       const FlatQuantClips& clips = parameters.clips[i];
