@@ -1,0 +1,104 @@
+#include <planish/calibration/tape/kronecker.hpp>
+#include <planish/calibration/tape/product.hpp>
+
+#include "gradient_check.hpp"
+#include "tape_against_double.hpp"
+
+using gradient_check::check;
+using gradient_check::Parameter;
+using gradient_check::weighted_sum;
+using tape_check::check_float;
+namespace tape = planish::calibration::tape;
+
+namespace {
+
+struct Sizes {
+  planish::index rows, n1, n2;
+};
+
+}  // namespace
+
+TEST_CASE("Kronecker products: gradients equal central differences") {
+  for (const auto& s : {Sizes{1, 1, 1}, {3, 1, 4}, {2, 5, 1}, {4, 3, 5}, {5, 7, 2}}) {
+    CAPTURE(s.n1);
+    CAPTURE(s.n2);
+    Parameter x(s.rows, s.n1 * s.n2, 1), left(s.n1, s.n1, 2), right(s.n2, s.n2, 3);
+    check({&x, &left, &right}, [](auto&, auto& p) { return weighted_sum(tape::kronecker(p[0], p[1], p[2])); });
+    check({&x, &left}, [](auto&, auto& p) { return weighted_sum(tape::kronecker_left(p[0], p[1])); });
+    check({&x, &right}, [](auto&, auto& p) { return weighted_sum(tape::kronecker_right(p[0], p[1])); });
+  }
+}
+
+TEST_CASE("Kronecker products: gradients of a part of the inputs") {
+  Parameter x(6, 12, 4), left(3, 3, 5), right(4, 4, 6);
+  check({&x}, [&](auto& t, auto& p) {
+    return weighted_sum(tape::kronecker(p[0], t.constant(left.view()), t.constant(right.view())));
+  });
+  check({&left}, [&](auto& t, auto& p) {
+    return weighted_sum(tape::kronecker(t.constant(x.view()), p[0], t.constant(right.view())));
+  });
+  check({&right}, [&](auto& t, auto& p) {
+    return weighted_sum(tape::kronecker(t.constant(x.view()), t.constant(left.view()), p[0]));
+  });
+}
+
+TEST_CASE("Kronecker products: what is used twice collects both gradients") {
+  Parameter x(5, 9, 7), factor(3, 3, 8);
+  check({&x, &factor}, [](auto&, auto& p) {
+    const auto once = tape::kronecker(p[0], p[1], p[1]);
+    return weighted_sum(tape::add(tape::kronecker_left(once, p[1]), tape::kronecker_right(once, p[1])));
+  });
+}
+
+TEST_CASE("Kronecker products equal the dense product, also on rows with gaps") {
+  Parameter wide(4, 20, 9), left(3, 3, 10), right(5, 5, 11);
+  tape::Tape<double> t;
+  const planish::MatrixView<double> x(wide.values.data(), 4, 15, 20);
+  std::vector<double> gradient(60, 1.0);
+  const auto y =
+      tape::kronecker(t.parameter(x, {gradient.data(), 4, 15}), t.constant(left.view()), t.constant(right.view()));
+  for (planish::index r = 0; r < 4; ++r)
+    for (planish::index i = 0; i < 15; ++i) {
+      double sum = 0.0;
+      for (planish::index j = 0; j < 15; ++j) sum += x(r, j) * left.view()(j / 5, i / 5) * right.view()(j % 5, i % 5);
+      CHECK(y.value()(r, i) == doctest::Approx(sum));
+    }
+  t.backward(weighted_sum(y));
+  CHECK(gradient[0] != 1.0);
+}
+
+TEST_CASE("Kronecker products in float: close to float64, the same bits on any number of threads") {
+  for (const auto& s : {Sizes{1, 1, 1},
+                        {3, 2, 3},
+                        {2, 9, 64},
+                        {1, 48, 32},
+                        {130, 24, 24},
+                        {65, 32, 48},
+                        {70, 17, 31},
+                        {100, 5, 100},
+                        {40, 130, 7}}) {
+    CAPTURE(s.n1);
+    CAPTURE(s.n2);
+    const tape_check::Shape x{s.rows, s.n1 * s.n2}, left{s.n1, s.n1}, right{s.n2, s.n2};
+    check_float({x, left, right}, [](auto& p) { return tape::kronecker(p[0], p[1], p[2]); });
+    check_float({x, left}, [](auto& p) { return tape::kronecker_left(p[0], p[1]); });
+    check_float({x, right}, [](auto& p) { return tape::kronecker_right(p[0], p[1]); });
+  }
+  check_float({{70, 36}, {6, 6}}, [](auto& p) {
+    const auto y = tape::kronecker(p[0], p[1], p[1]);
+    return tape::add(tape::kronecker_left(y, p[1]), y);
+  });
+}
+
+TEST_CASE("Kronecker products: misuse throws a sentence") {
+  Parameter x(4, 12, 12), a(3, 3, 13), b(5, 5, 14), oblong(3, 4, 15);
+  tape::Tape<double> t;
+  const auto rows = t.constant(x.view()), three = t.constant(a.view()), five = t.constant(b.view());
+  CHECK_THROWS_WITH_AS((void)tape::kronecker(rows, three, five), "a Kronecker product of 3 x 3 and 5 x 5 on rows of 12",
+                       planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::kronecker_left(rows, five), "a left factor of 5 x 5 on rows of 12", planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::kronecker_right(rows, five), "a right factor of 5 x 5 on rows of 12",
+                       planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::kronecker_left(rows, t.constant(oblong.view())),
+                       "a factor of a Kronecker product is 3 x 4, not square", planish::Error);
+}
