@@ -178,7 +178,8 @@ TEST_CASE("fake_quantize_rows: value and gradients are the documented ones") {
               weight[static_cast<std::size_t>(r * columns + c)] =
                   std::sin(1.0 + 0.7 * static_cast<double>(r * 131 + c));
           const Oracle expected(x, q, by_row(cp, rows), by_row(cn, rows), weight);
-          CHECK(tape_runs::elements(y.value()) == expected.y);
+          CHECK(tape_runs::difference(tape_runs::elements(y.value()), expected.y) < 1e-14);  // compilers may fuse
+
           t.backward(weighted_sum(y));
           CHECK(tape_runs::difference(x.gradient, expected.dx) < 1e-12);
           if (clips == Clips::none) continue;
