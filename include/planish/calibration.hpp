@@ -1,7 +1,10 @@
 #pragma once
 // Umbrella of calibration: activations → observers → method → parameters. Needs Eigen; the run-time half does not.
 #include <planish/calibration/channel_range.hpp>
+#include <planish/calibration/methods/flatquant/fit.hpp>
+#include <planish/calibration/methods/flatquant_file.hpp>
 #include <planish/calibration/methods/outlier_suppression.hpp>
 #include <planish/calibration/methods/smooth_quant.hpp>
+#include <planish/calibration/methods/weight_clip.hpp>
 #include <planish/calibration/rounding/gptq.hpp>
 #include <planish/calibration/second_moment.hpp>

@@ -10,6 +10,7 @@ TEST_CASE("elementwise operations: gradients equal central differences") {
   check({&x, &y}, [](auto&, auto& p) { return weighted_sum(tape::add(p[0], p[1])); });
   check({&x}, [](auto&, auto& p) { return weighted_sum(tape::add(p[0], p[0])); });
   check({&x, &c}, [](auto&, auto& p) { return weighted_sum(tape::scale_columns(p[0], p[1])); });
+  check({&x, &c}, [](auto&, auto& p) { return weighted_sum(tape::add_to_rows(p[0], p[1])); });
   check({&x, &c}, [](auto&, auto& p) { return weighted_sum(tape::scale_columns(p[0], tape::reciprocal(p[1]))); });
   check({&x}, [](auto&, auto& p) { return weighted_sum(tape::exponential(p[0])); });
   check({&x}, [](auto&, auto& p) { return weighted_sum(tape::softplus(p[0])); });

@@ -62,6 +62,37 @@ template <class T>
   return z;
 }
 
+/// x + b in every row: a bias. b is 1 × columns.
+template <class T>
+[[nodiscard]] Variable<T> add_to_rows(Variable<T> x, Variable<T> b) {
+  if (b.rows() != 1 || b.columns() != x.columns())
+    Tape<T>::fail("a bias of ", b.rows(), " x ", b.columns(), " for ", x.columns(), " columns");
+  Tape<T>& tape = x.tape();
+  const MatrixView<const T> in = x.value();
+  const T* const bias = b.value().row(0);
+  auto [y, out] = tape.result(x.rows(), x.columns(), {x, b});
+  const index block = rows_per_block(in.rows(), in.columns());
+  for_row_blocks(tape.executor(), in.rows(), block, [&, out = out](index first, index count) {
+    for (index r = first; r < first + count; ++r)
+      for (index j = 0; j < in.columns(); ++j) out(r, j) = in(r, j) + bias[j];
+  });
+  tape.on_backward(y, [&tape, x, b, block](MatrixView<const T> dy) {
+    if (x.needs_gradient()) {
+      const auto dx = tape.gradient(x);
+      for_row_blocks(tape.executor(), dy.rows(), block, [&](index first, index count) {
+        for (index r = first; r < first + count; ++r)
+          accumulate(dx.at.row(r), dy.columns(), dx.fresh, [&](index j) { return dy(r, j); });
+      });
+    }
+    if (b.needs_gradient())
+      sum_row_blocks(tape, dy.rows(), block, tape.gradient(b), [&](index first, index count, MatrixView<T> partial) {
+        for (index r = first; r < first + count; ++r)
+          for (index j = 0; j < dy.columns(); ++j) partial(0, j) += dy(r, j);
+      });
+  });
+  return y;
+}
+
 /// x ⊙ c: column j times c_j. c is 1 × columns.
 template <class T>
 [[nodiscard]] Variable<T> scale_columns(Variable<T> x, Variable<T> c) {

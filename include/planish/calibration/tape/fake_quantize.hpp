@@ -6,13 +6,6 @@
 
 namespace planish::inline PLANISH_ABI::calibration::tape {
 
-/// How the rows of a matrix are to be quantized.
-struct FakeQuantizer {
-  int bits = 8;  ///< 2 to 8
-  Symmetry symmetry = Symmetry::symmetric;
-  index group_size = 0;  ///< columns of a row that share a scale, the last group may be shorter; 0: the whole row
-};
-
 namespace detail {
 
 template <class T>
@@ -41,7 +34,7 @@ template <class T>
     for (index r = first; r < first + count; ++r)
       for (index g = 0; g < groups; ++g) {
         const index begin = g * width, length = std::min(width, columns - begin);
-        const auto run = QuantizedRun<T>::of(in.row(r) + begin, length, clip(r), quantizer.bits, quantizer.symmetry);
+        const auto run = QuantizedRun<T>::of(in.row(r) + begin, length, clip(r), quantizer);
         run.quantize(in.row(r) + begin, length, out.row(r) + begin);
         run.save(found.row(r * groups + g));
       }
@@ -54,7 +47,7 @@ template <class T>
         RunClip<T> shares{T{0}, T{0}};
         for (index g = 0; g < groups; ++g) {
           const index begin = g * width, length = std::min(width, columns - begin);
-          const auto run = QuantizedRun<T>::saved(found.row(r * groups + g), quantizer.bits, quantizer.symmetry);
+          const auto run = QuantizedRun<T>::saved(found.row(r * groups + g), quantizer);
           const RunClip<T> share =
               run.differentiate(in.row(r) + begin, dy.row(r) + begin, length, clip(r),
                                 dx.at.data() == nullptr ? nullptr : dx.at.row(r) + begin, dx.fresh);

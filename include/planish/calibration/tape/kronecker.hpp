@@ -18,7 +18,6 @@ class KroneckerRecord {
     constexpr index elements = 32 * 1024;  // of a block: a few such arrays stay in the second-level cache
     block_ = std::clamp<index>(elements / std::max<index>(n1 * n2, 1), 1, std::max<index>(x.rows(), 1));
     blocks_ = (x.rows() + block_ - 1) / block_;
-    if (left && right && left->needs_gradient()) between_ = x.tape().scratch(x.rows(), n1 * n2);
   }
 
   /// Fills y.
@@ -28,17 +27,17 @@ class KroneckerRecord {
     auto rooms = tape.borrow(tape.executor().workers() * (size + scratch_size));
     for_blocks([&](index, index first, index count, int worker) {
       T* const room = rooms.data() + worker * (size + scratch_size);
-      MatrixView<const T> m = in_.middle_rows(first, count);
-      if (right_) {
-        const MatrixView<T> to = !left_                       ? y.middle_rows(first, count)
-                                 : between_.data() != nullptr ? between_.middle_rows(first, count)
-                                                              : MatrixView<T>(room, count, n1_ * n2_);
-        block_product(stacked(m), right_->value(), stacked(to));
-        m = to;
-      }
-      if (left_)
-        apply_left_factor(m, n1_, left_->value().data(), y.middle_rows(first, count),
-                          {room + size, extent(scratch_size)});
+      for_groups(first, count, [&](index at, index rows) {
+        prefetch_rows(in_, at + rows, rows);
+        MatrixView<const T> m = in_.middle_rows(at, rows);
+        const MatrixView<T> to = y.middle_rows(at, rows);
+        if (right_) {
+          const MatrixView<T> product = left_ ? MatrixView<T>(room, rows, n1_ * n2_) : to;
+          block_product(stacked(m), right_->value(), stacked(product));
+          m = product;
+        }
+        if (left_) apply_left_factor(m, n1_, left_->value().data(), to, {room + size, extent(scratch_size)});
+      });
     });
   }
 
@@ -48,7 +47,7 @@ class KroneckerRecord {
     const bool to_left = left_ && left_->needs_gradient(), to_right = right_ && right_->needs_gradient();
     const bool to_x = x_.needs_gradient();
     const index size = block_ * n1_ * n2_, scratch_size = left_factor_scratch(n1_, n2_),
-                room_size = 2 * size + scratch_size;
+                room_size = 3 * size + scratch_size;
     auto rooms = tape.borrow(tape.executor().workers() * room_size);
     auto left_transposed = tape.borrow(n1_ * n1_), right_transposed = tape.borrow(n2_ * n2_);
     if (left_) copy_transposed(*left_, left_transposed.data());
@@ -58,25 +57,35 @@ class KroneckerRecord {
     const GradientTarget<T> dx = to_x ? tape.gradient(x_) : GradientTarget<T>{};
     for_blocks([&](index block, index first, index count, int worker) {
       T* const room = rooms.data() + worker * room_size;
-      const MatrixView<T> inner(room, count, n1_ * n2_), added(room + size, count, n1_ * n2_);
-      const MatrixView<const T> m = in_.middle_rows(first, count);
-      MatrixView<const T> g = dy.middle_rows(first, count);
+      const MatrixView<T> products(room, count, n1_ * n2_), inner(room + size, count, n1_ * n2_);
+      for_groups(first, count, [&](index at, index rows) {
+        if (to_x || to_right || right_) prefetch_rows(in_, at + rows, rows);
+        prefetch_rows(dy, at + rows, rows);
+        const MatrixView<const T> m = in_.middle_rows(at, rows);
+        // M R once more: cheaper than to keep it, for that is two passes through memory.
+        if (to_left && right_)
+          block_product(stacked(m), right_->value(), stacked(products.middle_rows(at - first, rows)));
+        MatrixView<const T> g = dy.middle_rows(at, rows);
+        const MatrixView<T> share =
+            dx.fresh ? dx.at.middle_rows(at, rows) : MatrixView<T>(room + 2 * size, rows, n1_ * n2_);
+        if (left_ && (to_x || to_right)) {
+          const MatrixView<T> to = right_ ? inner.middle_rows(at - first, rows) : share;
+          apply_left_factor(g, n1_, left_transposed.data(), to, {room + 3 * size, extent(scratch_size)});
+          g = to;
+        }
+        if (!to_x) return;
+        if (right_) block_product(stacked(g), {right_transposed.data(), n2_, n2_}, stacked(share));
+        if (!dx.fresh)
+          for (index r = 0; r < rows; ++r)
+            accumulate(dx.at.row(at + r), n1_ * n2_, false, [&](index c) { return share(r, c); });
+      });
+      const MatrixView<const T> m = in_.middle_rows(first, count), outer = dy.middle_rows(first, count);
       if (to_left)
-        sum_left_products(right_ ? MatrixView<const T>(between_.middle_rows(first, count)) : m, g, n1_,
+        sum_left_products(right_ ? MatrixView<const T>(products) : m, outer, n1_,
                           left_partials.data() + block * n1_ * n1_);
-      const MatrixView<T> share = dx.fresh ? dx.at.middle_rows(first, count) : added;
-      if (left_ && (to_x || to_right)) {
-        const MatrixView<T> to = right_ ? inner : share;
-        apply_left_factor(g, n1_, left_transposed.data(), to, {room + 2 * size, extent(scratch_size)});
-        g = to;
-      }
       if (to_right)
-        block_product(stacked(m).transposed(), stacked(g), {right_partials.data() + block * n2_ * n2_, n2_, n2_});
-      if (!to_x) return;
-      if (right_) block_product(stacked(g), {right_transposed.data(), n2_, n2_}, stacked(share));
-      if (!dx.fresh)
-        for (index r = 0; r < count; ++r)
-          accumulate(dx.at.row(first + r), n1_ * n2_, false, [&](index c) { return added(r, c); });
+        block_product(stacked(m).transposed(), stacked(left_ ? MatrixView<const T>(inner) : outer),
+                      {right_partials.data() + block * n2_ * n2_, n2_, n2_});
     });
     if (to_left) sum_partials(left_partials.data(), blocks_, tape.gradient(*left_));
     if (to_right) sum_partials(right_partials.data(), blocks_, tape.gradient(*right_));
@@ -90,6 +99,14 @@ class KroneckerRecord {
     const MatrixView<T> copy = x.tape().scratch(from.rows(), from.columns());
     for (index r = 0; r < from.rows(); ++r) std::copy_n(from.row(r), from.columns(), copy.row(r));
     return copy;
+  }
+
+  /// Asks for rows that come next, as far as there are any: the products take too many short runs at a time for the
+  /// hardware to see what comes.
+  static void prefetch_rows(MatrixView<const T> from, index first, index count) noexcept {
+    constexpr index line = buffer_alignment / sizeof(T);
+    const index end = std::min(first + count, from.rows()) * from.columns();
+    for (index i = first * from.columns(); i < end; i += line) __builtin_prefetch(from.data() + i, 0, 2);
   }
 
   template <class U>
@@ -111,11 +128,18 @@ class KroneckerRecord {
     });
   }
 
+  /// work(first row, rows) for the rows of a block, as many at a time as stay in the first cache.
+  template <class Work>
+  void for_groups(index first, index count, Work&& work) const {
+    constexpr index elements = 4 * 24 * 24;
+    const index group = std::max<index>(elements / std::max<index>(n1_ * n2_, 1), 1);
+    for (index at = 0; at < count; at += group) work(first + at, std::min(group, count - at));
+  }
+
   Variable<T> x_;
   std::optional<Variable<T>> left_, right_;
   index n1_, n2_, block_ = 1, blocks_ = 0;
   MatrixView<const T> in_;
-  MatrixView<T> between_;  // M R, kept for the gradient of the left factor
 };
 
 template <class T>

@@ -8,6 +8,15 @@
 
 namespace planish::inline PLANISH_ABI::calibration::tape {
 
+/// How the rows of a matrix are to be quantized.
+struct FakeQuantizer {
+  int bits = 8;  ///< 2 to 8
+  Symmetry symmetry = Symmetry::symmetric;
+  index group_size = 0;  ///< columns of a row that share a scale, the last group may be shorter; 0: the whole row
+  bool rounds = true;  ///< false: x / s only meets its clamp (z is whole all the same). What clips cost alone; and the
+                       ///< function whose derivative the straight-through gradient is
+};
+
 /// ClipPair in the precision of the tape; also the gradients of one.
 template <class T>
 struct RunClip {
@@ -21,9 +30,10 @@ class QuantizedRun {
   /// What `save` writes.
   static constexpr index numbers = 4;
 
-  [[nodiscard]] static QuantizedRun of(const T* x, index count, RunClip<T> clip, int bits, Symmetry symmetry) noexcept {
+  [[nodiscard]] static QuantizedRun of(const T* x, index count, RunClip<T> clip,
+                                       const FakeQuantizer& quantizer) noexcept {
     const auto range = RowRange<T>::of(x, count);
-    QuantizedRun run(bits, symmetry);
+    QuantizedRun run(quantizer);
     run.lowest_ = range.lowest;
     run.highest_ = range.highest;
     if (!range.finite)
@@ -35,8 +45,8 @@ class QuantizedRun {
   }
 
   /// A run as it was saved.
-  [[nodiscard]] static QuantizedRun saved(const T* from, int bits, Symmetry symmetry) noexcept {
-    QuantizedRun run(bits, symmetry);
+  [[nodiscard]] static QuantizedRun saved(const T* from, const FakeQuantizer& quantizer) noexcept {
+    QuantizedRun run(quantizer);
     run.scale_ = from[0];
     run.zero_point_ = from[1];
     run.lowest_ = from[2];
@@ -54,7 +64,7 @@ class QuantizedRun {
   void quantize(const T* x, index count, T* y) const noexcept {
     const Lanes<T> scale(scale_), first(first_step()), last(last_step()), zero(T{0});
     for_lanes<T>(count, [&](auto at) {
-      const Lanes<T> steps = xsimd::min(xsimd::max(xsimd::nearbyint(load(x, at) / scale), first), last);
+      const Lanes<T> steps = xsimd::min(xsimd::max(rounded(load(x, at) / scale), first), last);
       store<T>((steps + zero) * scale, y, at);  // − 0 + 0 = 0: a code has no sign of zero
     });
   }
@@ -64,9 +74,9 @@ class QuantizedRun {
     const Lanes<T> scale(scale_), first(first_step()), last(last_step()), zero(T{0});
     Lanes<T> sum(T{0});
     for_lanes<T>(count, [&](auto at) {
-      const Lanes<T> quotient = load(x, at) / scale, rounded = xsimd::nearbyint(quotient), slope = load(dy, at);
-      const Lanes<T> steps = xsimd::min(xsimd::max(rounded, first), last);
-      const auto inside = steps == rounded;
+      const Lanes<T> quotient = load(x, at) / scale, code = rounded(quotient), slope = load(dy, at);
+      const Lanes<T> steps = xsimd::min(xsimd::max(code, first), last);
+      const auto inside = steps == code;
       sum = multiply_add<T>(slope, steps - xsimd::select(inside, quotient, zero), sum);
       if (dx != nullptr) accumulate<T>(xsimd::select(inside, slope, zero), dx, at, fresh);
     });
@@ -85,7 +95,10 @@ class QuantizedRun {
   }
 
  private:
-  QuantizedRun(int bits, Symmetry symmetry) noexcept : bits_(bits), symmetry_(symmetry) {}
+  explicit QuantizedRun(const FakeQuantizer& quantizer) noexcept
+      : bits_(quantizer.bits), symmetry_(quantizer.symmetry), rounds_(quantizer.rounds) {}
+
+  [[nodiscard]] Lanes<T> rounded(Lanes<T> steps) const noexcept { return rounds_ ? xsimd::nearbyint(steps) : steps; }
 
   /// In float by the formula of core, in double by the same formula without its roundings.
   void find_scale(RunClip<T> clip) noexcept {
@@ -123,6 +136,7 @@ class QuantizedRun {
 
   int bits_;
   Symmetry symmetry_;
+  bool rounds_;
   T scale_ = T{1}, zero_point_ = T{0}, lowest_ = T{0}, highest_ = T{0};
 };
 

@@ -1,0 +1,208 @@
+#pragma once
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <planish/calibration/methods/flatquant/learned_site.hpp>
+#include <planish/calibration/methods/flatquant/record_loss.hpp>
+#include <planish/calibration/methods/flatquant_parameters.hpp>
+#include <planish/transform/dense.hpp>
+#include <planish/transform/kronecker.hpp>
+#include <planish/transform/kronecker_factors.hpp>
+#include <planish/transform/scale.hpp>
+#include <planish/transform/transform.hpp>
+
+namespace planish::inline PLANISH_ABI::calibration {
+
+/// What a fit of one site has learned.
+struct SiteFit {
+  index channels = 0;
+  FlatQuantTransform transform;                     ///< scale and factors; empty where they were not learned
+  std::vector<std::vector<ClipPair>> weight_clips;  ///< by layer and row: factors for clip_rows
+  std::vector<ClipPair> activation_clips;           ///< one, or one per layer; none where activations stay float
+  LearnReport report;
+
+  /// What runs online and folds into weights, as stages. Errors: a scale or factor without an inverse.
+  [[nodiscard]] Result<Transform<Scale, Kronecker<Dense, Dense>>> stages() const;
+};
+
+namespace detail {
+
+template <class T>
+[[nodiscard]] std::vector<float> floats_of(tape::Variable<T> x) {
+  const auto v = x.value();
+  std::vector<float> values;
+  for (index r = 0; r < v.rows(); ++r)
+    for (index c = 0; c < v.columns(); ++c) values.push_back(static_cast<float>(v(r, c)));
+  return values;
+}
+
+template <class T>
+[[nodiscard]] MatrixPair pair_of(const std::optional<FactorVariables<T>>& factor) {
+  return factor ? MatrixPair{floats_of(factor->matrix), floats_of(factor->inverse_transpose)} : MatrixPair{};
+}
+
+template <class T>
+[[nodiscard]] std::vector<ClipPair> clips_of(const ClipVariables<T>& clip) {
+  const std::vector<float> up = floats_of(clip.positive), down = floats_of(clip.negative);
+  std::vector<ClipPair> pairs;
+  for (std::size_t i = 0; i < up.size(); ++i) pairs.push_back({up[i], down[i]});
+  return pairs;
+}
+
+/// Fits one site; float32.
+class SiteLearner {
+ public:
+  SiteLearner(const FlatQuant& method, MatrixView<const float> x, std::span<const MatrixView<const float>> weights,
+              const SiteBitwidths& bits, ExecutorReference executor)
+      : method_(method),
+        x_(x),
+        weights_(weights),
+        on_(executor),
+        site_(parameters_, describe(x.columns(), weights.size(), bits), start_scale(), method, method.seed) {
+    for (std::size_t i = 0; i < weights.size(); ++i)
+      linears_.emplace_back(parameters_, "layer" + std::to_string(i), weights[i], bits.weights, bits.group_size,
+                            method);
+  }
+
+  [[nodiscard]] Result<SiteFit> fit(SiteObjective objective, const std::function<bool(const LearnProgress&)>& on_step) {
+    const index rows = std::max<index>(x_.rows(), 1), step = std::min(method_.rows_per_step, rows);
+    const index batches = objective == SiteObjective::weight ? 1 : (rows + step - 1) / step;
+    auto report = learn(
+        parameters_, on_,
+        {.epochs = method_.epochs,
+         .batches = batches,
+         .learning_rate = method_.learning_rate,
+         .last_rate_share = method_.last_rate_share,
+         .adamw = method_.adamw,
+         .retries = method_.retries},
+        [&](index batch) {
+          return objective == SiteObjective::weight
+                     ? weight_loss()
+                     : layer_loss(batch * step, std::min(step, x_.rows() - batch * step));
+        },
+        [&](const LearnProgress& progress) { return !on_step || on_step(progress); });
+    if (!report) return report.status();
+    return read_out(*std::move(report));
+  }
+
+ private:
+  [[nodiscard]] static SiteDescription describe(index channels, std::size_t layers, const SiteBitwidths& bits) {
+    const KroneckerFactors factors = kronecker_factors(channels);
+    return {.name = "site",
+            .left = factors.left,
+            .right = factors.right,
+            .activation_bits = bits.activations,
+            .consumers = static_cast<int>(layers)};
+  }
+
+  [[nodiscard]] std::vector<float> start_scale() const {
+    std::vector<float> scale(static_cast<std::size_t>(x_.columns()));
+    for (index c = 0; c < x_.columns(); ++c) {
+      float w = 0.0f, x = 0.0f;
+      for (const auto& matrix : weights_)
+        for (index r = 0; r < matrix.rows(); ++r) w = std::max(w, std::fabs(matrix(r, c)));
+      for (index r = 0; r < x_.rows(); ++r) x = std::max(x, std::fabs(x_(r, c)));
+      scale[static_cast<std::size_t>(c)] = flatquant_scale(w, x, method_.alpha);
+    }
+    return scale;
+  }
+
+  void record() {
+    site_.record(on_);
+    quantized_.clear();
+    for (auto& linear : linears_) quantized_.push_back(linear.record(on_, site_));
+  }
+
+  [[nodiscard]] tape::Variable<float> sum(std::optional<tape::Variable<float>> total, tape::Variable<float> loss) {
+    return total ? tape::add(*total, loss) : loss;
+  }
+
+  /// Σ over layers of the error of q(x T) q(W T⁻ᵀ)ᵀ against x Wᵀ.
+  [[nodiscard]] tape::Variable<float> layer_loss(index first, index count) {
+    record();
+    const auto x = on_.constant(x_.middle_rows(first, count));
+    const auto transformed = site_.transform(x);
+    std::optional<tape::Variable<float>> total, shared;
+    for (std::size_t i = 0; i < linears_.size(); ++i) {
+      if (!shared || site_.clip_pairs() > 1) shared = site_.quantize(transformed, static_cast<int>(i));
+      const auto y = tape::multiply_transposed(*shared, quantized_[i]);
+      const auto target = tape::multiply_transposed(x, on_.constant(weights_[i]));
+      total = sum(total, record_loss(method_, y, target.value()));
+    }
+    return *total;
+  }
+
+  /// Σ over layers of the error of q(W T⁻ᵀ) Tᵀ against W.
+  [[nodiscard]] tape::Variable<float> weight_loss() {
+    record();
+    std::optional<tape::Variable<float>> total;
+    for (std::size_t i = 0; i < linears_.size(); ++i)
+      total = sum(total, record_loss(method_, site_.turn_weights_back(quantized_[i]), weights_[i]));
+    return *total;
+  }
+
+  [[nodiscard]] SiteFit read_out(LearnReport report) {
+    record();
+    SiteFit made;
+    made.channels = x_.columns();
+    if (site_.scale()) made.transform.scale = floats_of(*site_.scale());
+    made.transform.left = pair_of(site_.left());
+    made.transform.right = pair_of(site_.right());
+    for (const auto& linear : linears_)
+      made.weight_clips.push_back(linear.clip() ? clips_of(*linear.clip()) : std::vector<ClipPair>{});
+    for (const auto& clip : site_.clips()) made.activation_clips.push_back(clips_of(clip).front());
+    made.report = std::move(report);
+    on_.clear();
+    return made;
+  }
+
+  const FlatQuant& method_;
+  MatrixView<const float> x_;
+  std::span<const MatrixView<const float>> weights_;
+  tape::Tape<float> on_;
+  ParameterSet<float> parameters_;
+  LearnedSite<float> site_;
+  std::vector<LearnedLinear<float>> linears_;
+  std::vector<tape::Variable<float>> quantized_;  // of the step, by layer
+};
+
+}  // namespace detail
+
+inline Result<Transform<Scale, Kronecker<Dense, Dense>>> SiteFit::stages() const {
+  const auto factor = [](const MatrixPair& pair, index n) {
+    std::vector<float> identity(static_cast<std::size_t>(n * n));
+    for (index i = 0; i < n; ++i) identity[static_cast<std::size_t>(i * n + i)] = 1.0f;
+    return pair.empty() ? Dense::make(identity, n) : Dense::make(pair.matrix, pair.inverse_transpose, n);
+  };
+  const KroneckerFactors sizes = kronecker_factors(channels);
+  auto left = factor(transform.left, sizes.left);
+  if (!left) return left.status();
+  auto right = factor(transform.right, sizes.right);
+  if (!right) return right.status();
+  auto scale = Scale::make(transform.scale.empty() ? std::vector<float>(static_cast<std::size_t>(channels), 1.0f)
+                                                   : transform.scale);
+  if (!scale) return scale.status();
+  return Transform<Scale, Kronecker<Dense, Dense>>(*std::move(scale), Kronecker(*std::move(left), *std::move(right)));
+}
+
+inline Result<SiteFit> FlatQuant::fit(MatrixView<const float> x, std::span<const MatrixView<const float>> weights,
+                                      const SiteBitwidths& bits, SiteObjective objective, ExecutorReference executor,
+                                      const std::function<bool(const LearnProgress&)>& on_step) const {
+  if (x.rows() == 0 || x.columns() == 0 || weights.empty())
+    return Status(ErrorCode::invalid_argument, "a fit takes at least one row of input and one matrix of weights");
+  if (!is_code_width(bits.weights) && bits.weights != 16)
+    return Status(ErrorCode::invalid_argument, "weights of ", bits.weights, " bits; 2 to 8, or 16 for float");
+  if (!is_code_width(bits.activations) && bits.activations != 16)
+    return Status(ErrorCode::invalid_argument, "activations of ", bits.activations, " bits; 2 to 8, or 16 for float");
+  for (const auto& w : weights)
+    if (w.columns() != x.columns())
+      return Status(ErrorCode::shape_mismatch, "weights of ", w.columns(), " columns read an input of ", x.columns());
+  try {
+    return detail::SiteLearner(*this, x, weights, bits, executor).fit(objective, on_step);
+  } catch (const Error& error) {
+    return Status(error.code(), std::string_view(error.what()));
+  }
+}
+
+}  // namespace planish::inline PLANISH_ABI::calibration

@@ -1,0 +1,165 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <planish/calibration/methods/flatquant/learned_clip.hpp>
+#include <planish/calibration/methods/flatquant/learned_factor.hpp>
+#include <planish/calibration/tape/clamp_rows.hpp>
+#include <planish/calibration/tape/fake_quantize.hpp>
+#include <planish/calibration/tape/kronecker.hpp>
+
+namespace planish::inline PLANISH_ABI::calibration {
+
+/// A site of a block, as the learner needs to know it. channels = left × right.
+struct SiteDescription {
+  std::string name;
+  index left = 1, right = 1;    ///< orders of the Kronecker factors
+  int activation_bits = 16;     ///< 16: stays float
+  int consumers = 1;            ///< linear layers that read the site
+  bool has_scale = true;        ///< false where nothing can take a diagonal
+  bool right_absorbed = false;  ///< the producer carries the right factor: of values, read by o
+};
+
+/// Transform and activation clips of one site while they are learned: x → leftᵀ (x ⊙ c) right, then clip and quantize.
+template <std::floating_point T>
+class LearnedSite {
+ public:
+  /// `start_scale`: channels positive values, or none for ones.
+  LearnedSite(ParameterSet<T>& parameters, const SiteDescription& site, std::span<const float> start_scale,
+              const FlatQuant& method, std::uint64_t seed)
+      : site_(site), rounds_(method.rounds) {
+    if (method.learns_scale && site.has_scale) {
+      const std::vector<float> ones(static_cast<std::size_t>(site.left * site.right), 1.0f);
+      scale_.emplace(parameters, site.name + ".scale", start_scale.empty() ? ones : start_scale, method.scale_form);
+    }
+    if (method.learns_transform) {
+      if (site.left > 1) left_.emplace(parameters, site.name + ".left", site.left, method, seed);
+      if (site.right > 1) right_.emplace(parameters, site.name + ".right", site.right, method, seed + 2);
+    }
+    if (method.learns_clip && site.activation_bits < 16)
+      for (int pair = 0; pair < (method.shared_clip ? 1 : site.consumers); ++pair)
+        clips_.emplace_back(parameters, site.name + ".clip" + std::to_string(pair), 1, method);
+  }
+
+  [[nodiscard]] const SiteDescription& description() const noexcept { return site_; }
+  [[nodiscard]] std::size_t clip_pairs() const noexcept { return clips_.size(); }
+
+  /// Puts the step's factors, scale and clips on the tape; before anything else of the step.
+  void record(tape::Tape<T>& on) {
+    on_ = {};
+    if (scale_) {
+      on_.scale = scale_->record(on);
+      on_.inverse_scale = tape::reciprocal(*on_.scale);
+    }
+    if (left_) on_.left = left_->record(on);
+    if (right_) on_.right = right_->record(on);
+    for (auto& clip : clips_) on_.clips.push_back(clip.record(on));
+  }
+
+  [[nodiscard]] const std::optional<FactorVariables<T>>& left() const noexcept { return on_.left; }
+  [[nodiscard]] const std::optional<FactorVariables<T>>& right() const noexcept { return on_.right; }
+  [[nodiscard]] const std::optional<tape::Variable<T>>& scale() const noexcept { return on_.scale; }
+  [[nodiscard]] const std::vector<ClipVariables<T>>& clips() const noexcept { return on_.clips; }
+
+  /// What runs online on the site's input, tokens × channels.
+  [[nodiscard]] tape::Variable<T> transform(tape::Variable<T> x) const {
+    if (on_.scale) x = tape::scale_columns(x, *on_.scale);
+    return map(x, left_ ? &on_.left->matrix : nullptr, right_ && !site_.right_absorbed ? &on_.right->matrix : nullptr);
+  }
+
+  /// The values of the codes that a consumer reads, of an already transformed input. Record it once where
+  /// `clip_pairs()` is at most one.
+  [[nodiscard]] tape::Variable<T> quantize(tape::Variable<T> transformed, int consumer) const {
+    if (site_.activation_bits == 16) return transformed;
+    const tape::FakeQuantizer options{
+        .bits = site_.activation_bits, .symmetry = Symmetry::symmetric, .rounds = rounds_};
+    if (on_.clips.empty()) return tape::fake_quantize_rows(transformed, options);
+    const auto& clip = on_.clips[on_.clips.size() == 1 ? 0 : static_cast<std::size_t>(consumer)];
+    return tape::fake_quantize_rows(transformed, options, clip.positive, clip.negative);
+  }
+
+  /// Rows of a consumer's weights by the dual of the whole transform.
+  [[nodiscard]] tape::Variable<T> transform_weights(tape::Variable<T> w) const {
+    if (on_.inverse_scale) w = tape::scale_columns(w, *on_.inverse_scale);
+    return map(w, left_ ? &on_.left->inverse_transpose : nullptr, right_ ? &on_.right->inverse_transpose : nullptr);
+  }
+
+  /// The way back from `transform_weights`.
+  [[nodiscard]] tape::Variable<T> turn_weights_back(tape::Variable<T> w) const {
+    std::optional<tape::Variable<T>> left, right;
+    if (left_) left = tape::transpose(on_.left->matrix);
+    if (right_) right = tape::transpose(on_.right->matrix);
+    w = map(w, left ? &*left : nullptr, right ? &*right : nullptr);
+    return on_.scale ? tape::scale_columns(w, *on_.scale) : w;
+  }
+
+ private:
+  [[nodiscard]] tape::Variable<T> map(tape::Variable<T> x, const tape::Variable<T>* left,
+                                      const tape::Variable<T>* right) const {
+    if (left != nullptr && right != nullptr) return tape::kronecker(x, *left, *right);
+    if (left != nullptr) return tape::kronecker_left(x, *left);
+    if (right == nullptr) return x;
+    tape::Tape<T>& on = x.tape();
+    const index rows = x.rows(), columns = x.columns();
+    return on.reshape(tape::multiply(on.reshape(x, x.value().size() / right->rows(), right->rows()), *right), rows,
+                      columns);
+  }
+
+  struct Recorded {
+    std::optional<tape::Variable<T>> scale, inverse_scale;
+    std::optional<FactorVariables<T>> left, right;
+    std::vector<ClipVariables<T>> clips;
+  };
+
+  SiteDescription site_;
+  bool rounds_;
+  std::optional<LearnedScale<T>> scale_;
+  std::optional<LearnedFactor<T>> left_, right_;
+  std::vector<LearnedClip<T>> clips_;
+  Recorded on_;
+};
+
+/// Weight clips of one linear layer while they are learned.
+template <std::floating_point T>
+class LearnedLinear {
+ public:
+  /// `weights` (out × in) and `bias` (out, or empty) stay the caller's.
+  LearnedLinear(ParameterSet<T>& parameters, const std::string& name, MatrixView<const T> weights, int bits,
+                index group_size, const FlatQuant& method)
+      : weights_(weights),
+        quantizer_{.bits = bits, .symmetry = Symmetry::symmetric, .group_size = group_size, .rounds = method.rounds} {
+    if (method.learns_clip && bits < 16) clip_.emplace(parameters, name + ".clip", weights.rows(), method);
+  }
+
+  /// The values of the codes, out × in, as the consumer of `site`. `output`: a factor of order n by which every n rows
+  /// (a head of the values) are turned, after the clamp and before the codes.
+  [[nodiscard]] tape::Variable<T> record(tape::Tape<T>& on, const LearnedSite<T>& site,
+                                         const tape::Variable<T>* output = nullptr) {
+    recorded_clip_.reset();
+    tape::Variable<T> w = site.transform_weights(on.constant(weights_));
+    if (clip_) {
+      recorded_clip_ = clip_->record(on);
+      w = tape::clamp_rows(w, recorded_clip_->positive, recorded_clip_->negative);
+    }
+    if (output != nullptr) w = turn_rows(on, w, *output);
+    return quantizer_.bits == 16 ? w : tape::fake_quantize_rows(w, quantizer_);
+  }
+
+  [[nodiscard]] const std::optional<ClipVariables<T>>& clip() const noexcept { return recorded_clip_; }
+
+ private:
+  /// Heads of n rows: w ← Pᵀ w for each.
+  static tape::Variable<T> turn_rows(tape::Tape<T>& on, tape::Variable<T> w, tape::Variable<T> p) {
+    const index rows = w.rows(), columns = w.columns(), n = p.rows();
+    const tape::Variable<T> heads = on.reshape(tape::transpose(w), columns * (rows / n), n);
+    return tape::transpose(on.reshape(tape::multiply(heads, p), columns, rows));
+  }
+
+  MatrixView<const T> weights_;
+  tape::FakeQuantizer quantizer_;  // of 16 bits: not used
+  std::optional<LearnedClip<T>> clip_;
+  std::optional<ClipVariables<T>> recorded_clip_;
+};
+
+}  // namespace planish::inline PLANISH_ABI::calibration
