@@ -47,7 +47,7 @@ Block::Block(const Config& config, BlockParameters parameters, planish::SiteMode
       cache_(parameters.cache) {
   for (SiteKind kind : site_kinds) {
     SiteParameters& site = parameters.sites[static_cast<std::size_t>(kind)];
-    sites_.push_back(require(AnySite::make(std::move(site.online), site.quantizer, mode),
+    sites_.push_back(require(AnySite::make(std::move(site.online), site.quantizers, mode),
                              where + "." + std::string(to_string(kind))));
   }
   for (Projection p : projections)
@@ -81,10 +81,10 @@ void Block::attend(MatrixView<float> x, const BlockPass& pass) const {
   const auto value = scratch.value.view(rows, config_.kv_size());
 
   normalise(x, attention_gain_, normed, pass.executor);
-  prepare(SiteKind::attention, normed, pass, [&](const QuantizedInput& in, Workspace workspace) {
-    multiply(Projection::query, in, query, workspace, pass.executor);
-    multiply(Projection::key, in, key, workspace, pass.executor);
-    multiply(Projection::value, in, value, workspace, pass.executor);
+  prepare(SiteKind::attention, normed, pass, [&](const QuantizedInput* in, Workspace workspace) {
+    multiply(Projection::query, in[0], query, workspace, pass.executor);
+    multiply(Projection::key, in[1], key, workspace, pass.executor);
+    multiply(Projection::value, in[2], value, workspace, pass.executor);
   });
   rotate(query, key, pass);
 
@@ -98,8 +98,8 @@ void Block::attend(MatrixView<float> x, const BlockPass& pass) const {
     transform_heads(key_, key, turned_key, pass.executor);
     attend_to_caches(turned_query, turned_key, value, attended, pass);
   }
-  prepare(SiteKind::output, attended, pass, [&](const QuantizedInput& in, Workspace workspace) {
-    multiply(Projection::output, in, x, workspace, pass.executor, x);
+  prepare(SiteKind::output, attended, pass, [&](const QuantizedInput* in, Workspace workspace) {
+    multiply(Projection::output, in[0], x, workspace, pass.executor, x);
   });
 }
 
@@ -112,14 +112,14 @@ void Block::feed_forward(MatrixView<float> x, const BlockPass& pass) const {
   const auto up = scratch.up.view(rows, config_.ffn_size);
 
   normalise(x, mlp_gain_, normed, pass.executor);
-  prepare(SiteKind::mlp, normed, pass, [&](const QuantizedInput& in, Workspace workspace) {
-    multiply(Projection::gate, in, gate, workspace, pass.executor);
-    multiply(Projection::up, in, up, workspace, pass.executor);
+  prepare(SiteKind::mlp, normed, pass, [&](const QuantizedInput* in, Workspace workspace) {
+    multiply(Projection::gate, in[0], gate, workspace, pass.executor);
+    multiply(Projection::up, in[1], up, workspace, pass.executor);
   });
   for_rows(pass.executor, rows, least_rows,
            [&](index first, index count) { swiglu(gate.middle_rows(first, count), up.middle_rows(first, count)); });
-  prepare(SiteKind::down, gate, pass, [&](const QuantizedInput& in, Workspace workspace) {
-    multiply(Projection::down, in, x, workspace, pass.executor, x);
+  prepare(SiteKind::down, gate, pass, [&](const QuantizedInput* in, Workspace workspace) {
+    multiply(Projection::down, in[0], x, workspace, pass.executor, x);
   });
 }
 
@@ -184,20 +184,23 @@ void Block::attend_to_caches(MatrixView<const float> query, MatrixView<const flo
   for (const planish::Status& status : statuses) require(status, "attention");
 }
 
-/// Shows the site's input to the observer, quantizes it once, and hands it to `consume` with what is left of the
-/// workspace.
+/// Shows the site's input to the observer, quantizes it once per distinct quantizer, and hands the input of each
+/// matrix, in the order of Projection, to `consume` with what is left of the workspace.
 template <class Consume>
 void Block::prepare(SiteKind kind, MatrixView<const float> x, const BlockPass& pass, Consume&& consume) const {
   if (pass.observer != nullptr) pass.observer->see(kind, x);
   const AnySite& site = this->site(kind);
   const int workers = pass.executor.workers();
-  std::size_t multiply_bytes = 0;
-  for (Projection p : projections)
-    if (site_of(p) == kind) multiply_bytes = std::max(multiply_bytes, linear(p).workspace_size(x.rows(), workers));
+  std::size_t multiply_bytes = 0, matrices = 0;
+  for (Projection p : projections) {
+    if (site_of(p) != kind) continue;
+    multiply_bytes = std::max(multiply_bytes, linear(p).workspace_size(x.rows(), workers));
+    ++matrices;
+  }
   Workspace workspace(pass.scratch->workspace.span(site.workspace_size(x.rows(), workers) + multiply_bytes));
-  QuantizedInput in;
-  require(site.prepare(x, in, workspace, pass.executor), to_string(kind));
-  consume(in, workspace);
+  std::array<QuantizedInput, 3> in;
+  require(site.prepare(x, std::span(in).first(matrices), workspace, pass.executor), to_string(kind));
+  consume(in.data(), workspace);
 }
 
 void Block::multiply(Projection p, const QuantizedInput& in, MatrixView<float> y, Workspace workspace,

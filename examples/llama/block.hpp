@@ -24,10 +24,11 @@ struct LinearParameters {
   std::vector<float> bias;     // out, or empty
 };
 
-/// What a site does to its input before its matrices read it.
+/// What a site does to its input before its matrices read it: one quantizer for all of them, or one for each in the
+/// order of Projection. 16 bits: stays float.
 struct SiteParameters {
   planish::AnyTransform online;
-  planish::RowQuantizer quantizer{.bits = 16};  // 16: stays float
+  std::vector<planish::RowQuantizer> quantizers{{.bits = 16}};
 };
 
 /// Bits and clips of the cached keys and values.

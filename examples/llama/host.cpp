@@ -12,6 +12,10 @@
 namespace llama {
 namespace {
 
+using planish::calibration::FlatQuantFile;
+
+constexpr std::string_view learned_recipe = "w4a4kv4+flatquant";  // what parameters are for if nothing is said
+
 std::string default_model() { return cache_folder() + "/SmolLM2-135M-Instruct.Q4_1.gguf"; }
 
 bool is_gguf(const std::string& path) { return path.ends_with(".gguf"); }
@@ -27,7 +31,13 @@ std::string model_path(const HostOptions& options) {
 }  // namespace
 
 Host::Host(const HostOptions& options)
-    : options_(options), pool_(options.threads), source_(WeightSource::open(model_path(options))) {}
+    : options_(options), pool_(options.threads), source_(WeightSource::open(model_path(options))) {
+  if (options_.planish.empty()) return;
+  auto file = require(planish::io::SafetensorsFile::open(options_.planish));
+  if (!FlatQuantFile::is_one(file)) return;
+  parameters_.emplace(require(FlatQuantFile::from(std::move(file))));
+  options_.planish.clear();
+}
 
 const Tokenizer& Host::tokenizer() {
   if (tokenizer_) return *tokenizer_;
@@ -63,6 +73,14 @@ std::vector<int> Host::text_ids(const std::string& text) {
   return ids;
 }
 
+std::vector<int> Host::calibration_ids() {
+  if (options_.calibration_text != sampled) return tokenizer().encode_prompt(read_text(options_.calibration_text));
+  std::vector<int> ids;
+  for (const std::vector<int>& sequence : sampled_text().calibration)
+    ids.insert(ids.end(), sequence.begin(), sequence.end());
+  return ids;
+}
+
 const SampledText& Host::sampled_text() {
   if (!sampled_text_) sampled_text_ = load_sampled_text(*source_);
   if (!sampled_text_) {
@@ -88,6 +106,7 @@ const std::vector<std::vector<int>>& Host::calibration_sequences() {
 }
 
 Recipe Host::check_recipe(const std::string& text, bool only_the_artefacts) const {
+  if (parameters_ && text.empty()) return require(parse_recipe(learned_recipe));
   if (!options_.planish.empty()) {
     const Recipe stored = ArtefactInput(options_.planish, *source_).recipe();
     if (text.empty() || require(parse_recipe(text)) == stored) return stored;
@@ -95,7 +114,9 @@ Recipe Host::check_recipe(const std::string& text, bool only_the_artefacts) cons
       fail(options_.planish, ": holds the recipe ", to_string(stored), ", not ", text);
   }
   const Recipe recipe = require(parse_recipe(text.empty() ? "fp32" : text));
-  if (recipe.needs_parameters())
+  if (parameters_ && only_the_artefacts && !recipe.needs_parameters() && !recipe.is_float())
+    fail(parameters_->path(), ": holds parameters of flatquant, which ", text, " does not use");
+  if (recipe.needs_parameters() && !parameters_)
     fail("recipe ", text,
          " needs learned parameters: give --planish FILE (they do not follow from --calibration-text)");
   if (recipe.needs_statistics() && options_.calibration_text.empty())
@@ -121,13 +142,19 @@ StatisticsOf Host::statistics_for(const Recipe& recipe) {
   return [this](index layer, const LayerWeights&) { return ranges_[static_cast<std::size_t>(layer)]; };
 }
 
+ParametersOf Host::learned_parameters() const {
+  if (!parameters_) return {};
+  return [this](index layer) { return require(parameters_->read(layer, flatquant_sizes(config()))); };
+}
+
 void Host::for_each_layer(const Recipe& recipe, const std::function<void(index, BlockParameters)>& use) {
   std::optional<ArtefactInput> artefact;
   if (!options_.planish.empty()) artefact.emplace(options_.planish, *source_);
   if (artefact && !(artefact->recipe() == recipe)) artefact.reset();
   const StatisticsOf statistics = artefact ? StatisticsOf{} : statistics_for(recipe);
   Progress progress("building " + to_string(recipe), static_cast<double>(config().layers), "layers");
-  const BuildOptions build{.recipe = recipe, .alpha = options_.alpha, .seed = options_.seed};
+  const BuildOptions build{
+      .recipe = recipe, .alpha = options_.alpha, .seed = options_.seed, .learned = learned_parameters()};
   for (index layer = 0; layer < config().layers; ++layer) {
     use(layer, artefact ? artefact->layer(layer) : build_layer(*source_, layer, build, statistics, executor()));
     progress.advance(1.0);

@@ -18,7 +18,7 @@ namespace llama {
 struct HostOptions {
   std::string model = {};             ///< .gguf, .safetensors or a folder; empty: the default model in the cache folder
   std::string tokenizer = {};         ///< .gguf or llama2.c .bin; empty: the model file's own
-  std::string planish = {};           ///< artefact with parameters and codes; empty: none
+  std::string planish = {};           ///< artefact, or FlatQuant's parameters; empty: none
   std::string calibration_text = {};  ///< a file, or "sampled"; empty: none
   index calibration_tokens = 8192;
   float alpha = 0.5f;
@@ -48,9 +48,12 @@ class Host {
   /// The ids of a text file, or of the sampled text that is there for scoring.
   [[nodiscard]] std::vector<int> text_ids(const std::string& text);
 
-  /// The recipe that `text` spells; the artefact's, or fp32, if it is empty. Throws Error on bad spelling, where the
-  /// recipe needs statistics or parameters and nothing brings them, and, if `only_the_artefacts`, where an artefact was
-  /// given and holds another recipe.
+  /// The ids of the calibration text: a file's, or those of the sampled half that is there for calibrating.
+  [[nodiscard]] std::vector<int> calibration_ids();
+
+  /// The recipe that `text` spells; if it is empty, the artefact's, or w4a4kv4+flatquant for a file of parameters, or
+  /// fp32. Throws Error on bad spelling, where the recipe needs statistics or parameters and nothing brings them, and,
+  /// if `only_the_artefacts`, where a file was given and the recipe does not use it.
   [[nodiscard]] Recipe check_recipe(const std::string& text, bool only_the_artefacts = true) const;
 
   /// Blocks of the recipe, or of the artefact, and a head of `head_bits`. Shows progress.
@@ -65,10 +68,12 @@ class Host {
   [[nodiscard]] const SampledText& sampled_text();
   [[nodiscard]] const std::vector<std::vector<int>>& calibration_sequences();
   [[nodiscard]] StatisticsOf statistics_for(const Recipe& recipe);
+  [[nodiscard]] ParametersOf learned_parameters() const;
 
   HostOptions options_;
   ThreadPool pool_;
   std::shared_ptr<const WeightSource> source_;
+  std::optional<planish::calibration::FlatQuantFile> parameters_;  // if that is what --planish names
   std::optional<Tokenizer> tokenizer_;
   std::map<int, std::shared_ptr<const Head>> heads_;  // by bits
   std::optional<SampledText> sampled_text_;

@@ -1,5 +1,7 @@
 #include "model_artefact.hpp"
 
+#include <algorithm>
+
 #include "require.hpp"
 
 namespace llama {
@@ -8,6 +10,9 @@ namespace {
 std::string site_tensor(index layer, SiteKind site) {
   return layer_tensor(layer, std::string(to_string(site)) + "_in");
 }
+
+/// Of a quantizer, as one row: bits, symmetry, clip pair, static scale and zero point.
+constexpr index quantizer_fields = 6;
 
 /// A whole number that was stored as a float.
 bool is_between(float value, int least, int most) {
@@ -34,11 +39,15 @@ void ArtefactOutput::add_layer(index layer, const BlockParameters& parameters) {
   add(layer_tensor(layer, "mlp_norm"), parameters.mlp_gain);
   for (SiteKind kind : site_kinds) {
     const SiteParameters& site = parameters.sites[static_cast<std::size_t>(kind)];
-    const planish::RowQuantizer& q = site.quantizer;
     add_transform(site_tensor(layer, kind), site.online);
-    add(site_tensor(layer, kind) + ".quantizer",
-        {static_cast<float>(q.bits), static_cast<float>(q.symmetry), q.clip.positive, q.clip.negative, q.static_scale,
-         static_cast<float>(q.static_zero_point)});
+    std::vector<float> rows;
+    for (const planish::RowQuantizer& q : site.quantizers)
+      rows.insert(rows.end(), {static_cast<float>(q.bits), static_cast<float>(q.symmetry), q.clip.positive,
+                               q.clip.negative, q.static_scale, static_cast<float>(q.static_zero_point)});
+    const auto count = static_cast<index>(site.quantizers.size());
+    const std::string name = site_tensor(layer, kind) + ".quantizer";
+    const std::vector<index> shape = count == 1 ? std::vector{quantizer_fields} : std::vector{count, quantizer_fields};
+    require(writer_.add_floats(name, shape, rows), name);
   }
   for (Projection p : projections) {
     const LinearParameters& linear = parameters.linears[static_cast<std::size_t>(p)];
@@ -76,6 +85,24 @@ std::vector<float> ArtefactInput::floats(const std::string& name, index count) c
   return values;
 }
 
+std::vector<planish::RowQuantizer> ArtefactInput::quantizers(const std::string& name, SiteKind site) const {
+  const auto matrices =
+      std::count_if(projections.begin(), projections.end(), [&](Projection p) { return site_of(p) == site; });
+  const planish::io::Tensor* tensor = require(file_.get(name));
+  const std::vector<float> all = floats(name, tensor->rows() == 1 ? quantizer_fields : matrices * quantizer_fields);
+  std::vector<planish::RowQuantizer> made;
+  for (auto q = all.begin(); q != all.end(); q += quantizer_fields) {
+    if (!is_between(q[0], 2, 16) || !is_between(q[1], 0, 1) || !is_between(q[5], 0, 255))
+      refuse(name, "bits, symmetry or zero point out of range");
+    made.push_back({.bits = static_cast<int>(q[0]),
+                    .symmetry = static_cast<planish::Symmetry>(static_cast<int>(q[1])),
+                    .clip = {q[2], q[3]},
+                    .static_scale = q[4],
+                    .static_zero_point = static_cast<int>(q[5])});
+  }
+  return made;
+}
+
 planish::AnyTransform ArtefactInput::transform(const std::string& name, index size) const {
   planish::AnyTransform transform = require(planish::io::read_transform(file_, name));
   if (transform.size() != size)
@@ -91,14 +118,7 @@ BlockParameters ArtefactInput::layer(index layer) const {
     SiteParameters& site = made.sites[static_cast<std::size_t>(kind)];
     const std::string name = site_tensor(layer, kind);
     site.online = transform(name, channels_at(kind, *config_));
-    const std::vector<float> q = floats(name + ".quantizer", 6);
-    if (!is_between(q[0], 2, 16) || !is_between(q[1], 0, 1) || !is_between(q[5], 0, 255))
-      refuse(name + ".quantizer", "bits, symmetry or zero point out of range");
-    site.quantizer = {.bits = static_cast<int>(q[0]),
-                      .symmetry = static_cast<planish::Symmetry>(static_cast<int>(q[1])),
-                      .clip = {q[2], q[3]},
-                      .static_scale = q[4],
-                      .static_zero_point = static_cast<int>(q[5])};
+    site.quantizers = quantizers(name + ".quantizer", kind);
   }
   for (Projection p : projections) {
     LinearParameters& linear = made.linears[static_cast<std::size_t>(p)];

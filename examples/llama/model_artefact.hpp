@@ -17,7 +17,8 @@ namespace llama {
 ///
 /// Per layer i: layers.i.attention_norm, layers.i.mlp_norm; layers.i.M (codes) or layers.i.M.weights (floats) and
 /// layers.i.M.bias for M in q, k, v, o, gate, up, down; transforms layers.i.T for T in attn_in, o_in, mlp_in, down_in,
-/// key, query; layers.i.S.quantizer of each site S; layers.i.cache.
+/// key, query; layers.i.S.quantizer of each site S, one row for all matrices or one for each (format 1.1);
+/// layers.i.cache.
 class ArtefactOutput {
  public:
   ArtefactOutput(const WeightSource& source, const Recipe& recipe);
@@ -41,6 +42,7 @@ class ArtefactInput {
   [[nodiscard]] BlockParameters layer(index layer) const;
 
  private:
+  [[nodiscard]] std::vector<planish::RowQuantizer> quantizers(const std::string& name, SiteKind site) const;
   [[nodiscard]] planish::AnyTransform transform(const std::string& name, index size) const;
   [[nodiscard]] std::vector<float> floats(const std::string& name, index count) const;
   [[noreturn]] void refuse(const std::string& name, const std::string& reason) const;

@@ -86,6 +86,8 @@ class Parser {
       fail_at(start, name.size(), "mse or gptq comes once, after all stages");
     } else if (stage) {
       if (recipe_.has(*stage)) fail_at(start, name.size(), "each stage may appear once");
+      if (recipe_.has(StageKind::flatquant) || (*stage == StageKind::flatquant && !recipe_.stages.empty()))
+        fail_at(start, name.size(), "flatquant stands alone: it brings the whole transform of every site");
       recipe_.stages.push_back(*stage);
     } else if (rounding && *rounding != Rounding::nearest) {
       recipe_.rounding = *rounding;

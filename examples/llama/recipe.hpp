@@ -59,7 +59,7 @@ struct Recipe {
 
   /// True if calibration text or stored statistics are needed: shift, scale, static activations, gptq.
   [[nodiscard]] bool needs_statistics() const noexcept;
-  /// True if learned parameters are needed, which only an artefact can bring: flatquant.
+  /// True if learned parameters are needed, which only a file can bring: flatquant.
   [[nodiscard]] bool needs_parameters() const noexcept;
 };
 

@@ -80,7 +80,7 @@ std::string manual_footer(std::string_view description, std::string_view example
         "  g         columns of a weight row that share a scale; without it one scale per row\n"
         "  stage     what inputs meet before they are quantized, in this order, at every site where it\n"
         "            applies: shift (Outlier Suppression), scale (SmoothQuant), hadamard, kronecker (random\n"
-        "            orthogonal factors), flatquant (from an artefact)\n"
+        "            orthogonal factors), flatquant (learned: parameters come by --planish; stands alone)\n"
         "  mse gptq  weights are rounded with the range of least squared error, or by GPTQ\n"
         "  site      attn, o, mlp or down, with bits of its own: w4a4kv4+hadamard,down=w8a8\n\n";
   }

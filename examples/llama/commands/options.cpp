@@ -40,7 +40,8 @@ void add_recipe_options(CLI::App& command, HostOptions& options) {
   command
       .add_option(
           "--planish", options.planish,
-          "An artefact made from this model: its transforms, quantizers and codes are used instead of new ones.")
+          "An artefact made from this model: its transforms, quantizers and codes are used instead of new ones. Or "
+          "parameters that FlatQuant learned for this model, as safetensors: the stage flatquant quantizes with them.")
       ->option_text("FILE")
       ->group(group);
   command
@@ -67,8 +68,10 @@ void add_recipe_options(CLI::App& command, HostOptions& options) {
 
 void add_recipe_option(CLI::App& command, std::string& recipe) {
   command
-      .add_option("-r,--recipe", recipe,
-                  "What is quantized, how and after which transforms; see RECIPES. [fp32, or the artefact's]")
+      .add_option(
+          "-r,--recipe", recipe,
+          "What is quantized, how and after which transforms; see RECIPES. [fp32, the artefact's, or w4a4kv4+flatquant "
+          "with FlatQuant's parameters]")
       ->option_text("RECIPE")
       ->group("Quantization");
 }

@@ -27,7 +27,7 @@ namespace planish::inline PLANISH_ABI::io {
 
 /// Version of the artefacts that this library writes, and the newest major version that it reads.
 inline constexpr int artefact_major = 1;
-inline constexpr int artefact_minor = 0;
+inline constexpr int artefact_minor = 1;
 
 /// Keys and tensor names.
 namespace artefact_key {
