@@ -3,6 +3,7 @@
 #include <optional>
 
 #include <planish/calibration/tape/kronecker_blocks.hpp>
+#include <planish/calibration/tape/lanes.hpp>
 #include <planish/calibration/tape/transpose.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape {
@@ -14,21 +15,26 @@ template <class T>
 class KroneckerRecord {
  public:
   KroneckerRecord(Variable<T> x, index n1, index n2, std::optional<Variable<T>> left, std::optional<Variable<T>> right)
-      : x_(x), left_(left), right_(right), n1_(n1), n2_(n2), in_(without_gaps(x)) {
-    constexpr index elements = 32 * 1024;  // of a block: a few such arrays stay in the second-level cache
-    block_ = std::clamp<index>(elements / std::max<index>(n1 * n2, 1), 1, std::max<index>(x.rows(), 1));
+      : x_(x), left_(left), right_(right), n1_(n1), n2_(n2), abreast_(matrices_abreast<T>(n2)), in_(without_gaps(x)) {
+    if (left) left_matrix_ = without_gaps(*left);
+    constexpr index group = 4 * 24 * 24;  // elements: a few such arrays stay in the first cache,
+    constexpr index block = 32 * 1024;    // and in the second
+    const auto rows_of = [&](index elements) {
+      return std::max<index>(elements / std::max<index>(n1 * n2 * abreast_, 1), 1) * abreast_;
+    };
+    group_ = rows_of(group);
+    block_ = (rows_of(block) + group_ - 1) / group_ * group_;
     blocks_ = (x.rows() + block_ - 1) / block_;
   }
 
   /// Fills y.
   void forward(MatrixView<T> y) const {
     Tape<T>& tape = x_.tape();
-    const index size = block_ * n1_ * n2_, scratch_size = left_factor_scratch(n1_, n2_);
+    const index size = group_ * n1_ * n2_, scratch_size = left_factor_scratch(n1_, n2_);
     auto rooms = tape.borrow(tape.executor().workers() * (size + scratch_size));
     for_blocks([&](index, index first, index count, int worker) {
       T* const room = rooms.data() + worker * (size + scratch_size);
       for_groups(first, count, [&](index at, index rows) {
-        prefetch_rows(in_, at + rows, rows);
         MatrixView<const T> m = in_.middle_rows(at, rows);
         const MatrixView<T> to = y.middle_rows(at, rows);
         if (right_) {
@@ -36,7 +42,7 @@ class KroneckerRecord {
           block_product(stacked(m), right_->value(), stacked(product));
           m = product;
         }
-        if (left_) apply_left_factor(m, n1_, left_->value().data(), to, {room + size, extent(scratch_size)});
+        if (left_) apply_left_factor(m, n1_, left_matrix_.data(), to, {room + size, extent(scratch_size)});
       });
     });
   }
@@ -46,8 +52,8 @@ class KroneckerRecord {
     Tape<T>& tape = x_.tape();
     const bool to_left = left_ && left_->needs_gradient(), to_right = right_ && right_->needs_gradient();
     const bool to_x = x_.needs_gradient();
-    const index size = block_ * n1_ * n2_, scratch_size = left_factor_scratch(n1_, n2_),
-                room_size = 3 * size + scratch_size;
+    const index n = n1_ * n2_, size = block_ * n, small = group_ * n, scratch_size = left_factor_scratch(n1_, n2_);
+    const index room_size = 3 * size + small + scratch_size;
     auto rooms = tape.borrow(tape.executor().workers() * room_size);
     auto left_transposed = tape.borrow(n1_ * n1_), right_transposed = tape.borrow(n2_ * n2_);
     if (left_) copy_transposed(*left_, left_transposed.data());
@@ -57,34 +63,46 @@ class KroneckerRecord {
     const GradientTarget<T> dx = to_x ? tape.gradient(x_) : GradientTarget<T>{};
     for_blocks([&](index block, index first, index count, int worker) {
       T* const room = rooms.data() + worker * room_size;
-      const MatrixView<T> products(room, count, n1_ * n2_), inner(room + size, count, n1_ * n2_);
+      T *const products = room, *const outers = room + size, *const inner = room + 2 * size;
+      T *const passing = room + 3 * size, *const scratch = passing + small;
+      const bool one_by_one = abreast_ == 1;  // then no rows have to be laid out anew for dL
       for_groups(first, count, [&](index at, index rows) {
-        if (to_x || to_right || right_) prefetch_rows(in_, at + rows, rows);
-        prefetch_rows(dy, at + rows, rows);
+        const index offset = (at - first) * n;
+        const MatrixView<T> between(passing, rows, n);
         const MatrixView<const T> m = in_.middle_rows(at, rows);
-        // M R once more: cheaper than to keep it, for that is two passes through memory.
-        if (to_left && right_)
-          block_product(stacked(m), right_->value(), stacked(products.middle_rows(at - first, rows)));
         MatrixView<const T> g = dy.middle_rows(at, rows);
-        const MatrixView<T> share =
-            dx.fresh ? dx.at.middle_rows(at, rows) : MatrixView<T>(room + 2 * size, rows, n1_ * n2_);
+        MatrixView<const T> product = m;
+        if (to_left && right_) {
+          // M R once more: cheaper than to keep it, for that is two passes through memory.
+          const MatrixView<T> to = one_by_one ? MatrixView<T>(products + offset, rows, n) : between;
+          block_product(stacked(m), right_->value(), stacked(to));
+          product = to;
+        }
+        if (to_left && !one_by_one) {
+          lay_abreast(product, n1_, abreast_, products + offset);
+          lay_abreast(g, n1_, abreast_, outers + offset);
+        }
+        const MatrixView<T> share = dx.fresh ? dx.at.middle_rows(at, rows) : between;
         if (left_ && (to_x || to_right)) {
-          const MatrixView<T> to = right_ ? inner.middle_rows(at - first, rows) : share;
-          apply_left_factor(g, n1_, left_transposed.data(), to, {room + 3 * size, extent(scratch_size)});
+          const MatrixView<T> to = right_ ? MatrixView<T>(inner + offset, rows, n) : share;
+          apply_left_factor(g, n1_, left_transposed.data(), to, {scratch, extent(scratch_size)});
           g = to;
         }
         if (!to_x) return;
         if (right_) block_product(stacked(g), {right_transposed.data(), n2_, n2_}, stacked(share));
         if (!dx.fresh)
           for (index r = 0; r < rows; ++r)
-            accumulate(dx.at.row(at + r), n1_ * n2_, false, [&](index c) { return share(r, c); });
+            for_lanes<T>(n, [&, to = dx.at.row(at + r), from = share.row(r)](auto lanes) {
+              accumulate<T>(load(from, lanes), to, lanes, false);
+            });
       });
-      const MatrixView<const T> m = in_.middle_rows(first, count), outer = dy.middle_rows(first, count);
+      const T *const m = in_.row(first), *const outer = dy.row(first);
       if (to_left)
-        sum_left_products(right_ ? MatrixView<const T>(products) : m, outer, n1_,
+        sum_left_products(one_by_one && !right_ ? m : products, one_by_one ? outer : outers,
+                          (count + abreast_ - 1) / abreast_, n1_, abreast_ * n2_,
                           left_partials.data() + block * n1_ * n1_);
       if (to_right)
-        block_product(stacked(m).transposed(), stacked(left_ ? MatrixView<const T>(inner) : outer),
+        block_product(MatrixView<const T>(m, count * n1_, n2_).transposed(), {left_ ? inner : outer, count * n1_, n2_},
                       {right_partials.data() + block * n2_ * n2_, n2_, n2_});
     });
     if (to_left) sum_partials(left_partials.data(), blocks_, tape.gradient(*left_));
@@ -99,14 +117,6 @@ class KroneckerRecord {
     const MatrixView<T> copy = x.tape().scratch(from.rows(), from.columns());
     for (index r = 0; r < from.rows(); ++r) std::copy_n(from.row(r), from.columns(), copy.row(r));
     return copy;
-  }
-
-  /// Asks for rows that come next, as far as there are any: the products take too many short runs at a time for the
-  /// hardware to see what comes.
-  static void prefetch_rows(MatrixView<const T> from, index first, index count) noexcept {
-    constexpr index line = buffer_alignment / sizeof(T);
-    const index end = std::min(first + count, from.rows()) * from.columns();
-    for (index i = first * from.columns(); i < end; i += line) __builtin_prefetch(from.data() + i, 0, 2);
   }
 
   template <class U>
@@ -131,15 +141,14 @@ class KroneckerRecord {
   /// work(first row, rows) for the rows of a block, as many at a time as stay in the first cache.
   template <class Work>
   void for_groups(index first, index count, Work&& work) const {
-    constexpr index elements = 4 * 24 * 24;
-    const index group = std::max<index>(elements / std::max<index>(n1_ * n2_, 1), 1);
-    for (index at = 0; at < count; at += group) work(first + at, std::min(group, count - at));
+    for (index at = 0; at < count; at += group_) work(first + at, std::min(group_, count - at));
   }
 
   Variable<T> x_;
   std::optional<Variable<T>> left_, right_;
-  index n1_, n2_, block_ = 1, blocks_ = 0;
-  MatrixView<const T> in_;
+  index n1_, n2_, abreast_;
+  index group_ = 1, block_ = 1, blocks_ = 0;  // rows, rows, count
+  MatrixView<const T> in_, left_matrix_;
 };
 
 template <class T>

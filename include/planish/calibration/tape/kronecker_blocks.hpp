@@ -1,8 +1,11 @@
 #pragma once
 // What a Kronecker transform and its gradients do to a block of rows, in float and in float64. A row holds a matrix
 // n1 × n2; rows follow one another without gaps, so that a block is also a matrix of count · n1 rows of n2.
+#include <algorithm>
 #include <span>
+#include <type_traits>
 
+#include <planish/calibration/tape/lanes.hpp>
 #include <planish/calibration/tape/row_blocks.hpp>
 #include <planish/kernels/cpu/kronecker_rows.hpp>
 #include <planish/kernels/cpu/row_dots.hpp>
@@ -27,7 +30,10 @@ inline void block_product(MatrixView<const double> p, MatrixView<const double> q
 /// Every row of y is leftᵀ · M for the matrix M in that row of x. Scratch: left_factor_scratch elements.
 inline void apply_left_factor(MatrixView<const float> x, index n1, const float* left, MatrixView<float> y,
                               std::span<float> scratch) noexcept {
-  kernels::cpu::kronecker_rows(x, n1, x.columns() / n1, left, nullptr, y, scratch);
+  const index n2 = x.columns() / n1;
+  if (n2 < kernels::cpu::float_lanes) return kernels::cpu::kronecker_rows(x, n1, n2, left, nullptr, y, scratch);
+  for (index r = 0; r < x.rows(); ++r)
+    kernels::cpu::small_product({left, 1, n1, x.row(r), n2, y.row(r), n2, n1, n1, n2});
 }
 inline void apply_left_factor(MatrixView<const double> x, index n1, const double* left, MatrixView<double> y,
                               std::span<double> scratch) noexcept {
@@ -37,17 +43,41 @@ inline void apply_left_factor(MatrixView<const double> x, index n1, const double
   return kernels::reference::kronecker_scratch_size(n1, n2);
 }
 
-/// c (n1 × n1) = Σ over the rows of A · Bᵀ, for the matrices A and B in that row of a and of b.
-inline void sum_left_products(MatrixView<const float> a, MatrixView<const float> b, index n1, float* c) noexcept {
-  kernels::cpu::row_dots({a.data(), b.data(), a.rows(), n1, n1, a.columns() / n1, c});
+/// How many matrices of n2 columns lie abreast in `lay_abreast`, to fill vectors: 1, 2 or 4.
+template <class T>
+[[nodiscard]] constexpr index matrices_abreast(index n2) noexcept {
+  return std::is_same_v<T, float> ? kernels::cpu::detail::joint_rows(n2) : 1;
 }
-inline void sum_left_products(MatrixView<const double> a, MatrixView<const double> b, index n1, double* c) noexcept {
-  const index n2 = a.columns() / n1;
+
+/// Writes the n1 × n2 matrices in the rows of x as n1 × (abreast · n2) matrices; zeros stand for those that are missing
+/// in the last.
+inline void lay_abreast(MatrixView<const float> x, index n1, index abreast, float* to) noexcept {
+  const index n2 = x.columns() / n1, width = abreast * n2;
+  for (index first = 0; first < x.rows(); first += abreast, to += n1 * width)
+    for (index t = 0; t < abreast; ++t)
+      for (index i = 0; i < n1; ++i) {
+        float* const at = to + i * width + t * n2;
+        if (first + t < x.rows())
+          kernels::cpu::detail::copy_run(x.row(first + t) + i * n2, at, n2);
+        else
+          std::fill_n(at, n2, 0.0f);
+      }
+}
+inline void lay_abreast(MatrixView<const double> x, index, index, double* to) noexcept {
+  std::copy_n(x.data(), x.size(), to);
+}
+
+/// c (n1 × n1) = Σ A · Bᵀ over `count` matrices n1 × depth that lie one behind the other at a and at b.
+inline void sum_left_products(const float* a, const float* b, index count, index n1, index depth, float* c) noexcept {
+  kernels::cpu::row_dots({a, b, count, n1, n1, depth, c});
+}
+inline void sum_left_products(const double* a, const double* b, index count, index n1, index depth,
+                              double* c) noexcept {
   std::fill_n(c, n1 * n1, 0.0);
-  for (index t = 0; t < a.rows(); ++t)
+  for (; count > 0; --count, a += n1 * depth, b += n1 * depth)
     for (index i = 0; i < n1; ++i)
       for (index j = 0; j < n1; ++j)
-        for (index k = 0; k < n2; ++k) c[i * n1 + j] += a(t, i * n2 + k) * b(t, j * n2 + k);
+        for (index k = 0; k < depth; ++k) c[i * n1 + j] += a[i * depth + k] * b[j * depth + k];
 }
 
 /// to = or += the sum of `count` matrices that lie one behind the other, in their order. Destroys the first.
@@ -55,9 +85,11 @@ template <class T>
 void sum_partials(T* partials, index count, GradientTarget<T> to) noexcept {
   const index size = to.at.size(), columns = to.at.columns();
   for (index p = 1; p < count; ++p)
-    for (index i = 0; i < size; ++i) partials[i] += partials[p * size + i];
+    for_lanes<T>(size, [&](auto at) { accumulate<T>(load(partials + p * size, at), partials, at, false); });
   for (index r = 0; r < to.at.rows(); ++r)
-    accumulate(to.at.row(r), columns, to.fresh, [&](index c) { return count > 0 ? partials[r * columns + c] : T{}; });
+    for_lanes<T>(columns, [&](auto at) {
+      accumulate<T>(count > 0 ? load(partials + r * columns, at) : Lanes<T>(T{}), to.at.row(r), at, to.fresh);
+    });
 }
 
 }  // namespace planish::inline PLANISH_ABI::calibration::tape::detail

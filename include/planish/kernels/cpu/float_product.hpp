@@ -3,6 +3,7 @@
 // multiply_float it sums K in chunks and keeps its running sums in the result itself, so that what it moves per
 // operation stays small whatever the shape; its bits depend on the shape alone.
 #include <algorithm>
+#include <cstring>
 #include <span>
 
 #include <planish/core/abi.hpp>
