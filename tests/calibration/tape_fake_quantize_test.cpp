@@ -194,55 +194,76 @@ TEST_CASE("fake_quantize_rows: value and gradients are the documented ones") {
         }
 }
 
-TEST_CASE("fake_quantize_rows: with the codes held, the gradient of the clips is a central difference") {
-  // y moves with a clip as code · s, and jumps only where a code changes: a step of 1e-7 changes none here.
+TEST_CASE("fake_quantize_rows: with the codes held, gradients are central differences") {
+  // Held codes turn a row into the smooth Σ weight · s(x, clips) · code; what the straight-through rounding adds for
+  // elements within the range is the derivative of s · (x / s) around the point: x and −s · (x₀ / s₀).
+  constexpr planish::index rows = 5, columns = 33;
   for (Symmetry symmetry : both) {
-    Parameter x(5, 33, 7), cp(5, 1, 8, 0.7, 0.05), cn(5, 1, 9, 0.7, 0.05);
-    const FakeQuantizer q{4, symmetry, 0};
-    // The rounding is piecewise constant, so the difference sees s · codes; the straight-through part −x/s of what lies
-    // inside is the derivative of x = s · (x/s), which the difference must be told.
+    Parameter x(rows, columns, 7), cp(rows, 1, 8, 0.7, 0.05), cn(rows, 1, 9, 0.7, 0.05);
     Tape<double> t;
-    const auto y = tape::fake_quantize_rows(t.constant(x.view()), q, t.parameter(cp.view(), cp.gradient_view()),
-                                            t.parameter(cn.view(), cn.gradient_view()));
-    t.backward(weighted_sum(y));
-    for (const Parameter* const held : {&cp, &cn})
-      for (std::size_t r = 0; r < 5; ++r) {
-        Parameter* const clip = held == &cp ? &cn : &cp;
-        const Parameter* const other = held;
-        const double saved = clip->values[r], step = 1e-7;
-        const auto surrogate = [&](double value) {
-          // Σ weight · (s(value) · code − (inside ? x · s(value)/s : 0)), codes and s from the saved clip
-          const auto scale = [&](double c) {
-            double most = 0.0, least = 0.0;
-            for (planish::index j = 0; j < 33; ++j) {
-              most = std::max(most, x.view()(static_cast<planish::index>(r), j));
-              least = std::min(least, x.view()(static_cast<planish::index>(r), j));
-            }
-            const double up = (clip == &cp ? c : other->values[r]) * most;
-            const double down = -(clip == &cn ? c : other->values[r]) * least;
-            return symmetry == Symmetry::symmetric ? std::max(up, down) / 7.0 : (up + down) / 15.0;
-          };
-          const double now = scale(saved), s = scale(value);
-          double down = 0.0;
-          for (planish::index j = 0; j < 33; ++j) down = std::max(down, -x.view()(static_cast<planish::index>(r), j));
-          const double z = symmetry == Symmetry::symmetric
-                               ? 0.0
-                               : std::nearbyint((clip == &cn ? saved : other->values[r]) * down / now);
-          const double least = symmetry == Symmetry::symmetric ? -8.0 : -z,
-                       most = symmetry == Symmetry::symmetric ? 7.0 : 15.0 - z;
-          double sum = 0.0;
-          for (planish::index j = 0; j < 33; ++j) {
-            const double v = x.view()(static_cast<planish::index>(r), j), u = std::nearbyint(v / now);
-            const double code = std::clamp(u, least, most);
-            const double w = std::sin(1.0 + 0.7 * static_cast<double>(static_cast<planish::index>(r) * 131 + j));
-            sum += w * s * (code - (u == code ? v / now : 0.0));
-          }
-          return sum;
-        };
-        const double difference = (surrogate(saved + step) - surrogate(saved - step)) / (2.0 * step);
-        CAPTURE(r);
-        CHECK(std::fabs(clip->gradient[r] - difference) < 1e-6 * std::max(1.0, std::fabs(difference)));
+    t.backward(weighted_sum(tape::fake_quantize_rows(t.parameter(x.view(), x.gradient_view()), {4, symmetry},
+                                                     t.parameter(cp.view(), cp.gradient_view()),
+                                                     t.parameter(cn.view(), cn.gradient_view()))));
+    const bool symmetric = symmetry == Symmetry::symmetric;
+    const auto ends = [&](planish::index r) {
+      double up = 0.0, down = 0.0;
+      for (planish::index c = 0; c < columns; ++c) {
+        up = std::max(up, cp.view()(r, 0) * x.view()(r, c));
+        down = std::max(down, -cn.view()(r, 0) * x.view()(r, c));
       }
+      return std::pair(up, down);
+    };
+    const auto scale = [&](planish::index r) {
+      const auto range = ends(r);
+      return symmetric ? std::max(range.first, range.second) / 7.0 : (range.first + range.second) / 15.0;
+    };
+    const Parameter start = x;
+    std::vector<double> scales, zero_points;
+    for (planish::index r = 0; r < rows; ++r) {
+      scales.push_back(scale(r));
+      zero_points.push_back(symmetric ? 0.0 : std::nearbyint(ends(r).second / scales.back()));
+    }
+    const auto held = [&](planish::index r) {
+      const double s0 = scales[static_cast<std::size_t>(r)], z = zero_points[static_cast<std::size_t>(r)];
+      double sum = 0.0;
+      for (planish::index c = 0; c < columns; ++c) {
+        const double quotient = start.values[static_cast<std::size_t>(r * columns + c)] / s0;
+        const double steps = std::nearbyint(quotient);
+        const double code = std::clamp(steps, symmetric ? -8.0 : -z, symmetric ? 7.0 : 15.0 - z);
+        const bool inside = steps == code;
+        sum += std::sin(1.0 + 0.7 * static_cast<double>(r * 131 + c)) *
+               (scale(r) * (code - (inside ? quotient : 0.0)) + (inside ? x.view()(r, c) : 0.0));
+      }
+      return sum;
+    };
+    for (Parameter* p : {&x, &cp, &cn})
+      for (std::size_t i = 0; i < p->values.size(); ++i) {
+        const auto row = static_cast<planish::index>(i) / p->columns;
+        const double saved = p->values[i], step = 1e-6;
+        p->values[i] = saved + step;
+        const double above = held(row);
+        p->values[i] = saved - step;
+        const double below = held(row);
+        p->values[i] = saved;
+        CAPTURE(i);
+        CHECK(std::fabs(p->gradient[i] - (above - below) / (2.0 * step)) < 1e-7);
+      }
+  }
+}
+
+TEST_CASE("fake_quantize_rows: of equal ends the first, of equal sides the negative one is differentiated") {
+  Parameter x(1, 7, 10);
+  x.values = {0.3, 3.0, -3.0, 3.0, -3.0, 1.0, -0.9};
+  for (Symmetry symmetry : both) {
+    std::fill(x.gradient.begin(), x.gradient.end(), 0.0);
+    Tape<double> t;
+    t.backward(weighted_sum(tape::fake_quantize_rows(t.parameter(x.view(), x.gradient_view()), {3, symmetry})));
+    std::vector<double> weight;
+    for (int c = 0; c < 7; ++c) weight.push_back(std::sin(1.0 + 0.7 * c));
+    const Oracle expected(x, {3, symmetry}, {1.0}, {1.0}, weight);
+    CHECK(tape_runs::difference(x.gradient, expected.dx) < 1e-13);
+    for (std::size_t later : {3u, 4u}) CHECK((x.gradient[later] == weight[later] || x.gradient[later] == 0.0));
+    CHECK(x.gradient[2] != weight[2]);
   }
 }
 
