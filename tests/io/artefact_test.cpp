@@ -82,7 +82,7 @@ TEST_CASE("artefact: codes of every width, shape and grouping come back, with ev
 
   const auto file = Artefact::open(folder / "a.planish");
   REQUIRE_MESSAGE(file.has_value(), message_of(file.status()));
-  CHECK((file->major_version() == 1 && file->minor_version() == 0));
+  CHECK((file->major_version() == 1 && file->minor_version() == 1));
   CHECK(file->recipe() == "w4a4kv4+kronecker");
   CHECK(file->model_sha256() == std::string(64, 'a'));
   CHECK(*file->find_string("host.note") == "\u00fc");

@@ -203,7 +203,7 @@ TEST_CASE("a quantizer that all share costs one input and serves any number of c
   CHECK(shared.workspace_size(40, 2) == one.workspace_size(40, 2));
   CHECK(shared.describe() == one.describe());
   const Matrix x(40, 96, 16);
-  for (std::size_t consumers : {1, 2, 9}) {
+  for (std::size_t consumers : {1u, 2u, 9u}) {
     Memory memory(one.workspace_size(40));
     auto workspace = memory.workspace();
     std::vector<pl::QuantizedInput> in(consumers);

@@ -52,6 +52,7 @@ void add_quantize(CLI::App& program) {
       "holds "
       "the blocks; embedding, last norm and head stay in the model file, to which the artefact is tied by a hash.",
       "  planish-llama quantize --recipe w4a4kv4+scale+hadamard --calibration-text sampled --out model.planish\n"
+      "  planish-llama quantize --planish flatquant.safetensors --out model.planish\n"
       "  planish-llama generate --planish model.planish --prompt 'The old lighthouse keeper'"));
   command.callback([arguments] { run(*arguments); });
 }

@@ -6,6 +6,7 @@
 //   k_cache, v_cache           .clip_max, .clip_min
 #include <array>
 #include <cmath>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
