@@ -1,0 +1,115 @@
+#include "block_calibration.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "export_parameters.hpp"
+#include "learned_block.hpp"
+
+namespace llama {
+
+BlockCalibration::BlockCalibration(const WeightSource& source, std::span<const std::vector<int>> windows,
+                                   const CalibrationOptions& options, ExecutorReference executor)
+    : source_(&source),
+      options_(options),
+      executor_(executor),
+      tape_(executor),
+      rotary_(options.window, source.config().rotary_frequencies),
+      rows_(static_cast<index>(windows.size()) * options.window) {
+  const Config& config = source.config();
+  inputs_.resize(static_cast<std::size_t>(rows_ * config.hidden_size));
+  targets_.resize(inputs_.size());
+  float* row = inputs_.data();
+  for (const std::vector<int>& window : windows)
+    for (int id : window) {
+      source.read_rows("embedding", {config.vocabulary, config.hidden_size}, id, 1, row);
+      row += config.hidden_size;
+    }
+}
+
+index BlockCalibration::batches() const noexcept {
+  const index rows = options_.method.batch * options_.window;
+  return (rows_ + rows - 1) / rows;
+}
+
+planish::Range BlockCalibration::rows_of(index batch) const noexcept {
+  const index rows = options_.method.batch * options_.window;
+  return {batch * rows, std::min(rows_, (batch + 1) * rows)};
+}
+
+/// The float block's outputs, window by window.
+void BlockCalibration::run_teacher(const TapeWeights<float>& weights,
+                                   const std::function<void(SiteKind, MatrixView<const float>)>& see) {
+  const Config& config = source_->config();
+  const index hidden = config.hidden_size;
+  const FloatHooks<float> hooks{&weights, see};
+  for (index first = 0; first < rows_; first += options_.window) {
+    const auto x = tape_.constant({inputs_.data() + first * hidden, options_.window, hidden});
+    const auto y = block_forward(config, weights, rotary_, options_.window, hooks, x).value();
+    std::copy_n(y.data(), y.size(), targets_.data() + first * hidden);
+    tape_.clear();
+  }
+}
+
+void BlockCalibration::advance() {
+  std::swap(inputs_, targets_);
+  ++layer_;
+}
+
+void BlockCalibration::skip() {
+  run_teacher(TapeWeights<float>(source_->config(), read_layer(*source_, layer_)), {});
+  advance();
+}
+
+CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockTrace* trace) {
+  const Config& config = source_->config();
+  const planish::calibration::FlatQuant& method = options_.method;
+  const std::string where = source_->path() + ": layer " + std::to_string(layer_);
+  const TapeWeights<float> weights(config, read_layer(*source_, layer_));
+  SiteMagnitudes magnitudes;
+  for (SiteKind kind : site_kinds)
+    magnitudes[static_cast<std::size_t>(kind)].resize(static_cast<std::size_t>(channels_at(kind, config)));
+  run_teacher(weights, [&](SiteKind kind, MatrixView<const float> x) {
+    std::vector<float>& largest = magnitudes[static_cast<std::size_t>(kind)];
+    for (index r = 0; r < x.rows(); ++r)
+      for (index c = 0; c < x.columns(); ++c)
+        largest[static_cast<std::size_t>(c)] = std::max(largest[static_cast<std::size_t>(c)], std::fabs(x(r, c)));
+  });
+
+  LearnedBlock<float> block(config, weights, options_.recipe, method, magnitudes,
+                            method.seed * 1000003u + 64u * static_cast<std::uint64_t>(layer_));
+  if (trace != nullptr) {
+    *trace = {rows_, config.hidden_size, inputs_, targets_, {}, {}};
+    for (const auto& m : block.parameters().members()) trace->learned.emplace_back(m.name, m.values);
+    block.record(tape_);
+    trace->start = export_parameters(config, block);
+    tape_.clear();
+  }
+  const auto loss = [&](index batch) {
+    const planish::Range rows = rows_of(batch);
+    const index count = rows.end - rows.begin, hidden = config.hidden_size;
+    block.record(tape_);
+    const auto x = tape_.constant({inputs_.data() + rows.begin * hidden, count, hidden});
+    const auto y = block_forward(config, weights, rotary_, options_.window, block, x);
+    const MatrixView<const float> target(targets_.data() + rows.begin * hidden, count, hidden);
+    return planish::calibration::record_loss(method, y, target);
+  };
+  CalibratedBlock made;
+  made.report = require(planish::calibration::learn(block.parameters(), tape_,
+                                                    {.epochs = method.epochs,
+                                                     .batches = batches(),
+                                                     .learning_rate = method.learning_rate,
+                                                     .last_rate_share = method.last_rate_share,
+                                                     .adamw = method.adamw,
+                                                     .retries = method.retries},
+                                                    loss, on_step),
+                        where);
+  block.record(tape_);
+  made.parameters = export_parameters(config, block);
+  tape_.clear();
+  if (!made.report.stopped) advance();
+  return made;
+}
+
+}  // namespace llama

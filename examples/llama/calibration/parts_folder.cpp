@@ -1,0 +1,83 @@
+#include "parts_folder.hpp"
+
+#include <cstdio>
+#include <filesystem>
+#include <utility>
+
+#include <planish/io/safetensors.hpp>
+#include <planish/io/safetensors_writer.hpp>
+
+#include "../require.hpp"
+
+namespace llama {
+namespace {
+
+namespace calibration = planish::calibration;
+namespace io = planish::io;
+
+// Every file holds one block, as layer 0.
+const std::string losses_tensor = "layers.0.calibration.step_losses";
+const std::string summary_tensor = "layers.0.calibration.summary";  // losses before and after, rate, attempts
+
+}  // namespace
+
+PartsFolder::PartsFolder(std::string path, std::string job) : path_(std::move(path)), job_(std::move(job)) {
+  std::error_code error;
+  std::filesystem::create_directories(path_, error);
+  if (error) fail(path_, ": cannot make the folder: ", error.message());
+}
+
+std::string PartsFolder::file_of(index layer) const {
+  char name[40];
+  std::snprintf(name, sizeof name, "/layer-%04td.safetensors", layer);
+  return path_ + name;
+}
+
+bool PartsFolder::has(index layer) const {
+  const std::string file = file_of(layer);
+  std::error_code ignored;
+  if (!std::filesystem::exists(file, ignored)) return false;
+  const auto part = require(io::SafetensorsFile::open(file));
+  const std::string* job = part.find_metadata("job");
+  if (job == nullptr || *job != job_)
+    fail(file, ": belongs to another calibration; finish that one with its own options, delete the folder, or choose ",
+         "another --out. It says: ", job == nullptr ? "nothing" : *job);
+  return true;
+}
+
+void PartsFolder::write(index layer, const CalibratedBlock& block) const {
+  io::SafetensorsWriter writer;
+  require(writer.set_metadata("job", job_));
+  require(calibration::add_flatquant(writer, 0, block.parameters));
+  const calibration::LearnReport& report = block.report;
+  const std::vector<float> losses(report.step_losses.begin(), report.step_losses.end());
+  const std::vector<float> summary{static_cast<float>(report.loss_before), static_cast<float>(report.loss_after),
+                                   static_cast<float>(report.learning_rate), static_cast<float>(report.attempts)};
+  require(writer.add_floats(losses_tensor, {static_cast<index>(losses.size())}, losses));
+  require(writer.add_floats(summary_tensor, {static_cast<index>(summary.size())}, summary));
+  require(writer.write(file_of(layer)));
+}
+
+CalibratedBlock PartsFolder::read(index layer, const calibration::FlatQuantSizes& sizes) const {
+  const std::string file = file_of(layer);
+  CalibratedBlock block;
+  block.parameters = require(require(calibration::FlatQuantFile::open(file)).read(0, sizes));
+  const auto part = require(io::SafetensorsFile::open(file));
+  const auto losses = require(part.read_floats(*require(part.get(losses_tensor))));
+  block.report.step_losses.assign(losses.begin(), losses.end());
+  const auto summary = require(part.read_floats(*require(part.get(summary_tensor))));
+  if (summary.size() != 4) fail(file, ": tensor '", summary_tensor, "' has ", summary.size(), " values, not 4");
+  block.report.loss_before = static_cast<double>(summary[0]);
+  block.report.loss_after = static_cast<double>(summary[1]);
+  block.report.learning_rate = static_cast<double>(summary[2]);
+  block.report.attempts = static_cast<int>(summary[3]);
+  return block;
+}
+
+void PartsFolder::remove(index layers) const {
+  std::error_code ignored;
+  for (index layer = 0; layer < layers; ++layer) std::filesystem::remove(file_of(layer), ignored);
+  std::filesystem::remove(path_, ignored);
+}
+
+}  // namespace llama

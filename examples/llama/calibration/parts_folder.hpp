@@ -1,0 +1,37 @@
+#pragma once
+#include <optional>
+#include <string>
+
+#include <planish/calibration/methods/flatquant_file.hpp>
+
+#include "block_calibration.hpp"
+
+namespace llama {
+
+/// The folder in which a calibration keeps every finished block, so that it goes on where it was stopped and several
+/// processes can share the work: one safetensors file per block, written whole or not at all, each saying which job it
+/// belongs to. A job is a text that names everything that the result depends on.
+class PartsFolder {
+ public:
+  /// Makes the folder where it is missing. Throws Error.
+  PartsFolder(std::string path, std::string job);
+
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+  /// True if a block is there. Throws Error if it was made by another job.
+  [[nodiscard]] bool has(index layer) const;
+
+  void write(index layer, const CalibratedBlock& block) const;
+
+  [[nodiscard]] CalibratedBlock read(index layer, const planish::calibration::FlatQuantSizes& sizes) const;
+
+  /// Deletes the blocks and the folder.
+  void remove(index layers) const;
+
+ private:
+  [[nodiscard]] std::string file_of(index layer) const;
+
+  std::string path_, job_;
+};
+
+}  // namespace llama

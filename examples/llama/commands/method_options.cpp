@@ -1,0 +1,130 @@
+#include "method_options.hpp"
+
+#include <map>
+
+namespace llama {
+namespace {
+
+using planish::calibration::FactorForm;
+using planish::calibration::FactorStart;
+using planish::calibration::FlatQuant;
+using planish::calibration::Loss;
+using planish::calibration::ScaleForm;
+
+const std::map<std::string, FactorForm> factor_forms{{"free", FactorForm::free}, {"svd", FactorForm::svd}};
+const std::map<std::string, FactorStart> factor_starts{{"hadamard", FactorStart::hadamard},
+                                                       {"haar", FactorStart::haar},
+                                                       {"cayley", FactorStart::cayley},
+                                                       {"identity", FactorStart::identity}};
+const std::map<std::string, ScaleForm> scale_forms{
+    {"linear", ScaleForm::linear}, {"exponential", ScaleForm::exponential}, {"softplus", ScaleForm::softplus}};
+const std::map<std::string, bool> shared_clips{{"shared", true}, {"consumer", false}};
+const std::map<std::string, Loss> losses{
+    {"mse", Loss::mean_squared_error}, {"mae", Loss::mean_absolute_error}, {"huber", Loss::huber}};
+
+template <class Value>
+std::vector<std::string> words(const std::map<std::string, Value>& named) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : named) keys.push_back(key);
+  return keys;
+}
+
+template <class Value>
+std::string joined(const std::map<std::string, Value>& named) {
+  std::string text;
+  for (const auto& [key, value] : named) text += (text.empty() ? "" : "|") + key;
+  return text;
+}
+
+template <class Value, class Target>
+void set(Target& target, const std::optional<Value>& given) {
+  if (given) target = *given;
+}
+
+template <class Value>
+void set(Value& target, const std::optional<std::string>& word, const std::map<std::string, Value>& named) {
+  if (word) target = named.at(*word);
+}
+
+}  // namespace
+
+FlatQuant MethodOptions::method() const {
+  FlatQuant made = preset == "published" ? FlatQuant::published() : FlatQuant{};
+  set(made.epochs, epochs);
+  set(made.batch, batch);
+  set(made.learning_rate, learning_rate);
+  set(made.clip_rate_factor, clip_rate_factor);
+  set(made.adamw.weight_decay, weight_decay);
+  set(made.alpha, alpha);
+  set(made.factor_form, factor, factor_forms);
+  set(made.factor_start, start, factor_starts);
+  set(made.scale_form, scale, scale_forms);
+  set(made.shared_clip, clips, shared_clips);
+  set(made.loss, loss, losses);
+  for (const std::string& component : without) {
+    if (component == "transform") made.learns_transform = false;
+    if (component == "scale") made.learns_scale = false;
+    if (component == "clip") made.learns_clip = false;
+  }
+  made.seed = seed;
+  return made;
+}
+
+void add_method_options(CLI::App& command, MethodOptions& options) {
+  const char* group = "Method";
+  const auto word = [&](const std::string& name, auto& target, const auto& named, const std::string& text) {
+    command.add_option(name, target, text)
+        ->check(CLI::IsMember(words(named)))
+        ->option_text(joined(named))
+        ->group(group);
+  };
+  command
+      .add_option("--preset", options.preset,
+                  "Where the options below start: planish's own choice, or the paper's recipe. [default]")
+      ->check(CLI::IsMember(std::vector<std::string>{"default", "published"}))
+      ->option_text("default|published")
+      ->group(group);
+  command.add_option("--epochs", options.epochs, "Passes over the windows. [15]")
+      ->check(CLI::Range(1, 10000))
+      ->option_text("N")
+      ->group(group);
+  command.add_option("--batch", options.batch, "Windows per step. [1; published: 4]")
+      ->check(CLI::Range(index{1}, index{1} << 16))
+      ->option_text("N")
+      ->group(group);
+  command.add_option("--learning-rate", options.learning_rate, "Peak rate of transforms. [0.01; published: 0.005]")
+      ->check(CLI::PositiveNumber)
+      ->option_text("X")
+      ->group(group);
+  command.add_option("--clip-rate", options.clip_rate_factor, "Clips learn so many times faster. [10]")
+      ->check(CLI::PositiveNumber)
+      ->option_text("X")
+      ->group(group);
+  command.add_option("--weight-decay", options.weight_decay, "AdamW's weight decay. [0.01]")
+      ->check(CLI::NonNegativeNumber)
+      ->option_text("X")
+      ->group(group);
+  command.add_option("--alpha", options.alpha, "Exponent of the scales' start, max|W|^(1-A) / max|X|^A. [0.3]")
+      ->check(CLI::Range(0.0, 1.0))
+      ->option_text("A")
+      ->group(group);
+  word("--factor", options.factor, factor_forms,
+       "Kronecker factors as F(I + D), or as U diag(s) V' by the Cayley map. [free; published: svd]");
+  word("--start", options.start, factor_starts, "Where factors start. [hadamard; published: cayley]");
+  word("--scale-form", options.scale, scale_forms,
+       "How scales stay positive; linear does not guard them. [exponential; published: linear]");
+  word("--clips", options.clips, shared_clips,
+       "One pair of activation clips per site, or one per matrix that reads it. [shared; published: consumer]");
+  word("--loss", options.loss, losses, "Error of a block's output. [huber; published: mse]");
+  command
+      .add_option("--without", options.without,
+                  "Leave a component at its neutral value: transform, scale, clip. May come several times.")
+      ->check(CLI::IsMember(std::vector<std::string>{"transform", "scale", "clip"}))
+      ->option_text("COMPONENT")
+      ->group(group);
+  command.add_option("--seed", options.seed, "Of the starts and of the choice of windows. [1]")
+      ->option_text("N")
+      ->group(group);
+}
+
+}  // namespace llama
