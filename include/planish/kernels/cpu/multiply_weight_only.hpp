@@ -14,137 +14,145 @@
 #include <planish/kernels/cpu/scratch.hpp>
 #include <planish/kernels/cpu/simd.hpp>
 #include <planish/kernels/cpu/unroll.hpp>
+#include <planish/kernels/cpu/weight_decoder.hpp>
 #include <planish/packing/epilogue.hpp>
 #include <planish/packing/packed_weights.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
-/// One panel of packed weights, expanded a column at a time.
-template <CodeStorage Storage>
-class PanelExpander {
- public:
-  PanelExpander(const PackedWeightsView& w, index panel) noexcept
-      : w_(w), bytes_(w.panels + panel * w.panel_bytes()), side_(panel * w.groups() * panel_width) {}
+/// Bytes from the line at work to the line asked for. Memory, not arithmetic, bounds the product of few rows, and the
+/// processor's own prefetching does not keep a panel coming: a line takes too long between two misses.
+inline constexpr index prefetch_distance = 2048;
 
-  /// Calls `body(column, weights)` for columns [first, first + count) in rising order; weights[v] are channels
-  /// v · lanes and on.
-  template <class Body>
-  PLANISH_ALWAYS_INLINE void for_each_column(index first, index count, Body&& body) const noexcept {
-    const index end = first + count;
-    for (index column = first; column < end;) {
-      const index group = column / w_.group_size;
-      const index group_end = std::min(end, (group + 1) * w_.group_size);
-      FloatBatch scales[panel_vectors];
-      IntBatch zeros[panel_vectors];
+/// Asks for a line that may lie behind the last one: nothing is read then.
+template <CodeStorage Storage>
+PLANISH_ALWAYS_INLINE void prefetch_line(const std::uint8_t* line) noexcept {
+  for (index at = 0; at < line_bytes(Storage); at += 64) __builtin_prefetch(line + at);
+}
+
+/// Columns [first, first + count) of a panel as [column][32] floats.
+template <class Decoder>
+void expand_panel(const PackedWeightsView& w, index panel, index first, index count, float* to) noexcept {
+  constexpr index step = line_bytes(Decoder::storage);
+  const std::uint8_t* bytes = w.panels + panel * w.panel_bytes();
+  const index end = first + count;
+  for (index column = first; column < end;) {
+    const index group = column / w.group_size;
+    const index group_end = std::min(end, (group + 1) * w.group_size);
+    const Decoder decoder(w, (panel * w.groups() + group) * panel_width);
+    const auto expand = [&](const std::uint8_t* line, auto depth) __attribute__((always_inline)) {
       unroll<panel_vectors>([&](auto v) __attribute__((always_inline)) {
-        const index at = side_ + group * panel_width + v * float_lanes;
-        scales[v] = FloatBatch::load_unaligned(w_.scales + at);
-        zeros[v] = IntBatch::load_unaligned(w_.zeros + at);
+        decoder.template weights<decltype(v)::value, decltype(depth)::value>(line).store_aligned(to + v * float_lanes);
       });
-      const auto expand = [&](const std::uint8_t* line, auto depth) __attribute__((always_inline)) {
-        FloatBatch weights[panel_vectors];
-        unroll<panel_vectors>([&](auto v) __attribute__((always_inline)) {
-          weights[v] = xsimd::to_float(stored<decltype(v)::value, decltype(depth)::value>(line) - zeros[v]) * scales[v];
+      to += panel_width;
+    };
+    while (column < group_end) {
+      const std::uint8_t* line = bytes + column / line_depth * step;
+      const index in_line = column % line_depth, stop = std::min(group_end - column + in_line, line_depth);
+      if (stop - in_line == line_depth) {
+        prefetch_line<Decoder::storage>(line + prefetch_distance);
+        unroll<line_depth>([&](auto depth) __attribute__((always_inline)) { expand(line, depth); });
+      } else {
+        unroll<line_depth>([&](auto depth) __attribute__((always_inline)) {
+          if (depth >= in_line && depth < stop) expand(line, depth);
         });
-        body(column, weights);
-        ++column;
-      };
-      while (column < group_end) {
-        const std::uint8_t* line = bytes_ + column / line_depth * line_bytes(Storage);
-        if (column % line_depth == 0 && column + line_depth <= group_end) {
-          unroll<line_depth>([&](auto depth) __attribute__((always_inline)) { expand(line, depth); });
-        } else {
-          const index stop = std::min(group_end, (column / line_depth + 1) * line_depth);
-          while (column < stop)
-            with_constant<line_depth>(
-                static_cast<int>(column % line_depth) + 1, [&](auto next) __attribute__((always_inline)) {
-                  expand(line, std::integral_constant<int, decltype(next)::value - 1>{});
-                });
-        }
       }
+      column += stop - in_line;
     }
   }
-
-  /// Columns [first, first + count) as [column][32] floats.
-  void expand(index first, index count, float* to) const noexcept {
-    for_each_column(
-        first, count, [&](index column, const FloatBatch* weights) __attribute__((always_inline)) {
-          unroll<panel_vectors>([&](auto v) __attribute__((always_inline)) {
-            weights[v].store_aligned(to + (column - first) * panel_width + v * float_lanes);
-          });
-        });
-  }
-
- private:
-  /// Stored values of vector v of the panel, column Depth of the line: one 32-bit lane holds 4 columns of a channel.
-  template <int Vector, int Depth>
-  [[nodiscard]] PLANISH_ALWAYS_INLINE static IntBatch stored(const std::uint8_t* line) noexcept {
-    constexpr index half = panel_width / 2;
-    constexpr index channel = Vector * float_lanes;
-    constexpr bool nibble = Storage == CodeStorage::nibble;
-    constexpr int shift = 8 * Depth + (nibble && channel >= half ? 4 : 0);
-    const std::uint8_t* lanes = line + (nibble ? channel % half : channel) * line_depth;
-    const IntBatch four = IntBatch::load_unaligned(reinterpret_cast<const std::int32_t*>(lanes));
-    return (four >> shift) & IntBatch(nibble ? 15 : 255);
-  }
-
-  const PackedWeightsView& w_;
-  const std::uint8_t* bytes_;
-  index side_;
-};
+}
 
 /// Up to this many rows meet the weights in registers, as many as the registers hold.
-inline constexpr int most_rows_in_registers = panel_vectors <= 2 ? 4 : 1;
+inline constexpr int most_rows_in_registers = tile_rows(panel_vectors <= 2 ? 8 : panel_vectors <= 4 ? 3 : 1);
 
-/// As multiply_weight_only, for a chosen storage.
-template <CodeStorage Storage>
-void multiply_weight_only_with(MatrixView<const float> x, const PackedWeightsView& w, const Epilogue& e,
-                               MatrixView<float> y, Range panels, std::span<std::byte> scratch) noexcept {
-  if (x.rows() > most_rows_in_registers) {
-    multiply_float_panels(x, w.rows, e, y, panels, scratch, [&](index panel, index first, index count, float* room) {
-      PanelExpander<Storage>(w, panel).expand(first, count, room);
-      return room;
+/// True if lines of 4 columns never straddle two groups and rows are dense: what multiply_few_rows wants.
+[[nodiscard]] inline bool are_whole_lines(MatrixView<const float> x, const PackedWeightsView& w) noexcept {
+  return x.has_dense_rows() && (w.groups() <= 1 || w.group_size % line_depth == 0);
+}
+
+/// Channels of panels [first, first + Together) of all rows of x, which are `Rows`, side by side.
+template <class Decoder, int Rows, int Together>
+requires(Together == 1 || Together == 2) void multiply_few_rows(MatrixView<const float> x, const PackedWeightsView& w,
+                                                                const Epilogue& e, MatrixView<float> y,
+                                                                index first) noexcept {
+  constexpr index step = line_bytes(Decoder::storage);
+  FloatBatch sums[Rows][Together][panel_vectors];
+  const float* rows[Rows];
+  const std::uint8_t* lines[Together];
+  unroll<Rows>([&](auto r) __attribute__((always_inline)) {
+    rows[r] = x.row(r);
+    unroll<Together * panel_vectors>([&](auto i) __attribute__((always_inline)) {
+      sums[r][i / panel_vectors][i % panel_vectors] = FloatBatch(0.0f);
     });
-    return;
-  }
-  if (x.rows() == 0) return;
-  for (index panel = panels.begin; panel < panels.end; ++panel) {
-    const PanelExpander<Storage> expander(w, panel);
-    const PanelOutput output(e, y, panel, w.rows);
-    with_constant<most_rows_in_registers>(
-        static_cast<int>(x.rows()), [&](auto rows) __attribute__((always_inline)) {
-          FloatBatch sums[rows][panel_vectors];
-          unroll<rows * panel_vectors>([&](auto i) __attribute__((always_inline)) {
-            sums[i / panel_vectors][i % panel_vectors] = FloatBatch(0.0f);
-          });
-          expander.for_each_column(
-              0, w.columns, [&](index column, const FloatBatch* weights) __attribute__((always_inline)) {
-                unroll<rows>([&](auto r) __attribute__((always_inline)) {
-                  const FloatBatch value(x(r, column));
-                  unroll<panel_vectors>([&](auto v) __attribute__((always_inline)) {
-                    sums[r][v] = multiply_add(value, weights[v], sums[r][v]);
-                  });
-                });
-              });
-          unroll<rows>([&](auto r) __attribute__((always_inline)) {
-            output.store_row(
-                r, [&](auto v) __attribute__((always_inline)) {
-                  return e.bias == nullptr ? sums[r][v] : sums[r][v] + output.bias(v);
-                });
-          });
+  });
+  unroll<Together>([&](auto p) __attribute__((always_inline)) { lines[p] = w.panels + (first + p) * w.panel_bytes(); });
+
+  const index last_near = w.columns - prefetch_distance / step * line_depth;  // from there on, the next panels' lines
+  const index to_next = (Together - 1) * w.panel_bytes();
+  const index groups = w.groups();
+  for (index group = 0, column = 0; group < groups; ++group) {
+    const index end = std::min(w.columns, (group + 1) * w.group_size);
+    const auto side = [&](index panel) { return ((first + panel) * groups + group) * panel_width; };
+    const Decoder decoders[] = {Decoder(w, side(0)), Decoder(w, side(Together - 1))};
+    const auto add_column = [&](auto depth) __attribute__((always_inline)) {
+      FloatBatch weights[Together][panel_vectors];
+      unroll<Together * panel_vectors>([&](auto i) __attribute__((always_inline)) {
+        constexpr int p = decltype(i)::value / panel_vectors, v = decltype(i)::value % panel_vectors;
+        weights[p][v] = decoders[p].template weights<v, decltype(depth)::value>(lines[p]);
+      });
+      unroll<Rows>([&](auto r) __attribute__((always_inline)) {
+        const FloatBatch value(rows[r][column + depth]);
+        unroll<Together * panel_vectors>([&](auto i) __attribute__((always_inline)) {
+          constexpr int p = decltype(i)::value / panel_vectors, v = decltype(i)::value % panel_vectors;
+          sums[r][p][v] = multiply_add(value, weights[p][v], sums[r][p][v]);
         });
+      });
+    };
+    for (; column + line_depth <= end; column += line_depth) {
+      unroll<Together>([&](auto p) __attribute__((always_inline)) {
+        prefetch_line<Decoder::storage>(lines[p] + prefetch_distance + (column < last_near ? 0 : to_next));
+      });
+      unroll<line_depth>(add_column);
+      unroll<Together>([&](auto p) __attribute__((always_inline)) { lines[p] += step; });
+    }
+    unroll<line_depth - 1>([&](auto depth) __attribute__((always_inline)) {
+      if (column + depth < end) add_column(depth);
+    });
+    column = end;
   }
+  unroll<Together>([&](auto p) __attribute__((always_inline)) {
+    const PanelOutput output(e, y, first + p, w.rows);
+    unroll<Rows>([&](auto r) __attribute__((always_inline)) {
+      output.store_row(
+          r, [&](auto v) __attribute__((always_inline)) {
+            return e.bias == nullptr ? sums[r][p][v] : sums[r][p][v] + output.bias(v);
+          });
+    });
+  });
 }
 
 /// y = x · wᵀ + bias + residual; only channels of the given panels are computed. y is rows × channels. Equal to the bit
 /// to multiply_float on the dequantized weights.
 inline void multiply_weight_only(MatrixView<const float> x, const PackedWeightsView& w, const Epilogue& e,
                                  MatrixView<float> y, Range panels, std::span<std::byte> scratch) noexcept {
-  if (w.storage == CodeStorage::nibble) {
-    multiply_weight_only_with<CodeStorage::nibble>(x, w, e, y, panels, scratch);
-  } else {
-    multiply_weight_only_with<CodeStorage::byte>(x, w, e, y, panels, scratch);
-  }
+  with_decoder(w, [&](auto type) {
+    using Decoder = typename decltype(type)::type;
+    if (x.rows() > most_rows_in_registers || !are_whole_lines(x, w)) {
+      multiply_float_panels(x, w.rows, e, y, panels, scratch, [&](index panel, index first, index count, float* room) {
+        expand_panel<Decoder>(w, panel, first, count, room);
+        return room;
+      });
+      return;
+    }
+    if (x.rows() == 0) return;
+    with_constant<most_rows_in_registers>(static_cast<int>(x.rows()), [&](auto rows) {
+      constexpr int together = rows * panel_vectors < 4 ? 2 : 1;  // four sums hide the latency of an addition
+      index panel = panels.begin;
+      for (; panel + together <= panels.end; panel += together)
+        multiply_few_rows<Decoder, rows, together>(x, w, e, y, panel);
+      for (; panel < panels.end; ++panel) multiply_few_rows<Decoder, rows, 1>(x, w, e, y, panel);
+    });
+  });
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu
