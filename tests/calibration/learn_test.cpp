@@ -20,7 +20,9 @@ struct Problem {
   planish::Result<LearnReport> run(const LearnOptions& options, planish::index stop_at = -1) {
     return learn(
         parameters, on, options,
-        [&](planish::index) { return tape::mean_squared_error(a->record(on), MatrixView<const float>(target.data(), 1, 3)); },
+        [&](planish::index) {
+          return tape::mean_squared_error(a->record(on), MatrixView<const float>(target.data(), 1, 3));
+        },
         [&](const LearnProgress& p) { return p.step != stop_at; });
   }
 };
@@ -80,9 +82,14 @@ TEST_CASE("learning reaches the target, and says what the loss did") {
   CHECK(report->attempts == 1);
 }
 
-TEST_CASE("a learning rate far too high is halved until it works, or refused with the start restored") {
+TEST_CASE("a learning rate far too high is halved until it works, else the start is the result, or a named error") {
   Problem p;
-  const auto refused = p.run({.epochs = 3, .learning_rate = 1e6, .retries = 1});
+  const auto kept = p.run({.epochs = 3, .learning_rate = 1e6, .retries = 1});
+  REQUIRE(kept);
+  CHECK(kept->attempts == 2);
+  CHECK(kept->loss_after == kept->loss_before);
+  CHECK(p.a->values == std::vector<float>(3, 0.0f));
+  const auto refused = p.run({.epochs = 3, .learning_rate = 1e38, .retries = 1});
   REQUIRE_FALSE(refused);
   CHECK(refused.status().code() == planish::ErrorCode::not_finite);
   CHECK(std::string(refused.status().message()).find("diverged 2 times") != std::string::npos);

@@ -60,6 +60,7 @@ FlatQuantParameters export_parameters(const Config& config, const LearnedBlock<f
     }
   }
   made.key_head = pair_of(block.key_factor());
+  complete(made.key_head, config.head_size);
   if (block.key_clip()) made.key_cache = pairs_of(block.key_clip()).front();
   if (block.value_clip()) made.value_cache = pairs_of(block.value_clip()).front();
   return in_rotate_half_order(std::move(made), config);

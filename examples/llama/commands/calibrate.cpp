@@ -32,6 +32,10 @@ Recipe recipe_of(const Arguments& arguments) {
   if (recipe.is_float() ||
       (!recipe.quantizes_weights() && !recipe.quantizes_activations() && !recipe.quantizes_cache()))
     fail("--recipe ", arguments.recipe, ": nothing is quantized, so there is nothing to learn");
+  if (recipe.rounding != Rounding::nearest)
+    fail("--recipe ", arguments.recipe, ": calibrate without +", to_string(recipe.rounding),
+         ", keep --parameters FILE, and round with: planish-llama quantize --planish FILE --recipe ",
+         "w4a4kv4+flatquant+", to_string(recipe.rounding));
   if (recipe.static_activations) fail("--recipe ", arguments.recipe, ": flatquant learns dynamic activations");
   return recipe;
 }

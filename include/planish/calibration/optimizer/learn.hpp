@@ -75,8 +75,8 @@ template <class T, class RecordLoss, class OnStep>
 /// Minimises a loss over fixed batches in a fixed order. `record_loss(batch)` records a 1 × 1 loss on the tape; each
 /// step follows the gradient of its logarithm, so that batches weigh alike (FlatQuant's self-normalised loss).
 /// `on_step(LearnProgress)` returns false to stop. An attempt that meets NaN, a singular factor or a loss above the
-/// start's is repeated at half the rate. Errors: not_finite after the last attempt; the parameters are then those of
-/// the start.
+/// start's is repeated at half the rate; if none helps, the start is the result. Errors: not_finite if the last attempt
+/// met NaN or a singular factor; the parameters are then those of the start too.
 template <class T, class RecordLoss, class OnStep>
 [[nodiscard]] Result<LearnReport> learn(ParameterSet<T>& parameters, tape::Tape<T>& on, const LearnOptions& options,
                                         RecordLoss&& record_loss, OnStep&& on_step) {
@@ -112,9 +112,12 @@ template <class T, class RecordLoss, class OnStep>
     if (report.stopped) return report;
     if (good && report.loss_after <= report.loss_before) return report;
     parameters.restore(start);
-    if (report.attempts > options.retries)
+    if (report.attempts <= options.retries) continue;
+    if (!good)
       return Status(ErrorCode::not_finite, "learning diverged ", report.attempts,
                     " times; lower the learning rate or check the calibration text");
+    report.loss_after = report.loss_before;
+    return report;
   }
 }
 

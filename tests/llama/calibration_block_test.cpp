@@ -1,0 +1,191 @@
+// The block that learns: its forward pass, its gradient, and what it exports.
+#include <doctest/doctest.h>
+
+#include "llama/calibration/block_calibration.hpp"
+#include "llama/calibration/export_parameters.hpp"
+#include "llama/calibration/learned_block.hpp"
+#include "random_flatquant.hpp"
+
+namespace llama::test {
+namespace {
+
+using planish::calibration::FactorForm;
+using planish::calibration::FactorStart;
+using planish::calibration::FlatQuant;
+using planish::calibration::ScaleForm;
+
+constexpr index window = 9, windows = 2;
+
+/// Hidden states of random ids, tokens × hidden size.
+template <class T>
+std::vector<T> hidden_states(const WeightSource& source) {
+  const Config& config = source.config();
+  const auto ids = random_ids(17, window * windows, config.vocabulary);
+  std::vector<T> hidden;
+  for (int id : ids) {
+    std::vector<float> row(static_cast<std::size_t>(config.hidden_size));
+    source.read_rows("embedding", {config.vocabulary, config.hidden_size}, id, 1, row.data());
+    hidden.insert(hidden.end(), row.begin(), row.end());
+  }
+  return hidden;
+}
+
+SiteMagnitudes ones(const Config& config) {
+  SiteMagnitudes magnitudes;
+  for (SiteKind kind : site_kinds)
+    magnitudes[static_cast<std::size_t>(kind)].assign(static_cast<std::size_t>(channels_at(kind, config)), 1.0f);
+  return magnitudes;
+}
+
+/// Output of a run-time block, window by window.
+std::vector<float> run_block(const Config& config, BlockParameters parameters, planish::SiteMode mode,
+                             std::vector<float> hidden) {
+  const Block block(config, std::move(parameters), mode, "block");
+  const Rope rope(config, window);
+  BlockScratch scratch;
+  for (index w = 0; w < windows; ++w) {
+    const Segment segment{0, window};
+    std::vector<planish::KvCache> caches;
+    caches.push_back(block.make_cache(window));
+    block.forward({hidden.data() + w * window * config.hidden_size, window, config.hidden_size},
+                  {.segments = {&segment, 1}, .caches = caches, .rope = &rope, .scratch = &scratch});
+  }
+  return hidden;
+}
+
+template <class T>
+struct Fixture {
+  explicit Fixture(RotaryPairs pairs, std::string_view spelled = "w4a4kv4+flatquant")
+      : source(3, pairs),
+        config(source.config()),
+        layer(read_layer(source, 0)),
+        weights(config, layer),
+        rotary(window, config.rotary_frequencies),
+        recipe(require(parse_recipe(spelled))),
+        hidden(hidden_states<T>(source)) {}
+
+  template <class Hooks>
+  tape::Variable<T> forward(tape::Tape<T>& on, const Hooks& hooks) const {
+    const auto x = on.constant({hidden.data(), window * windows, config.hidden_size});
+    return block_forward(config, weights, rotary, window, hooks, x);
+  }
+  std::vector<T> teacher() const {
+    tape::Tape<T> on;
+    const auto y = forward(on, FloatHooks<T>{&weights}).value();
+    return {y.data(), y.data() + y.size()};
+  }
+
+  RandomModel source;
+  const Config& config;
+  LayerWeights layer;
+  TapeWeights<T> weights;
+  tape::RotaryTable<T> rotary;
+  Recipe recipe;
+  std::vector<T> hidden;
+};
+
+TEST_CASE("the tape's float block is the run-time float block") {
+  for (RotaryPairs pairs : {RotaryPairs::interleaved, RotaryPairs::halves}) {
+    const Fixture<float> f(pairs);
+    const auto y = run_block(f.config, float_parameters(f.config, f.layer), planish::SiteMode::packed, f.hidden);
+    CHECK(relative_difference(f.teacher(), y) < 2e-6);
+  }
+}
+
+TEST_CASE("without rounding and clips, every form and start of a learned block computes what the float block does") {
+  for (RotaryPairs pairs : {RotaryPairs::interleaved, RotaryPairs::halves})
+    for (FactorForm form : {FactorForm::free, FactorForm::svd})
+      for (FactorStart start : {FactorStart::hadamard, FactorStart::haar, FactorStart::cayley, FactorStart::identity}) {
+        const Fixture<double> f(pairs);
+        FlatQuant method{.factor_form = form, .factor_start = start};
+        method.learns_clip = false;
+        method.rounds = false;
+        LearnedBlock<double> block(f.config, f.weights, f.recipe, method, ones(f.config), 5);
+        planish::Random random(7);
+        for (auto& m : block.parameters().members())
+          for (double& value : m.values) value += 0.05 * random.normal();
+        tape::Tape<double> on;
+        block.record(on);
+        const auto y = f.forward(on, block).value();
+        const std::vector<double> exact = f.teacher();
+        double largest = 0.0, difference = 0.0;
+        for (std::size_t i = 0; i < exact.size(); ++i) {
+          largest = std::max(largest, std::fabs(exact[i]));
+          difference = std::max(difference, std::fabs(exact[i] - y.data()[i]));
+        }
+        CHECK(difference < 1e-10 * largest);
+      }
+}
+
+TEST_CASE("the gradient of a whole block equals central differences, of every parameter") {
+  for (const bool published : {false, true}) {
+    CAPTURE(published);
+    const Fixture<double> f(RotaryPairs::interleaved);
+    FlatQuant method = published ? FlatQuant::published() : FlatQuant{};
+    method.rounds = false;
+    method.clip_logit = 0.4;  // so that clips cut
+    LearnedBlock<double> block(f.config, f.weights, f.recipe, method, ones(f.config), 5);
+    planish::Random random(9);
+    for (auto& m : block.parameters().members())
+      for (double& value : m.values) value += 0.03 * random.normal();
+    const std::vector<double> target = f.teacher();
+    tape::Tape<double> on;
+    const auto loss = [&] {
+      block.record(on);
+      return tape::mean_squared_error(f.forward(on, block),
+                                      MatrixView<const double>(target.data(), window * windows, f.config.hidden_size));
+    };
+    block.parameters().clear_gradients();
+    on.backward(loss());
+    on.clear();
+    double largest_of_all = 0.0;
+    for (auto& m : block.parameters().members())
+      for (double g : m.gradient) largest_of_all = std::max(largest_of_all, std::fabs(g));
+    for (auto& m : block.parameters().members()) {
+      CAPTURE(m.name);
+      double largest = 0.01 * largest_of_all;  // differences of the loss know no smaller ones
+      for (double g : m.gradient) largest = std::max(largest, std::fabs(g));
+      // A few elements of each: every one would be 6000 forward passes.
+      for (int sample = 0; sample < 3; ++sample) {
+        const auto i = static_cast<std::size_t>(random.below(m.values.size()));
+        const double saved = m.values[i];
+        const auto at = [&](double value) {
+          m.values[i] = value;
+          const double result = loss().value()(0, 0);
+          on.clear();
+          return result;
+        };
+        constexpr double step = 2e-6;
+        const double difference = (at(saved + step) - at(saved - step)) / (2.0 * step);
+        m.values[i] = saved;
+        CAPTURE(i);
+        CHECK(std::fabs(m.gradient[i] - difference) < 1e-6 * largest);
+      }
+    }
+  }
+}
+
+TEST_CASE("what was learned runs in the real kernels: the block of the tape and the packed block agree") {
+  for (RotaryPairs pairs : {RotaryPairs::interleaved, RotaryPairs::halves})
+    for (const bool published : {false, true}) {
+      CAPTURE(published);
+      const Fixture<float> f(pairs, "w8a8kv8+flatquant");  // at 8 bits a flipped rounding moves little
+      const FlatQuant method = published ? FlatQuant::published() : FlatQuant{};
+      LearnedBlock<float> block(f.config, f.weights, f.recipe, method, ones(f.config), 5);
+      planish::Random random(11);
+      for (auto& m : block.parameters().members())
+        for (float& value : m.values) value += 0.03f * static_cast<float>(random.normal());
+      tape::Tape<float> on;
+      block.record(on);
+      const auto y = f.forward(on, block).value();
+      const std::vector<float> learned(y.data(), y.data() + y.size());
+      const FlatQuantParameters parameters = export_parameters(f.config, block);
+      const BuildOptions options{.recipe = f.recipe, .learned = [&](index) { return parameters; }};
+      for (auto mode : {planish::SiteMode::packed, planish::SiteMode::fake})
+        CHECK(relative_difference(run_block(f.config, first_layer(f.source, options), mode, f.hidden), learned) < 0.01);
+      CHECK(relative_difference(f.teacher(), learned) > 1e-4);
+    }
+}
+
+}  // namespace
+}  // namespace llama::test

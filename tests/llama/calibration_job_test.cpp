@@ -1,0 +1,162 @@
+// A calibration as a job: stopped, resumed, shared between processes, fed with bad text.
+#include <filesystem>
+
+#include <doctest/doctest.h>
+
+#include "fixtures.hpp"
+#include "llama/calibration/calibrate.hpp"
+#include "llama/calibration/parts_folder.hpp"
+#include "llama/thread_pool.hpp"
+#include "random_model.hpp"
+
+namespace llama::test {
+namespace {
+
+CalibrationJob small_job(const WeightSource& source, const std::string& parts, std::string_view recipe) {
+  CalibrationJob job;
+  job.options.recipe = require(parse_recipe(recipe));
+  job.options.method.epochs = 3;
+  job.options.window = 16;
+  job.windows =
+      calibration_windows(random_ids(5, 200, source.config().vocabulary), 4, job.options.window, 1, "random ids");
+  job.parts = parts;
+  job.last_layer = source.config().layers;
+  return job;
+}
+
+std::vector<CalibratedBlock> run(const WeightSource& source, const CalibrationJob& job,
+                                 ExecutorReference executor = {}) {
+  calibrate(source, job, executor, [] { return false; });
+  return finished_blocks(source, job);
+}
+
+bool same(const std::vector<CalibratedBlock>& a, const std::vector<CalibratedBlock>& b) {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (!(a[i].parameters == b[i].parameters) || a[i].report.step_losses != b[i].report.step_losses) return false;
+  return true;
+}
+
+std::string message_of(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+TEST_CASE("a job learns, and gives the same bits on any number of threads, in pieces and after a stop") {
+  const TemporaryFolder folder;
+  const RandomModel source(21, RotaryPairs::interleaved);
+  const auto whole = run(source, small_job(source, folder.file("whole"), "w4a4kv4+flatquant"));
+  REQUIRE(whole.size() == 2);
+  for (const CalibratedBlock& block : whole) {
+    CHECK(block.report.loss_after < block.report.loss_before);
+    CHECK(block.report.step_losses.size() == 12);
+  }
+  for (int workers : {2, 3}) {
+    ThreadPool pool(workers);
+    const std::string parts = folder.file("threads" + std::to_string(workers));
+    CHECK(same(run(source, small_job(source, parts, "w4a4kv4+flatquant"), ExecutorReference(pool)), whole));
+  }
+  CalibrationJob job = small_job(source, folder.file("pieces"), "w4a4kv4+flatquant");
+  job.first_layer = 1;
+  calibrate(source, job, {}, [] { return false; });
+  CHECK(contains(message_of([&] { (void)finished_blocks(source, job); }), "layer 0 is not calibrated yet"));
+  job.first_layer = 0;
+  CHECK(same(run(source, job), whole));
+
+  job.parts = folder.file("stopped");
+  for (int limit : {0, 5, 13, 7}) {
+    int steps = 0;
+    CHECK(contains(message_of([&] { calibrate(source, job, {}, [&] { return steps++ >= limit; }); }),
+                   "the same command goes on there"));
+  }
+  CHECK(same(run(source, job), whole));
+}
+
+TEST_CASE("recipes of every kind learn: weights only, cache only, without components, groups") {
+  const TemporaryFolder folder;
+  const RandomModel source(22, RotaryPairs::halves);
+  int number = 0;
+  for (const char* recipe : {"w4a16+flatquant", "w3a16g8+flatquant", "w16a16kv3+flatquant", "w4a4k4v2+flatquant",
+                             "w16a4+flatquant", "w4a4kv4+flatquant,down=w8a8"}) {
+    CAPTURE(recipe);
+    for (const bool plain : {false, true}) {
+      CalibrationJob job = small_job(source, folder.file(std::to_string(number++)), recipe);
+      job.options.method.learns_transform = !plain;
+      job.options.method.learns_scale = !plain;
+      for (const CalibratedBlock& block : run(source, job)) CHECK(block.report.loss_after <= block.report.loss_before);
+      const auto blocks = finished_blocks(source, job);
+      const BuildOptions options{.recipe = job.options.recipe, .learned = [&](index layer) {
+                                   return blocks[static_cast<std::size_t>(layer)].parameters;
+                                 }};
+      const auto model = model_of(std::make_shared<RandomModel>(22, RotaryPairs::halves), options);
+      for (float logit : logits_of(model, random_ids(1, 9, source.config().vocabulary), 9)) CHECK(std::isfinite(logit));
+    }
+  }
+}
+
+TEST_CASE("hostile calibrations end in parameters or in a named error") {
+  const TemporaryFolder folder;
+  RandomModel source(23, RotaryPairs::interleaved);
+  CalibrationJob job = small_job(source, folder.file("repeated"), "w4a4kv4+flatquant");
+  for (auto& window : job.windows) window.assign(window.size(), 7);
+  for (const CalibratedBlock& block : run(source, job)) CHECK(std::isfinite(block.report.loss_after));
+
+  job = small_job(source, folder.file("fast"), "w4a4kv4+flatquant");
+  job.options.method.learning_rate = 10.0;
+  const std::string fast = message_of([&] {
+    for (const CalibratedBlock& block : run(source, job)) {
+      CHECK(block.report.loss_after <= block.report.loss_before);
+      CHECK(block.report.attempts > 1);
+    }
+  });
+  CHECK((fast == "no error" || contains(fast, "diverged")));
+
+  for (index c = 0; c < source.config().hidden_size; ++c) source.at("layers.0.up", 3, c) = 0.0f;  // a dead row
+  for (index r = 0; r < source.config().ffn_size; ++r) source.at("layers.0.gate", r, 5) = 0.0f;   // a dead column
+  CHECK(run(source, small_job(source, folder.file("dead"), "w4a4kv4+flatquant")).size() == 2);
+
+  source.at("layers.1.down", 2, 2) = std::nanf("");
+  CHECK(contains(message_of([&] { run(source, small_job(source, folder.file("nan"), "w4a4kv4+flatquant")); }),
+                 "layers.1.down"));
+}
+
+TEST_CASE("parts of another job, broken parts and short texts are refused in one sentence") {
+  const TemporaryFolder folder;
+  const RandomModel source(24, RotaryPairs::halves);
+  CalibrationJob job = small_job(source, folder.file("parts"), "w4a4kv4+flatquant");
+  (void)run(source, job);
+  job.options.method.seed = 2;
+  CHECK(contains(message_of([&] { run(source, job); }), "belongs to another calibration"));
+  job.options.method.seed = 1;
+  const std::string part = folder.file("parts") + "/layer-0001.safetensors";
+  std::filesystem::resize_file(part, std::filesystem::file_size(part) - 1);
+  CHECK(contains(message_of([&] { run(source, job); }), "layer-0001.safetensors"));
+  CHECK(contains(message_of([] {
+                   (void)calibration_windows({1, 2, 3}, 2, 2, 1, "short.txt");
+                 }),
+                 "short.txt: has 3 tokens, not the 4 of 2 windows of 2"));
+}
+
+TEST_CASE("windows are drawn without repetition, the same for the same seed") {
+  std::vector<int> ids(100);
+  for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int>(i);
+  const auto windows = calibration_windows(ids, 10, 10, 3, "ids");
+  CHECK(windows == calibration_windows(ids, 10, 10, 3, "ids"));
+  CHECK(windows != calibration_windows(ids, 10, 10, 4, "ids"));
+  std::vector<bool> seen(10);
+  for (const auto& window : windows) {
+    CHECK(window.front() % 10 == 0);
+    CHECK(window.back() == window.front() + 9);
+    CHECK_FALSE(seen[static_cast<std::size_t>(window.front() / 10)]);
+    seen[static_cast<std::size_t>(window.front() / 10)] = true;
+  }
+}
+
+}  // namespace
+}  // namespace llama::test
