@@ -96,7 +96,8 @@ TEST_CASE("without rounding and clips, every form and start of a learned block c
   for (RotaryPairs pairs : {RotaryPairs::interleaved, RotaryPairs::halves})
     for (FactorForm form : {FactorForm::free, FactorForm::svd})
       for (FactorStart start : {FactorStart::hadamard, FactorStart::haar, FactorStart::cayley, FactorStart::identity}) {
-        const Fixture<double> f(pairs);
+        // The whole zero point of cached keys and values cuts ends even without rounding: they stay float here.
+        const Fixture<double> f(pairs, "w4a4+flatquant");
         FlatQuant method{.factor_form = form, .factor_start = start};
         method.learns_clip = false;
         method.rounds = false;

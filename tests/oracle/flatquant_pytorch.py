@@ -8,7 +8,9 @@
 Written from the paper (arXiv 2410.09426) and its published formulas; shares no code with planish. It starts from the raw
 parameters in the trace and sees the same windows in the same order; gradients are autograd's, the optimizer is
 torch.optim's. Needs numpy and torch; not part of the test run. Exit code 1 if the float block misses the trace's targets
-by 1e-4, a loss of the first 50 steps is off by more than 1 %, or the last one by more than 2 %.
+by 1e-4, a loss of the first 50 steps is off by more than 1 %, or the last one by more than 2 %. That can be asked only of
+a low rate (--learning-rate 1e-4): at the recipes' own, a code that rounds the other way changes the path after it, and
+PyTorch is as far from itself as --perturb 1e-7 shows.
 
 Where exact arithmetic leaves a choice, it is made as planish makes it:
   * The derivative of a maximum goes to its first element. torch.amax would share it among ties, and a clamped row of
@@ -279,6 +281,8 @@ def main():
     parser.add_argument("--float64", action="store_true", help="learn in double precision")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=0, help="stop after so many steps")
+    parser.add_argument("--perturb", type=float, default=0.0, metavar="SHARE",
+                        help="learn once more from inputs off by this share: how far PyTorch is from itself")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     dtype = torch.float64 if options.float64 else torch.float32
@@ -287,7 +291,8 @@ def main():
     trace = read_safetensors(options.trace)
     shape = (job.windows, job.window, -1)
     inputs, targets = (torch.from_numpy(trace[name].copy()).to(dtype).reshape(shape) for name in ("inputs", "targets"))
-    block = Block(Gguf(options.model), options.layer, trace, job, dtype)
+    model = Gguf(options.model)
+    block = Block(model, options.layer, trace, job, dtype)
     print(f"largest error of the factors at the start, relative: {block.start_error:.1e}")
     with torch.no_grad():
         plain = torch.cat([block.run(inputs[i : i + 1], False) for i in range(job.windows)])
@@ -296,17 +301,27 @@ def main():
 
     ours = trace["step_losses"].tolist()
     theirs, times = learn(block, inputs, targets, job, options.steps)
-    ours = ours[: len(theirs)]
-    off = [(a - b) / b for a, b in zip(ours, theirs)]
-    print("| step | planish | PyTorch | off by |\n|--:|--:|--:|--:|")
-    for step in sorted({*range(10), *range(0, len(off), max(1, len(off) // 12)), len(off) - 1}):
-        if step < len(off):
-            print(f"| {step} | {ours[step]:.6e} | {theirs[step]:.6e} | {100 * off[step]:+.3f} % |")
-    early, last = max(abs(o) for o in off[:50]), abs(off[-1])
-    print(f"{len(off)} steps: first off by {100 * abs(off[0]):.4f} %, first 50 by at most {100 * early:.3f} %, "
-          f"all by at most {100 * max(abs(o) for o in off):.3f} %, the last by {100 * last:.3f} %")
-    print(f"{sorted(times[1:] or times)[len(times[1:]) // 2]:.4f} s a step (median)")
-    sys.exit(0 if float_error < 1e-4 and early <= 0.01 and last <= 0.02 else 1)
+    curves = {"planish": ours[: len(theirs)], "PyTorch": theirs}
+    if options.perturb > 0:
+        torch.manual_seed(0)
+        again = Block(model, options.layer, trace, job, dtype)
+        moved = inputs * (1 + options.perturb * torch.randn_like(inputs))
+        curves["PyTorch, inputs perturbed"] = learn(again, moved, targets, job, options.steps)[0]
+    off = {name: [(a - b) / b for a, b in zip(curve, theirs)] for name, curve in curves.items() if name != "PyTorch"}
+
+    steps = len(theirs)
+    print("| step | PyTorch |" + "".join(f" {name} | off by |" for name in off))
+    for step in sorted({*range(min(steps, 10)), *range(0, steps, max(1, steps // 12)), steps - 1}):
+        cells = "".join(f" {curves[name][step]:.6e} | {100 * o[step]:+.3f} % |" for name, o in off.items())
+        print(f"| {step} | {theirs[step]:.6e} |{cells}")
+    epoch = min(steps, job.windows // job.batch)
+    for name, o in off.items():
+        mean = sum(curves[name][-epoch:]) / sum(theirs[-epoch:]) - 1
+        print(f"{name}: first step off by {100 * abs(o[0]):.4f} %, first 50 by at most {100 * max(map(abs, o[:50])):.3f} %, "
+              f"the last by {100 * abs(o[-1]):.3f} %, the mean of the last epoch by {100 * mean:+.3f} %")
+    print(f"{steps} steps, {sorted(times)[len(times) // 2]:.4f} s each (median)")
+    ok = max(map(abs, off["planish"][:50])) <= 0.01 and abs(off["planish"][-1]) <= 0.02
+    sys.exit(0 if float_error < 1e-4 and ok else 1)
 
 
 if __name__ == "__main__":
