@@ -8,9 +8,9 @@
 Written from the paper (arXiv 2410.09426) and its published formulas; shares no code with planish. It starts from the raw
 parameters in the trace and sees the same windows in the same order; gradients are autograd's, the optimizer is
 torch.optim's. Needs numpy and torch; not part of the test run. Exit code 1 if the float block misses the trace's targets
-by 1e-4, a loss of the first 50 steps is off by more than 1 %, or the last one by more than 2 %. That can be asked only of
-a low rate (--learning-rate 1e-4): at the recipes' own, a code that rounds the other way changes the path after it, and
-PyTorch is as far from itself as --perturb 1e-7 shows.
+by 1e-4, a loss of the first 50 steps is off by more than 1 %, or the last one by more than 2 %. Rounding alone
+can do that: a code that rounds the other way changes the path after it. --perturb 1e-7 shows how far PyTorch is from
+itself; compare with that.
 
 Where exact arithmetic leaves a choice, it is made as planish makes it:
   * The derivative of a maximum goes to its first element. torch.amax would share it among ties, and a clamped row of
