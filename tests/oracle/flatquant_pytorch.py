@@ -15,8 +15,8 @@ itself; compare with that.
 Where exact arithmetic leaves a choice, it is made as planish makes it:
   * The derivative of a maximum goes to its first element. torch.amax would share it among ties, and a clamped row of
     weights is full of ties.
-  * A code at an end of its range passes its gradient, as torch.clamp had it when the method was published; 2.15 passes
-    none there, and every clamped row of weights has such codes.
+  * A code at an end of its range passes its gradient, only one beyond does not. torch.clamp of PyTorch 2.15 passes none
+    at the ends either, and every clamped row of weights has such codes.
   * Codes are round-half-even of x / s, and the zero point is rounded on its own.
   * Rows of q and k stay in the GGUF file's order, where neighbours make a rotary pair, so that the factor on the heads
     of keys has the basis of the trace. The Hugging Face order is a permutation of it and would learn the same.
