@@ -57,6 +57,19 @@ class AnySite {
     return detail::prepare(DefaultBackend{}, online_, plan_, x, in, workspace, executor);
   }
 
+  /// The same for activations of 16 bits, which widen to float32 tile by tile.
+  template <class E>
+  requires SixteenBitFloat<std::remove_const_t<E>> Status prepare(MatrixView<E> x, std::span<QuantizedInput> in,
+                                                                  Workspace& workspace, ExecutorReference executor = {})
+  const noexcept {
+    return detail::prepare(DefaultBackend{}, online_, plan_, MatrixView<const std::remove_const_t<E>>(x), in, workspace,
+                           executor);
+  }
+  template <class E>
+  requires SixteenBitFloat<std::remove_const_t<E>> Status prepare(MatrixView<E> x, QuantizedInput& in,
+                                                                  Workspace& workspace, ExecutorReference executor = {})
+  const noexcept { return prepare(x, std::span<QuantizedInput>(&in, 1), workspace, executor); }
+
   /// "hadamard(576) -> a8 per token, symmetric: int8 codes, avx512vnni".
   [[nodiscard]] std::string describe() const { return detail::describe_site(online_, plan_, DefaultBackend::name); }
 

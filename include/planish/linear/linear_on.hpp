@@ -6,6 +6,7 @@
 #include <planish/linear/describe.hpp>
 #include <planish/linear/overlap.hpp>
 #include <planish/linear/quantized_input.hpp>
+#include <planish/linear/sixteen_bit_rows.hpp>
 #include <planish/linear/split_product.hpp>
 
 namespace planish::inline PLANISH_ABI {
@@ -56,9 +57,11 @@ class LinearOn {
   [[nodiscard]] PackedWeightsView packed() const noexcept { return packed_.view(); }
   [[nodiscard]] std::span<const float> bias() const noexcept { return bias_.span(); }
 
-  /// Bytes that multiply needs.
+  /// Bytes that multiply needs for outputs of type Y: float, Half or BFloat16.
+  template <class Y = float>
   [[nodiscard]] std::size_t workspace_size(index rows, int workers = 1) const noexcept {
-    return buffer_alignment + static_cast<std::size_t>(workers) * scratch_bytes(rows);
+    const std::size_t bytes = buffer_alignment + static_cast<std::size_t>(workers) * scratch_bytes(rows);
+    return std::same_as<Y, float> ? bytes : bytes + workspace_bytes<float>(std::min(rows, rows_at_a_time) * rows_);
   }
 
   /// Memory that the weights take where they run packed, side data and bias included.
@@ -88,6 +91,35 @@ class LinearOn {
       multiply_part(in, y, residual, row_range, panel_range,
                     scratch.subspan(static_cast<std::size_t>(worker) * each, each));
     });
+    return {};
+  }
+
+  /// The same into 16 bits: bias and residual are added in float32, and the sum rounds once.
+  template <SixteenBitFloat Y>
+  Status multiply(const QuantizedInput& in, MatrixView<Y> y, Workspace workspace, ExecutorReference executor = {},
+                  MatrixView<const std::type_identity_t<Y>> residual = {}) const noexcept {
+    const index rows = in.rows();
+    if (y.rows() != rows || y.columns() != rows_)
+      return Status(ErrorCode::shape_mismatch, "the output is ", y.rows(), " x ", y.columns(), ", the product ", rows,
+                    " x ", rows_);
+    const bool adds = residual.data() != nullptr;
+    if (adds && (residual.rows() != rows || residual.columns() != rows_))
+      return Status(ErrorCode::shape_mismatch, "the residual is ", residual.rows(), " x ", residual.columns(),
+                    ", the product ", rows, " x ", rows_);
+    const index block = std::min(rows, rows_at_a_time);
+    const auto memory = workspace.take<float>(block * rows_);
+    if (static_cast<index>(memory.size()) < block * rows_)
+      return Status(ErrorCode::invalid_argument, "16-bit outputs of ", rows, " x ", rows_, " need a workspace of ",
+                    workspace_size<Y>(rows, executor.workers()), " bytes");
+    for (index first = 0; first < rows; first += block) {
+      const index count = std::min(block, rows - first);
+      const MatrixView<float> part(memory.data(), count, rows_);
+      if (adds) detail::widen_rows(residual.middle_rows(first, count), part);
+      const Status status = multiply(in.middle_rows(first, count), part, workspace, executor,
+                                     adds ? MatrixView<const float>(part) : MatrixView<const float>());
+      if (!status) return status;
+      detail::narrow_rows(MatrixView<const float>(part), y.middle_rows(first, count));
+    }
     return {};
   }
 
@@ -133,6 +165,8 @@ class LinearOn {
     return codes.bits + static_cast<double>(side * codes.groups()) / static_cast<double>(codes.columns);
   }
 
+  /// Rows that are computed in float32 before they are rounded to 16 bits.
+  static constexpr index rows_at_a_time = 128;
   /// Rows of codes that float weights dequantize at a time.
   static constexpr index block_rows = 32;
 

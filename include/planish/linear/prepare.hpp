@@ -11,6 +11,7 @@
 #include <planish/linear/finite_rows.hpp>
 #include <planish/linear/quantized_input.hpp>
 #include <planish/linear/site_plan.hpp>
+#include <planish/linear/sixteen_bit_rows.hpp>
 
 namespace planish::inline PLANISH_ABI::detail {
 
@@ -63,12 +64,12 @@ struct InputRows {
 };
 
 /// Where the rows of one `prepare` come from and go to.
-template <class Backend, TransformStage T>
+template <class Backend, TransformStage T, class E>
 struct PrepareRun {
   const Backend& backend;
   const T& transform;
   const SitePlan& plan;
-  MatrixView<const float> x;
+  MatrixView<const E> x;
   TileRoom room;
   std::array<InputRows, most_site_quantizers> inputs{};  // plan.inputs() of them
   bool in_place = false;                                 // floats that need no transform: consumers read x itself
@@ -77,7 +78,7 @@ struct PrepareRun {
 
   /// Rows [first, first + count), count <= room.tile_rows.
   void run_tile(index first, index count, int worker) const noexcept {
-    const index bad = in_place ? first_bad_row(x.middle_rows(first, count)) : run_rows(first, count, worker);
+    const index bad = in_place ? first_bad_in_place(first, count) : run_rows(first, count, worker);
     index& least = first_bad[static_cast<std::size_t>(worker)];
     least = earlier(least, bad < 0 ? bad : first + bad);
   }
@@ -86,14 +87,29 @@ struct PrepareRun {
   [[nodiscard]] static index earlier(index a, index b) noexcept { return a < 0 || (b >= 0 && b < a) ? b : a; }
 
  private:
+  [[nodiscard]] index first_bad_in_place(index first, index count) const noexcept {
+    if constexpr (std::same_as<E, float>)
+      return first_bad_row(x.middle_rows(first, count));
+    else
+      return -1;  // what has 16 bits is never read in place
+  }
+
+  /// The rows themselves where they are dense floats, else a copy in `room`.
+  [[nodiscard]] static MatrixView<const float> dense_rows(MatrixView<const E> rows, MatrixView<float> room) noexcept {
+    if constexpr (std::same_as<E, float>) {
+      if (rows.has_dense_rows()) return rows;
+      copy_rows(rows, room);
+    } else {
+      widen_rows(rows, room);
+    }
+    return room;
+  }
+
   [[nodiscard]] index run_rows(index first, index count, int worker) const noexcept {
     const index n = transform.size();
     float* const dense = memory.data() + worker * room.size();
-    MatrixView<const float> rows = x.middle_rows(first, count);
-    if (!rows.has_dense_rows()) {
-      copy_rows(rows, MatrixView<float>(dense, count, n));
-      rows = {dense, count, n};
-    }
+    const MatrixView<const float> rows_in = dense_rows(x.middle_rows(first, count), {dense, count, n});
+    MatrixView<const float> rows = rows_in;
     const int kept = plan.float_input();
     const MatrixView<float> target =
         kept < 0 ? MatrixView<float>(dense + room.tile, count, n) : rows_of(kept).values.middle_rows(first, count);
@@ -133,10 +149,9 @@ struct PrepareRun {
 /// Transforms the rows of x once and quantizes them once per distinct quantizer, into memory of the workspace; in[i] is
 /// the input of consumer i. A row with NaN or infinity makes the status `not_finite` and its outputs NaN; all other
 /// rows are right.
-template <class Backend, TransformStage T>
-[[nodiscard]] Status prepare(const Backend& backend, const T& transform, const SitePlan& plan,
-                             MatrixView<const float> x, std::span<QuantizedInput> in, Workspace& workspace,
-                             ExecutorReference executor) noexcept {
+template <class Backend, TransformStage T, class E>
+[[nodiscard]] Status prepare(const Backend& backend, const T& transform, const SitePlan& plan, MatrixView<const E> x,
+                             std::span<QuantizedInput> in, Workspace& workspace, ExecutorReference executor) noexcept {
   const index n = transform.size(), rows = x.rows();
   for (QuantizedInput& input : in) input = {};
   if (!plan.serves(in.size()))
@@ -149,8 +164,9 @@ template <class Backend, TransformStage T>
   if (workspace.size() < needed)
     return Status(ErrorCode::invalid_argument, "a site of ", n, " channels needs a workspace of ", needed,
                   " bytes for ", rows, " rows and ", workers, " workers, not ", workspace.size());
-  PrepareRun<Backend, T> run{backend, transform, plan, x, TileRoom(transform, rows)};
-  run.in_place = plan.inputs() == 1 && !plan.quantizes(0) && leaves_rows(transform) && x.has_dense_rows();
+  PrepareRun<Backend, T, E> run{backend, transform, plan, x, TileRoom(transform, rows)};
+  run.in_place = std::same_as<E, float> && rows > 0 && plan.inputs() == 1 && !plan.quantizes(0) &&
+                 leaves_rows(transform) && x.has_dense_rows();
   for (int i = 0; i < plan.inputs(); ++i) {
     InputRows& input = run.inputs[static_cast<std::size_t>(i)];
     if (plan.quantizes(i)) input.codes = take_quantized_rows(workspace, rows, n, plan.asymmetric(i));
@@ -171,13 +187,17 @@ template <class Backend, TransformStage T>
 
   index bad = -1;
   for (index met : run.first_bad) bad = run.earlier(bad, met);
-  if (run.in_place && bad >= 0) {
-    copy_rows(x, run.inputs[0].values);
-    fill_bad_rows(run.inputs[0].values);
-  }
   for (std::size_t consumer = 0; consumer < in.size(); ++consumer) {
     const InputRows& made = run.inputs[static_cast<std::size_t>(plan.input_of(consumer))];
-    in[consumer] = {made.codes, run.in_place && bad < 0 ? x : MatrixView<const float>(made.values), workspace};
+    in[consumer] = {made.codes, made.values, workspace};
+  }
+  if constexpr (std::same_as<E, float>) {
+    if (run.in_place && bad >= 0) {
+      copy_rows(x, run.inputs[0].values);
+      fill_bad_rows(run.inputs[0].values);
+    } else if (run.in_place) {
+      for (QuantizedInput& input : in) input.values = x;
+    }
   }
   if (bad >= 0) return Status(ErrorCode::not_finite, "row ", bad, " of the input holds NaN or infinity");
   return {};

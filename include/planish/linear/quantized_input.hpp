@@ -16,6 +16,14 @@ struct QuantizedInput {
   [[nodiscard]] bool is_float() const noexcept { return values.data() != nullptr; }
   [[nodiscard]] index rows() const noexcept { return is_float() ? values.rows() : codes.rows; }
   [[nodiscard]] index columns() const noexcept { return is_float() ? values.columns() : codes.columns; }
+
+  /// Rows [first, first + count), on the same scratch.
+  [[nodiscard]] QuantizedInput middle_rows(index first, index count) const noexcept {
+    QuantizedInput part{{}, {}, scratch};
+    if (codes.rows > 0) part.codes = codes.middle_rows(first, count);
+    if (is_float()) part.values = values.middle_rows(first, count);
+    return part;
+  }
 };
 
 /// Whether quantized operations run on packed codes, or on the float values of the same codes ("fake quantization").

@@ -95,9 +95,10 @@ class QuantizedLinear {
   [[nodiscard]] std::size_t size_bytes() const noexcept { return linear_.size_bytes(); }
   [[nodiscard]] double bits_per_weight() const noexcept { return linear_.bits_per_weight(); }
 
-  /// Bytes that forward needs.
+  /// Bytes that forward needs for activations of type E: float, Half or BFloat16.
+  template <class E = float>
   [[nodiscard]] std::size_t workspace_size(index rows, int workers = 1) const noexcept {
-    return site_.workspace_size(rows, workers) + linear_.workspace_size(rows, workers);
+    return site_.workspace_size(rows, workers) + linear_.template workspace_size<E>(rows, workers);
   }
 
   /// y = T(x) quantized · W̃ᵀ + b̃ (+ residual, which may be y itself). x: rows × in, any strides; y: rows × out, dense
@@ -105,6 +106,19 @@ class QuantizedLinear {
   /// rows are right. Allocates nothing.
   Status forward(MatrixView<const float> x, MatrixView<float> y, Workspace workspace, ExecutorReference executor = {},
                  MatrixView<const float> residual = {}) const noexcept {
+    if (may_overlap(x, y)) return Status(ErrorCode::invalid_argument, "the output overlaps the input");
+    QuantizedInput in;
+    const Status prepared = site_.prepare(x, in, workspace, executor);
+    if (!prepared && prepared.code() != ErrorCode::not_finite) return prepared;
+    const Status multiplied = linear_.multiply(in, y, workspace, executor, residual);
+    return multiplied ? prepared : multiplied;
+  }
+
+  /// The same on activations of 16 bits, in and out: computed in float32, rounded once.
+  template <SixteenBitFloat E>
+  Status forward(MatrixView<const std::type_identity_t<E>> x, MatrixView<E> y, Workspace workspace,
+                 ExecutorReference executor = {},
+                 MatrixView<const std::type_identity_t<E>> residual = {}) const noexcept {
     if (may_overlap(x, y)) return Status(ErrorCode::invalid_argument, "the output overlaps the input");
     QuantizedInput in;
     const Status prepared = site_.prepare(x, in, workspace, executor);

@@ -89,6 +89,19 @@ class Site {
     return detail::prepare(backend_, online_, plan_, x, in, workspace, executor);
   }
 
+  /// The same for activations of 16 bits, which widen to float32 tile by tile.
+  template <class E>
+  requires SixteenBitFloat<std::remove_const_t<E>> Status prepare(MatrixView<E> x, std::span<QuantizedInput> in,
+                                                                  Workspace& workspace, ExecutorReference executor = {})
+  const noexcept {
+    return detail::prepare(backend_, online_, plan_, MatrixView<const std::remove_const_t<E>>(x), in, workspace,
+                           executor);
+  }
+  template <class E>
+  requires SixteenBitFloat<std::remove_const_t<E>> Status prepare(MatrixView<E> x, QuantizedInput& in,
+                                                                  Workspace& workspace, ExecutorReference executor = {})
+  const noexcept { return prepare(x, std::span<QuantizedInput>(&in, 1), workspace, executor); }
+
 #if defined(PLANISH_HAS_EXCEPTIONS)
   /// `prepare` that throws Error.
   [[nodiscard]] QuantizedInput prepare(MatrixView<const float> x, Workspace& workspace,
