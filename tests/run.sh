@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, runs every test. The last line says "N passed, N failed".
 #
-#   bash tests/run.sh [preset]        preset: release (default), clang-asan-ubsan, asan-ubsan, clang, avx2, nightly
+#   bash tests/run.sh [preset]        preset: release (default), asan-ubsan, clang, avx2, nightly
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . cmake/packages.sh
