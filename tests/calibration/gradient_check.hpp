@@ -7,11 +7,15 @@
 
 #include <planish/calibration/tape/arithmetic.hpp>
 
+#include "weighted_sum.hpp"
+
 namespace gradient_check {
 
 using planish::index;
 using planish::MatrixView;
 namespace tape = planish::calibration::tape;
+
+using tape_check::weighted_sum;
 
 /// A float64 matrix of random numbers, with room for its gradient.
 struct Parameter {
@@ -27,23 +31,6 @@ struct Parameter {
   [[nodiscard]] MatrixView<double> view() { return {values.data(), rows, columns}; }
   [[nodiscard]] MatrixView<double> gradient_view() { return {gradient.data(), rows, columns}; }
 };
-
-/// Σ weightᵢⱼ · xᵢⱼ with fixed irregular weights: a loss to which every element contributes differently.
-inline tape::Variable<double> weighted_sum(tape::Variable<double> x) {
-  auto& t = x.tape();
-  const auto in = x.value();
-  const auto weight = [](index r, index c) { return std::sin(1.0 + 0.7 * static_cast<double>(r * 131 + c)); };
-  auto [y, out] = t.result(1, 1, {x});
-  out(0, 0) = 0.0;
-  for (index r = 0; r < in.rows(); ++r)
-    for (index c = 0; c < in.columns(); ++c) out(0, 0) += weight(r, c) * in(r, c);
-  t.on_backward(y, [&t, x, in, weight](MatrixView<const double> dy) {
-    const auto dx = t.gradient(x);
-    for (index r = 0; r < in.rows(); ++r)
-      tape::accumulate(dx.at.row(r), in.columns(), dx.fresh, [&](index c) { return dy(0, 0) * weight(r, c); });
-  });
-  return y;
-}
 
 /// Checks every element of every parameter's gradient against a central difference: relative to the largest element of
 /// that gradient, below 1e-6. `build` records a 1 × 1 loss from the parameters' variables.

@@ -9,6 +9,7 @@
 #include <planish/calibration/tape/tape.hpp>
 
 #include "tape_threads.hpp"
+#include "weighted_sum.hpp"
 
 /// An operation in float against itself in float64, and against itself on other numbers of threads.
 namespace tape_check {
@@ -34,26 +35,6 @@ struct Leaf {
     for (T& v : values) v = static_cast<T>(normal(random));
   }
 };
-
-/// Σ weightᵢⱼ · xᵢⱼ with fixed irregular weights.
-template <class T>
-[[nodiscard]] tape::Variable<T> weighted_sum(tape::Variable<T> x) {
-  auto& t = x.tape();
-  const auto in = x.value();
-  const auto weight = [](index r, index c) {
-    return static_cast<T>(static_cast<float>(std::sin(1.0 + 0.7 * static_cast<double>(r * 131 + c))));
-  };
-  auto [y, out] = t.result(1, 1, {x});
-  out(0, 0) = T{};
-  for (index r = 0; r < in.rows(); ++r)
-    for (index c = 0; c < in.columns(); ++c) out(0, 0) += weight(r, c) * in(r, c);
-  t.on_backward(y, [&t, x, in, weight](MatrixView<const T> dy) {
-    const auto dx = t.gradient(x);
-    for (index r = 0; r < in.rows(); ++r)
-      for (index c = 0; c < in.columns(); ++c) dx.at(r, c) = (dx.fresh ? T{} : dx.at(r, c)) + dy(0, 0) * weight(r, c);
-  });
-  return y;
-}
 
 /// The values that `build` makes of leaves of these shapes, then the gradients of their weighted sum: two steps on one
 /// tape, so that borrowed memory is full of old numbers in the second. Gradients add to what the leaves start with.

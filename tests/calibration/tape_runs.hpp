@@ -1,37 +1,19 @@
 #pragma once
 // Runs an operation in float and in double, and on several numbers of threads.
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <thread>
 #include <vector>
 
 #include <planish/calibration/tape/loss.hpp>
 
 #include "gradient_check.hpp"
+#include "tape_threads.hpp"
 
 namespace tape_runs {
 
 using gradient_check::Parameter;
 using planish::index;
 namespace tape = planish::calibration::tape;
-
-/// Threads that take the next task whenever they are done with one, in any order.
-struct WorkerThreads {
-  int count;
-
-  [[nodiscard]] int workers() const noexcept { return count; }
-  template <class Work>
-  void run(int tasks, Work work) const noexcept {
-    std::atomic<int> next{0};
-    std::vector<std::thread> threads;
-    for (int worker = 0; worker < count; ++worker)
-      threads.emplace_back([&, worker] {
-        for (int task = next++; task < tasks; task = next++) work(task, worker);
-      });
-    for (std::thread& thread : threads) thread.join();
-  }
-};
 
 template <class T>
 struct Run {
@@ -105,7 +87,7 @@ void check_float(const std::vector<Parameter*>& parameters, Build&& build, doubl
     CHECK(difference(single.gradients[i], exact.gradients[i], 1e-3 * largest) < tolerance);  // one may vanish
   }
   for (int workers : {1, 2, 3, 5}) {
-    const WorkerThreads threads{workers};
+    ThreadPerWorker threads{workers};
     const auto again = run<float>(parameters, build, threads);
     CAPTURE(workers);
     CHECK(again.value == single.value);

@@ -2,30 +2,15 @@
 
 #include <utility>
 
+#include <planish/calibration/methods/flatquant/read_out.hpp>
+
 namespace llama {
 namespace {
 
-using planish::ClipPair;
-using planish::calibration::ClipVariables;
-using planish::calibration::FactorVariables;
+using planish::calibration::clips_of;
 using planish::calibration::MatrixPair;
-
-std::vector<float> values_of(tape::Variable<float> x) {
-  const auto v = x.value();
-  return {v.data(), v.data() + v.size()};
-}
-
-MatrixPair pair_of(const std::optional<FactorVariables<float>>& factor) {
-  return factor ? MatrixPair{values_of(factor->matrix), values_of(factor->inverse_transpose)} : MatrixPair{};
-}
-
-std::vector<ClipPair> pairs_of(const std::optional<ClipVariables<float>>& clip) {
-  std::vector<ClipPair> pairs;
-  if (clip)
-    for (index r = 0; r < clip->positive.rows(); ++r)
-      pairs.push_back({clip->positive.value()(r, 0), clip->negative.value()(r, 0)});
-  return pairs;
-}
+using planish::calibration::pair_of;
+using planish::calibration::values_of;
 
 /// A factor that stands beside another one must be there: the identity.
 void complete(MatrixPair& pair, index size) {
@@ -53,16 +38,16 @@ FlatQuantParameters export_parameters(const Config& config, const LearnedBlock<f
     for (Projection p : projections) {
       if (site_of(p) != kind) continue;
       auto& clips = made.clips_of(block_matrix(p));
-      clips.weight_rows = pairs_of(block.linear_at(p).clip());
+      if (const auto& clip = block.linear_at(p).clip()) clips.weight_rows = clips_of(*clip);
       if (!site.clips().empty())
-        clips.activation = pairs_of(site.clips()[site.clips().size() == 1 ? 0 : consumer]).front();
+        clips.activation = clips_of(site.clips()[site.clips().size() == 1 ? 0 : consumer]).front();
       ++consumer;
     }
   }
   made.key_head = pair_of(block.key_factor());
   complete(made.key_head, config.head_size);
-  if (block.key_clip()) made.key_cache = pairs_of(block.key_clip()).front();
-  if (block.value_clip()) made.value_cache = pairs_of(block.value_clip()).front();
+  if (block.key_clip()) made.key_cache = clips_of(*block.key_clip()).front();
+  if (block.value_clip()) made.value_cache = clips_of(*block.value_clip()).front();
   return in_rotate_half_order(std::move(made), config);
 }
 

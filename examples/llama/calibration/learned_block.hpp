@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include <planish/calibration/methods/flatquant/learned_site.hpp>
+#include <planish/calibration/methods/flatquant/learned_linear.hpp>
 
 #include "../recipe.hpp"
 #include "tape_block.hpp"
@@ -77,11 +77,13 @@ class LearnedBlock {
   [[nodiscard]] Variable bias(tape::Tape<T>& on, Projection p) const {
     const Variable plain = FloatHooks<T>{weights_}.bias(on, p);
     const auto& head = sites_[static_cast<std::size_t>(SiteKind::output)].right();
-    return p == Projection::value && head ? by_heads(plain, head->matrix) : plain;
+    return p == Projection::value && head ? tape::kronecker_right(plain, head->matrix) : plain;
   }
-  [[nodiscard]] Variable query(Variable x) const { return key_on_ ? by_heads(x, key_on_->inverse_transpose) : x; }
+  [[nodiscard]] Variable query(Variable x) const {
+    return key_on_ ? tape::kronecker_right(x, key_on_->inverse_transpose) : x;
+  }
   [[nodiscard]] Variable key(Variable x) const {
-    return to_cache(key_on_ ? by_heads(x, key_on_->matrix) : x, recipe_->key_bits, key_clip_on_);
+    return to_cache(key_on_ ? tape::kronecker_right(x, key_on_->matrix) : x, recipe_->key_bits, key_clip_on_);
   }
   [[nodiscard]] Variable value(Variable x) const { return to_cache(x, recipe_->value_bits, value_clip_on_); }
 
@@ -137,12 +139,6 @@ class LearnedBlock {
     for (std::size_t j = 0; j < scale.size(); ++j)
       scale[j] = planish::calibration::flatquant_scale(scale[j], x[j], method.alpha);
     return scale;
-  }
-
-  [[nodiscard]] static Variable by_heads(Variable x, Variable factor) {
-    tape::Tape<T>& on = x.tape();
-    const index rows = x.rows(), columns = x.columns(), size = factor.rows();
-    return on.reshape(tape::multiply(on.reshape(x, rows * (columns / size), size), factor), rows, columns);
   }
 
   /// Asymmetric, per token and head.

@@ -16,11 +16,13 @@ namespace llama {
 void write_calibrated(Host& host, const CalibrationJob& job, const std::string& out, const std::string& parameters) {
   const WeightSource& source = host.source();
   const std::vector<CalibratedBlock> blocks = finished_blocks(source, job);
-  planish::io::SafetensorsWriter file;
-  require(file.set_metadata("calibration", job_text(source, job)));
-  for (std::size_t layer = 0; layer < blocks.size(); ++layer)
-    require(planish::calibration::add_flatquant(file, static_cast<index>(layer), blocks[layer].parameters));
-  if (!parameters.empty()) require(file.write(parameters));
+  if (!parameters.empty()) {
+    planish::io::SafetensorsWriter file;
+    require(file.set_metadata("calibration", job_text(source, job)));
+    for (std::size_t layer = 0; layer < blocks.size(); ++layer)
+      require(planish::calibration::add_flatquant(file, static_cast<index>(layer), blocks[layer].parameters));
+    require(file.write(parameters));
+  }
 
   ArtefactOutput artefact(source, job.options.recipe);
   const BuildOptions build{.recipe = job.options.recipe,

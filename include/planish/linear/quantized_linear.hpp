@@ -106,12 +106,7 @@ class QuantizedLinear {
   /// rows are right. Allocates nothing.
   Status forward(MatrixView<const float> x, MatrixView<float> y, Workspace workspace, ExecutorReference executor = {},
                  MatrixView<const float> residual = {}) const noexcept {
-    if (may_overlap(x, y)) return Status(ErrorCode::invalid_argument, "the output overlaps the input");
-    QuantizedInput in;
-    const Status prepared = site_.prepare(x, in, workspace, executor);
-    if (!prepared && prepared.code() != ErrorCode::not_finite) return prepared;
-    const Status multiplied = linear_.multiply(in, y, workspace, executor, residual);
-    return multiplied ? prepared : multiplied;
+    return run(x, y, workspace, executor, residual);
   }
 
   /// The same on activations of 16 bits, in and out: computed in float32, rounded once.
@@ -119,12 +114,7 @@ class QuantizedLinear {
   Status forward(MatrixView<const std::type_identity_t<E>> x, MatrixView<E> y, Workspace workspace,
                  ExecutorReference executor = {},
                  MatrixView<const std::type_identity_t<E>> residual = {}) const noexcept {
-    if (may_overlap(x, y)) return Status(ErrorCode::invalid_argument, "the output overlaps the input");
-    QuantizedInput in;
-    const Status prepared = site_.prepare(x, in, workspace, executor);
-    if (!prepared && prepared.code() != ErrorCode::not_finite) return prepared;
-    const Status multiplied = linear_.multiply(in, y, workspace, executor, residual);
-    return multiplied ? prepared : multiplied;
+    return run(x, y, workspace, executor, residual);
   }
 
   /// The second half of forward, on an input that a site shares among its consumers.
@@ -140,6 +130,17 @@ class QuantizedLinear {
   [[nodiscard]] std::string describe() const { return site_.describe() + "; " + linear_.describe(A::bits); }
 
  private:
+  template <class E>
+  Status run(MatrixView<const E> x, MatrixView<E> y, Workspace workspace, ExecutorReference executor,
+             MatrixView<const E> residual) const noexcept {
+    if (may_overlap(x, y)) return Status(ErrorCode::invalid_argument, "the output overlaps the input");
+    QuantizedInput in;
+    const Status prepared = site_.prepare(x, in, workspace, executor);
+    if (!prepared && prepared.code() != ErrorCode::not_finite) return prepared;
+    const Status multiplied = linear_.multiply(in, y, workspace, executor, residual);
+    return multiplied ? prepared : multiplied;
+  }
+
   QuantizedLinear(Site<A, T, B> site, LinearOn<B> linear) : site_(std::move(site)), linear_(std::move(linear)) {}
 
   static Result<QuantizedLinear> joined(Result<LinearOn<B>> linear, T online, const A& quantizer, B backend) {

@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
-#include <planish/calibration/methods/flatquant/learned_site.hpp>
+#include <planish/calibration/methods/flatquant/learned_linear.hpp>
+#include <planish/calibration/methods/flatquant/read_out.hpp>
 #include <planish/calibration/methods/flatquant/record_loss.hpp>
-#include <planish/calibration/methods/flatquant_parameters.hpp>
 #include <planish/transform/dense.hpp>
 #include <planish/transform/kronecker.hpp>
 #include <planish/transform/kronecker_factors.hpp>
@@ -27,28 +27,6 @@ struct SiteFit {
 };
 
 namespace detail {
-
-template <class T>
-[[nodiscard]] std::vector<float> floats_of(tape::Variable<T> x) {
-  const auto v = x.value();
-  std::vector<float> values;
-  for (index r = 0; r < v.rows(); ++r)
-    for (index c = 0; c < v.columns(); ++c) values.push_back(static_cast<float>(v(r, c)));
-  return values;
-}
-
-template <class T>
-[[nodiscard]] MatrixPair pair_of(const std::optional<FactorVariables<T>>& factor) {
-  return factor ? MatrixPair{floats_of(factor->matrix), floats_of(factor->inverse_transpose)} : MatrixPair{};
-}
-
-template <class T>
-[[nodiscard]] std::vector<ClipPair> clips_of(const ClipVariables<T>& clip) {
-  const std::vector<float> up = floats_of(clip.positive), down = floats_of(clip.negative);
-  std::vector<ClipPair> pairs;
-  for (std::size_t i = 0; i < up.size(); ++i) pairs.push_back({up[i], down[i]});
-  return pairs;
-}
 
 /// Fits one site; float32.
 class SiteLearner {
@@ -146,7 +124,7 @@ class SiteLearner {
     record();
     SiteFit made;
     made.channels = x_.columns();
-    if (site_.scale()) made.transform.scale = floats_of(*site_.scale());
+    if (site_.scale()) made.transform.scale = values_of(*site_.scale());
     made.transform.left = pair_of(site_.left());
     made.transform.right = pair_of(site_.right());
     for (const auto& linear : linears_)

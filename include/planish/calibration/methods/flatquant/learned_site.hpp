@@ -5,9 +5,9 @@
 
 #include <planish/calibration/methods/flatquant/learned_clip.hpp>
 #include <planish/calibration/methods/flatquant/learned_factor.hpp>
-#include <planish/calibration/tape/clamp_rows.hpp>
 #include <planish/calibration/tape/fake_quantize.hpp>
 #include <planish/calibration/tape/kronecker.hpp>
+#include <planish/calibration/tape/transpose.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration {
 
@@ -99,11 +99,7 @@ class LearnedSite {
                                       const tape::Variable<T>* right) const {
     if (left != nullptr && right != nullptr) return tape::kronecker(x, *left, *right);
     if (left != nullptr) return tape::kronecker_left(x, *left);
-    if (right == nullptr) return x;
-    tape::Tape<T>& on = x.tape();
-    const index rows = x.rows(), columns = x.columns();
-    return on.reshape(tape::multiply(on.reshape(x, x.value().size() / right->rows(), right->rows()), *right), rows,
-                      columns);
+    return right != nullptr ? tape::kronecker_right(x, *right) : x;
   }
 
   struct Recorded {
@@ -118,48 +114,6 @@ class LearnedSite {
   std::optional<LearnedFactor<T>> left_, right_;
   std::vector<LearnedClip<T>> clips_;
   Recorded on_;
-};
-
-/// Weight clips of one linear layer while they are learned.
-template <std::floating_point T>
-class LearnedLinear {
- public:
-  /// `weights` (out × in) and `bias` (out, or empty) stay the caller's.
-  LearnedLinear(ParameterSet<T>& parameters, const std::string& name, MatrixView<const T> weights, int bits,
-                index group_size, const FlatQuant& method)
-      : weights_(weights),
-        quantizer_{.bits = bits, .symmetry = Symmetry::symmetric, .group_size = group_size, .rounds = method.rounds} {
-    if (method.learns_clip && bits < 16) clip_.emplace(parameters, name + ".clip", weights.rows(), method);
-  }
-
-  /// The values of the codes, out × in, as the consumer of `site`. `output`: a factor of order n by which every n rows
-  /// (a head of the values) are turned, after the clamp and before the codes.
-  [[nodiscard]] tape::Variable<T> record(tape::Tape<T>& on, const LearnedSite<T>& site,
-                                         const tape::Variable<T>* output = nullptr) {
-    recorded_clip_.reset();
-    tape::Variable<T> w = site.transform_weights(on.constant(weights_));
-    if (clip_) {
-      recorded_clip_ = clip_->record(on);
-      w = tape::clamp_rows(w, recorded_clip_->positive, recorded_clip_->negative);
-    }
-    if (output != nullptr) w = turn_rows(on, w, *output);
-    return quantizer_.bits == 16 ? w : tape::fake_quantize_rows(w, quantizer_);
-  }
-
-  [[nodiscard]] const std::optional<ClipVariables<T>>& clip() const noexcept { return recorded_clip_; }
-
- private:
-  /// Heads of n rows: w ← Pᵀ w for each.
-  static tape::Variable<T> turn_rows(tape::Tape<T>& on, tape::Variable<T> w, tape::Variable<T> p) {
-    const index rows = w.rows(), columns = w.columns(), n = p.rows();
-    const tape::Variable<T> heads = on.reshape(tape::transpose(w), columns * (rows / n), n);
-    return tape::transpose(on.reshape(tape::multiply(heads, p), columns, rows));
-  }
-
-  MatrixView<const T> weights_;
-  tape::FakeQuantizer quantizer_;  // of 16 bits: not used
-  std::optional<LearnedClip<T>> clip_;
-  std::optional<ClipVariables<T>> recorded_clip_;
 };
 
 }  // namespace planish::inline PLANISH_ABI::calibration
