@@ -2,6 +2,7 @@
 // Umbrella of calibration: activations → observers → method → parameters. Needs Eigen; the run-time half does not.
 #include <planish/calibration/channel_range.hpp>
 #include <planish/calibration/methods/flatquant/fit.hpp>
+#include <planish/calibration/methods/flatquant/fit_moment.hpp>
 #include <planish/calibration/methods/flatquant_file.hpp>
 #include <planish/calibration/methods/outlier_suppression.hpp>
 #include <planish/calibration/methods/smooth_quant.hpp>

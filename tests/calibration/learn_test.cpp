@@ -41,6 +41,22 @@ TEST_CASE("AdamW's first step is the sign of the gradient times the rate, and de
   CHECK(m.values[2] == doctest::Approx(2.0 * (1.0 - 0.05)));
 }
 
+TEST_CASE("AdamW leaves a matrix alone until a gradient reaches it") {
+  ParameterSet<double> set;
+  auto& m = set.add("m", 1, 2, 2.0);
+  auto& other = set.add("other", 1, 1, 2.0);
+  other.gradient = {1.0};
+  AdamW<double> optimizer(set, {.weight_decay = 0.5});
+  optimizer.step(0.1);
+  CHECK(m.values == std::vector<double>{2.0, 2.0});
+  CHECK(other.values[0] < 2.0);
+  m.gradient = {1.0, 0.0};
+  optimizer.step(0.1);
+  m.gradient = {0.0, 0.0};
+  optimizer.step(0.1);
+  CHECK(m.values[1] == doctest::Approx(2.0 * 0.95 * 0.95));
+}
+
 TEST_CASE("AdamW follows its definition over several steps, with a rate of its own per parameter") {
   ParameterSet<double> set;
   auto& slow = set.add("slow", 1, 1, 1.0);

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -22,9 +23,11 @@ class AdamW {
       first_.emplace_back(m.values.size());
       second_.emplace_back(m.values.size());
     }
+    reached_.resize(first_.size());
   }
 
-  /// Moves every parameter against its gradient; the gradients stay.
+  /// Moves every parameter against its gradient; the gradients stay. A matrix that no gradient has reached yet does not
+  /// move, not even by decay: the loss says nothing about it.
   void step(double learning_rate) {
     ++steps_;
     const double correction1 = 1.0 - std::pow(options_.beta1, steps_);
@@ -32,7 +35,9 @@ class AdamW {
     std::size_t which = 0;
     for (auto& m : parameters_->members()) {
       std::vector<double>&first = first_[which], &second = second_[which];
-      ++which;
+      reached_[which] =
+          reached_[which] || std::any_of(m.gradient.begin(), m.gradient.end(), [](T g) { return g != T{}; });
+      if (!reached_[which++]) continue;
       const double rate = learning_rate * m.rate_factor;
       for (std::size_t i = 0; i < m.values.size(); ++i) {
         const auto g = static_cast<double>(m.gradient[i]);
@@ -49,6 +54,7 @@ class AdamW {
   ParameterSet<T>* parameters_;
   AdamWOptions options_;
   std::vector<std::vector<double>> first_, second_;  // moments of the gradient, by parameter
+  std::vector<char> reached_;                        // by a gradient, by parameter
   int steps_ = 0;
 };
 

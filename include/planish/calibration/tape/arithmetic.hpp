@@ -124,6 +124,12 @@ template <class T>
   return y;
 }
 
+/// factor · x, of a constant factor.
+template <class T>
+[[nodiscard]] Variable<T> multiply_by(Variable<T> x, T factor) {
+  return detail::map(x, [factor](T v) { return factor * v; }, [factor](T, T) { return factor; });
+}
+
 /// 1 / x.
 template <class T>
 [[nodiscard]] Variable<T> reciprocal(Variable<T> x) {

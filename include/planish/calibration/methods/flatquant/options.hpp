@@ -46,6 +46,7 @@ struct SiteBitwidths {
 };
 
 struct SiteFit;
+class SecondMoment;
 
 /// Learns transforms and clips (FlatQuant, arXiv 2410.09426) for a block or for one site of a network. The defaults are
 /// planish's own, chosen by measurement; `published()` is the paper's recipe. Every choice is an option on its own.
@@ -96,6 +97,12 @@ struct FlatQuant {
   [[nodiscard]] Result<SiteFit> fit(MatrixView<const float> x, std::span<const MatrixView<const float>> weights,
                                     const SiteBitwidths& bits, SiteObjective objective = SiteObjective::layer,
                                     ExecutorReference executor = {},
+                                    const std::function<bool(const LearnProgress&)>& on_step = {}) const;
+
+  /// The same where activations stay float, from E[xᵀx] of the input alone: the squared error of the layers' outputs,
+  /// whatever `loss` says; include fit_moment.hpp. Errors: those of `fit`; a moment of no rows.
+  [[nodiscard]] Result<SiteFit> fit(const SecondMoment& moment, std::span<const MatrixView<const float>> weights,
+                                    const SiteBitwidths& bits, ExecutorReference executor = {},
                                     const std::function<bool(const LearnProgress&)>& on_step = {}) const;
 };
 

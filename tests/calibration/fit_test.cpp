@@ -1,0 +1,109 @@
+// FlatQuant on one site: what it learns, from rows or from their second moment, and what it refuses.
+#include <cmath>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <planish/calibration/methods/flatquant/fit_moment.hpp>
+#include <planish/core/random.hpp>
+
+using namespace planish::calibration;
+using planish::ErrorCode;
+using planish::MatrixView;
+
+namespace {
+
+/// Input with a loud and a dead channel, two matrices that read it.
+struct Site {
+  planish::index tokens, channels;
+  std::vector<float> x, first, second;
+  std::vector<MatrixView<const float>> weights;
+
+  Site(planish::index rows, planish::index columns) : tokens(rows), channels(columns) {
+    planish::Random random(3);
+    const auto normal = [&](std::vector<float>& values, planish::index count, double size) {
+      for (planish::index i = 0; i < count; ++i) values.push_back(static_cast<float>(size * random.normal()));
+    };
+    normal(x, tokens * channels, 1.0);
+    normal(first, 7 * channels, 0.1);
+    normal(second, 5 * channels, 0.1);
+    for (planish::index t = 0; t < tokens; ++t) {
+      x[static_cast<std::size_t>(t * channels + 1)] *= 20.0f;
+      x[static_cast<std::size_t>(t * channels + 4)] = 0.0f;
+    }
+    weights = {{first.data(), 7, channels}, {second.data(), 5, channels}};
+  }
+  [[nodiscard]] MatrixView<const float> input() const { return {x.data(), tokens, channels}; }
+  [[nodiscard]] SecondMoment moment() const {
+    SecondMoment made(channels);
+    REQUIRE(made.observe(input()).ok());
+    return made;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("both objectives learn on a site of any size") {
+  for (const planish::index channels : {12, 18, 30, 7})
+    for (const SiteObjective objective : {SiteObjective::weight, SiteObjective::layer}) {
+      const Site site(40, channels);
+      const auto fit =
+          FlatQuant{.epochs = 30}.fit(site.input(), site.weights, {.weights = 4, .activations = 4}, objective);
+      REQUIRE(fit.status().ok());
+      CHECK(fit->report.loss_after < fit->report.loss_before);
+      CHECK(fit->weight_clips.size() == 2);
+      CHECK(fit->weight_clips[1].size() == 5);
+      CHECK(fit->stages().status().ok());
+    }
+}
+
+TEST_CASE("rows that stand for a moment have that moment, dead and dependent channels among them") {
+  for (const planish::index tokens : {100, 5}) {
+    const Site site(tokens, 18);
+    const DoubleMatrix exact = site.moment().moment();
+    const std::vector<float> rows = detail::rows_of_moment(site.moment());
+    const Eigen::Map<const Eigen::Matrix<float, 18, 18, Eigen::RowMajor>> r(rows.data());
+    const DoubleMatrix made = r.cast<double>().transpose() * r.cast<double>() / 18.0;
+    CHECK((made - exact).cwiseAbs().maxCoeff() < 1e-6 * exact.cwiseAbs().maxCoeff());
+  }
+}
+
+TEST_CASE("the second moment stands for the rows: the same losses, step by step, until a code rounds the other way") {
+  const Site site(200, 18);
+  FlatQuant method{.epochs = 4, .rows_per_step = 200, .loss = Loss::mean_squared_error};
+  method.learns_scale = false;  // its start reads the largest |x|, which a moment does not know
+  const SiteBitwidths bits{.weights = 3, .activations = 16};
+  const auto rows = method.fit(site.input(), site.weights, bits);
+  const auto moment = method.fit(site.moment(), site.weights, bits);
+  REQUIRE(rows.status().ok());
+  REQUIRE(moment.status().ok());
+  CHECK(moment->report.loss_before == doctest::Approx(rows->report.loss_before).epsilon(1e-4));
+  for (std::size_t step = 0; step < 2; ++step)
+    CHECK(moment->report.step_losses[step] == doctest::Approx(rows->report.step_losses[step]).epsilon(1e-3));
+  CHECK(moment->activation_clips.empty());
+}
+
+TEST_CASE("weight-only learning from second moments alone lowers the error of the outputs") {
+  const Site site(100, 24);
+  const auto fit = FlatQuant{.epochs = 60}.fit(site.moment(), site.weights, {.weights = 3, .activations = 16});
+  REQUIRE(fit.status().ok());
+  CHECK(fit->report.loss_after < 0.8 * fit->report.loss_before);
+}
+
+TEST_CASE("a fit names what is wrong with its input") {
+  const Site site(10, 12);
+  const SiteBitwidths weight_only{.weights = 4, .activations = 16};
+  const auto code = [](const auto& result) { return result.status().code(); };
+  CHECK(code(FlatQuant{}.fit(site.moment(), site.weights, {.weights = 4, .activations = 4})) ==
+        ErrorCode::invalid_argument);
+  CHECK(code(FlatQuant{}.fit(SecondMoment(12), site.weights, weight_only)) == ErrorCode::invalid_argument);
+  CHECK(code(FlatQuant{}.fit(SecondMoment(12), {}, weight_only)) == ErrorCode::invalid_argument);
+  const Site other(10, 14);
+  CHECK(code(FlatQuant{}.fit(site.moment(), other.weights, weight_only)) == ErrorCode::shape_mismatch);
+  CHECK(code(FlatQuant{}.fit(site.input(), other.weights, {})) == ErrorCode::shape_mismatch);
+  CHECK(code(FlatQuant{}.fit(site.input(), site.weights, {.weights = 9})) == ErrorCode::invalid_argument);
+  CHECK(code(FlatQuant{}.fit(site.input(), site.weights, {.activations = 1})) == ErrorCode::invalid_argument);
+  std::vector<float> broken = site.x;
+  broken[5] = std::nanf("");
+  CHECK(code(FlatQuant{}.fit({broken.data(), 10, 12}, site.weights, {})) == ErrorCode::not_finite);
+}
