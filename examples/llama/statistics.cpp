@@ -59,11 +59,30 @@ CalibrationPass::CalibrationPass(const WeightSource& source, std::span<const std
 }
 
 LayerStatistics CalibrationPass::next(const LayerWeights& weights, StatisticsDetail detail) {
-  constexpr index most_rows = 2048;  // of a batch, so that the buffers stay small
-  const Block block(*config_, float_parameters(*config_, weights), planish::SiteMode::packed,
-                    "layer " + std::to_string(layer_++));
   StatisticsCollector collector(*config_, detail);
-  const auto hidden = hidden_.view(rows_, config_->hidden_size);
+  run(float_parameters(*config_, weights), hidden_, &collector);
+  ++layer_;
+  return collector.take();
+}
+
+void CalibrationPass::next(BlockParameters parameters) {
+  run(std::move(parameters), hidden_, nullptr);
+  ++layer_;
+}
+
+LayerStatistics CalibrationPass::look(const LayerWeights& weights, StatisticsDetail detail) {
+  FloatRows copy;
+  const MatrixView<const float> hidden = hidden_.view(rows_, config_->hidden_size);
+  std::copy_n(hidden.data(), hidden.size(), copy.view(rows_, config_->hidden_size).data());
+  StatisticsCollector collector(*config_, detail);
+  run(float_parameters(*config_, weights), copy, &collector);
+  return collector.take();
+}
+
+void CalibrationPass::run(BlockParameters parameters, FloatRows& tokens, StatisticsCollector* collector) {
+  constexpr index most_rows = 2048;  // of a batch, so that the buffers stay small
+  const Block block(*config_, std::move(parameters), planish::SiteMode::packed, "layer " + std::to_string(layer_));
+  const auto hidden = tokens.view(rows_, config_->hidden_size);
   index row = 0;
   for (std::size_t first = 0; first < segments_.size();) {
     std::vector<Segment> batch;
@@ -74,16 +93,15 @@ LayerStatistics CalibrationPass::next(const LayerWeights& weights, StatisticsDet
       caches.push_back(block.make_cache(segments_[first].rows));
       rows += segments_[first++].rows;
     }
-    collector.expect(batch);
+    if (collector != nullptr) collector->expect(batch);
     block.forward(hidden.middle_rows(row, rows), {.segments = batch,
                                                   .caches = caches,
                                                   .rope = &rope_,
                                                   .scratch = &scratch_,
                                                   .executor = executor_,
-                                                  .observer = &collector});
+                                                  .observer = collector});
     row += rows;
   }
-  return collector.take();
 }
 
 }  // namespace llama

@@ -49,18 +49,29 @@ class StatisticsCollector final : public SiteObserver {
   LayerStatistics statistics_;
 };
 
-/// Walks calibration text through the float model one layer at a time, so that only one layer's floats are in memory.
-/// Every sequence is a row of `sequences`.
+/// Walks calibration text through a model one layer at a time, so that only one layer's floats are in memory. Every
+/// sequence is a row of `sequences`.
 class CalibrationPass {
  public:
   CalibrationPass(const WeightSource& source, std::span<const std::vector<int>> sequences, ExecutorReference executor);
 
   [[nodiscard]] index tokens() const noexcept { return rows_; }
 
-  /// Runs the next layer; what its sites saw.
+  /// What the next layer reads, tokens × hidden size.
+  [[nodiscard]] MatrixView<const float> hidden() { return hidden_.view(rows_, config_->hidden_size); }
+
+  /// Runs the next layer of the float model; what its sites saw.
   [[nodiscard]] LayerStatistics next(const LayerWeights& weights, StatisticsDetail detail);
 
+  /// Runs the next layer as it was quantized.
+  void next(BlockParameters parameters);
+
+  /// What the sites of the float layer see at this point, without going on.
+  [[nodiscard]] LayerStatistics look(const LayerWeights& weights, StatisticsDetail detail);
+
  private:
+  void run(BlockParameters parameters, FloatRows& tokens, StatisticsCollector* collector);
+
   const Config* config_;
   ExecutorReference executor_;
   Rope rope_;

@@ -1,9 +1,8 @@
 // The block that learns: its forward pass, its gradient, and what it exports.
 #include <doctest/doctest.h>
 
-#include "llama/calibration/block_calibration.hpp"
+#include "block_fixture.hpp"
 #include "llama/calibration/export_parameters.hpp"
-#include "llama/calibration/learned_block.hpp"
 #include "random_flatquant.hpp"
 
 namespace llama::test {
@@ -13,29 +12,6 @@ using planish::calibration::FactorForm;
 using planish::calibration::FactorStart;
 using planish::calibration::FlatQuant;
 using planish::calibration::ScaleForm;
-
-constexpr index window = 9, windows = 2;
-
-/// Hidden states of random ids, tokens × hidden size.
-template <class T>
-std::vector<T> hidden_states(const WeightSource& source) {
-  const Config& config = source.config();
-  const auto ids = random_ids(17, window * windows, config.vocabulary);
-  std::vector<T> hidden;
-  for (int id : ids) {
-    std::vector<float> row(static_cast<std::size_t>(config.hidden_size));
-    source.read_rows("embedding", {config.vocabulary, config.hidden_size}, id, 1, row.data());
-    hidden.insert(hidden.end(), row.begin(), row.end());
-  }
-  return hidden;
-}
-
-SiteMagnitudes ones(const Config& config) {
-  SiteMagnitudes magnitudes;
-  for (SiteKind kind : site_kinds)
-    magnitudes[static_cast<std::size_t>(kind)].assign(static_cast<std::size_t>(channels_at(kind, config)), 1.0f);
-  return magnitudes;
-}
 
 /// Output of a run-time block, window by window.
 std::vector<float> run_block(const Config& config, BlockParameters parameters, planish::SiteMode mode,
@@ -52,37 +28,6 @@ std::vector<float> run_block(const Config& config, BlockParameters parameters, p
   }
   return hidden;
 }
-
-template <class T>
-struct Fixture {
-  explicit Fixture(RotaryPairs pairs, std::string_view spelled = "w4a4kv4+flatquant")
-      : source(3, pairs),
-        config(source.config()),
-        layer(read_layer(source, 0)),
-        weights(config, layer),
-        rotary(window, config.rotary_frequencies),
-        recipe(require(parse_recipe(spelled))),
-        hidden(hidden_states<T>(source)) {}
-
-  template <class Hooks>
-  tape::Variable<T> forward(tape::Tape<T>& on, const Hooks& hooks) const {
-    const auto x = on.constant({hidden.data(), window * windows, config.hidden_size});
-    return block_forward(config, weights, rotary, window, hooks, x);
-  }
-  std::vector<T> teacher() const {
-    tape::Tape<T> on;
-    const auto y = forward(on, FloatHooks<T>{&weights}).value();
-    return {y.data(), y.data() + y.size()};
-  }
-
-  RandomModel source;
-  const Config& config;
-  LayerWeights layer;
-  TapeWeights<T> weights;
-  tape::RotaryTable<T> rotary;
-  Recipe recipe;
-  std::vector<T> hidden;
-};
 
 TEST_CASE("the tape's float block is the run-time float block") {
   for (RotaryPairs pairs : {RotaryPairs::interleaved, RotaryPairs::halves}) {

@@ -4,8 +4,11 @@
 #include <cmath>
 #include <utility>
 
+#include <planish/core/random.hpp>
+
 #include "export_parameters.hpp"
 #include "learned_block.hpp"
+#include "objective.hpp"
 
 namespace llama {
 
@@ -26,6 +29,7 @@ BlockCalibration::BlockCalibration(const WeightSource& source, std::span<const s
       source.read_rows("embedding", {config.vocabulary, config.hidden_size}, id, 1, row);
       row += config.hidden_size;
     }
+  if (options_.inputs != Inputs::plain) quantized_.emplace(source, windows, options_, true, executor);
 }
 
 index BlockCalibration::batches() const noexcept {
@@ -46,20 +50,38 @@ void BlockCalibration::run_teacher(const TapeWeights<float>& weights,
   const FloatHooks<float> hooks{&weights, see};
   for (index first = 0; first < rows_; first += options_.window) {
     const auto x = tape_.constant({inputs_.data() + first * hidden, options_.window, hidden});
-    const auto y = block_forward(config, weights, rotary_, options_.window, hooks, x).value();
+    const auto y = BlockGraph<float>(config, weights, rotary_, options_.window).forward(hooks, x).value();
     std::copy_n(y.data(), y.size(), targets_.data() + first * hidden);
     tape_.clear();
   }
 }
 
-void BlockCalibration::advance() {
+void BlockCalibration::advance(const FlatQuantParameters* learned) {
+  if (quantized_) {
+    if (learned == nullptr)
+      fail(source_->path(), ": layer ", layer_, " was not learned yet, and the blocks behind it read what it makes");
+    quantized_->advance(quantized_->build(*learned));
+  }
   std::swap(inputs_, targets_);
   ++layer_;
 }
 
-void BlockCalibration::skip() {
+void BlockCalibration::skip(const FlatQuantParameters* learned) {
   run_teacher(TapeWeights<float>(source_->config(), read_layer(*source_, layer_)), {});
-  advance();
+  advance(learned);
+}
+
+/// What the block learns from where that is not `inputs_`: tokens × hidden size.
+std::vector<float> BlockCalibration::student_inputs() {
+  if (!quantized_) return {};
+  const MatrixView<const float> quantized = quantized_->inputs();
+  std::vector<float> made(quantized.data(), quantized.data() + quantized.size());
+  if (options_.inputs == Inputs::mixed) {
+    planish::Random coins(options_.method.seed * 1000003u + static_cast<std::uint64_t>(layer_));
+    for (std::size_t i = 0; i < made.size(); ++i)
+      if (coins.below(2) == 0) made[i] = inputs_[i];
+  }
+  return made;
 }
 
 CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockTrace* trace) {
@@ -79,21 +101,23 @@ CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockT
 
   LearnedBlock<float> block(config, weights, options_.recipe, method, magnitudes,
                             method.seed * 1000003u + 64u * static_cast<std::uint64_t>(layer_));
+  const std::vector<float> student = student_inputs();
+  const float* inputs = student.empty() ? inputs_.data() : student.data();
   if (trace != nullptr) {
-    *trace = {rows_, config.hidden_size, inputs_, targets_, {}, {}};
+    *trace = {rows_, config.hidden_size, {inputs, inputs + inputs_.size()}, targets_, {}, {}};
     for (const auto& m : block.parameters().members()) trace->learned.emplace_back(m.name, m.values);
     block.record(tape_);
     trace->start = export_parameters(config, block);
     tape_.clear();
   }
+  const BlockGraph<float> graph(config, weights, rotary_, options_.window);
   const auto loss = [&](index batch) {
     const planish::Range rows = rows_of(batch);
     const index count = rows.end - rows.begin, hidden = config.hidden_size;
     block.record(tape_);
-    const auto x = tape_.constant({inputs_.data() + rows.begin * hidden, count, hidden});
-    const auto y = block_forward(config, weights, rotary_, options_.window, block, x);
+    const auto x = tape_.constant({inputs + rows.begin * hidden, count, hidden});
     const MatrixView<const float> target(targets_.data() + rows.begin * hidden, count, hidden);
-    return planish::calibration::record_loss(method, y, target);
+    return record_objective(options_.objective, method, weights, graph, block, x, target);
   };
   CalibratedBlock made;
   made.report = require(planish::calibration::learn(block.parameters(), tape_,
@@ -108,7 +132,7 @@ CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockT
   block.record(tape_);
   made.parameters = export_parameters(config, block);
   tape_.clear();
-  if (!made.report.stopped) advance();
+  if (!made.report.stopped) advance(&made.parameters);
   return made;
 }
 

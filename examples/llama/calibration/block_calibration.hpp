@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -9,18 +10,12 @@
 #include <planish/calibration/optimizer/learn.hpp>
 
 #include "../flatquant_build.hpp"
-#include "../recipe.hpp"
 #include "../rows.hpp"
+#include "calibrated_layers.hpp"
+#include "options.hpp"
 #include "tape_block.hpp"
 
 namespace llama {
-
-/// What a calibration learns, from what.
-struct CalibrationOptions {
-  Recipe recipe;
-  planish::calibration::FlatQuant method;
-  index window = 2048;  ///< tokens of a sequence
-};
 
 /// What came of one block.
 struct CalibratedBlock {
@@ -39,9 +34,9 @@ struct BlockTrace {
   FlatQuantParameters start;                                        // what they stand for
 };
 
-/// Walks windows of text through a model block by block. Each block learns from the float model's own activations, and
-/// hands the float model's outputs on (FlatQuant, arXiv 2410.09426, §3.3): blocks are independent, so any of them can
-/// be skipped or learned elsewhere.
+/// Walks windows of text through a model block by block. Each block learns to give the float block's outputs, from the
+/// inputs that the options name. With the float model's own (Inputs::plain) blocks are independent, so any of them can
+/// be skipped or learned elsewhere; else what was learned must be known to go past it.
 class BlockCalibration {
  public:
   /// All windows have `options.window` ids.
@@ -55,15 +50,16 @@ class BlockCalibration {
   /// Learns the next block and goes on to the one behind it. A stopped run stays where it is. Throws Error.
   [[nodiscard]] CalibratedBlock learn(const OnCalibrationStep& on_step, BlockTrace* trace = nullptr);
 
-  /// Only carries the activations through the next block.
-  void skip();
+  /// Only carries the activations through the next block; `learned` is needed where inputs are not the float model's.
+  void skip(const FlatQuantParameters* learned = nullptr);
 
  private:
   [[nodiscard]] index batches() const noexcept;
   void run_teacher(const TapeWeights<float>& weights,
                    const std::function<void(SiteKind, MatrixView<const float>)>& see);
   [[nodiscard]] planish::Range rows_of(index batch) const noexcept;
-  void advance();
+  [[nodiscard]] std::vector<float> student_inputs();
+  void advance(const FlatQuantParameters* learned);
 
   const WeightSource* source_;
   CalibrationOptions options_;
@@ -73,6 +69,7 @@ class BlockCalibration {
   index rows_ = 0;             // tokens of all windows
   std::vector<float> inputs_;  // rows × hidden size, before the next block
   std::vector<float> targets_;
+  std::optional<CalibratedLayers> quantized_;  // where inputs come from the quantized prefix
   index layer_ = 0;
 };
 

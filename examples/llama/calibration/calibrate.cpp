@@ -55,7 +55,9 @@ std::string job_text(const WeightSource& source, const CalibrationJob& job) {
        << static_cast<int>(m.factor_form) << ' ' << static_cast<int>(m.factor_start) << ", scale "
        << static_cast<int>(m.scale_form) << " alpha " << m.alpha << ", clip logit " << m.clip_logit
        << (m.shared_clip ? " shared" : " per consumer") << ", loss " << static_cast<int>(m.loss) << ' '
-       << m.huber_factor << ", seed " << m.seed << ", retries " << m.retries;
+       << m.huber_factor << ", seed " << m.seed << ", retries " << m.retries << ", objective "
+       << to_string(job.options.objective) << ", inputs " << to_string(job.options.inputs) << ", rounding inputs "
+       << to_string(job.options.rounding_inputs);
   return text.str();
 }
 
@@ -73,7 +75,14 @@ void calibrate(const WeightSource& source, const CalibrationJob& job, ExecutorRe
   double done = 0.0;
   BlockTrace trace;
   for (index layer : missing) {
-    while (run.next_layer() < layer) run.skip();
+    while (run.next_layer() < layer) {
+      if (job.options.inputs == Inputs::plain || !parts.has(run.next_layer())) {
+        run.skip();
+        continue;
+      }
+      const CalibratedBlock before = parts.read(run.next_layer(), flatquant_sizes(source.config()));
+      run.skip(&before.parameters);
+    }
     const bool traced = !job.trace.empty() && layer == missing.front();
     const CalibratedBlock block = run.learn(
         [&](const planish::calibration::LearnProgress& p) {

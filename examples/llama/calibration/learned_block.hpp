@@ -13,7 +13,7 @@ namespace llama {
 /// max |x_j| of every channel of each site's input, by SiteKind.
 using SiteMagnitudes = std::array<std::vector<float>, site_kinds.size()>;
 
-/// A block whose transforms and clips are learned: the hooks of `block_forward`, and the owner of the parameters. The
+/// A block whose transforms and clips are learned: the hooks of a BlockGraph, and the owner of the parameters. The
 /// sites of FlatQuant (arXiv 2410.09426, §3.2): Kronecker transforms at the inputs of q, k, v, of gate and up, and of
 /// down; across heads at the input of o, with the factor inside a head absorbed by v; one factor per layer on keys
 /// after RoPE, its dual on queries.
@@ -76,8 +76,7 @@ class LearnedBlock {
   /// The values' bias is turned like the values.
   [[nodiscard]] Variable bias(tape::Tape<T>& on, Projection p) const {
     const Variable plain = FloatHooks<T>{weights_}.bias(on, p);
-    const auto& head = sites_[static_cast<std::size_t>(SiteKind::output)].right();
-    return p == Projection::value && head ? tape::kronecker_right(plain, head->matrix) : plain;
+    return p == Projection::value ? turn_values(plain) : plain;
   }
   [[nodiscard]] Variable query(Variable x) const {
     return key_on_ ? tape::kronecker_right(x, key_on_->inverse_transpose) : x;
@@ -86,6 +85,28 @@ class LearnedBlock {
     return to_cache(key_on_ ? tape::kronecker_right(x, key_on_->matrix) : x, recipe_->key_bits, key_clip_on_);
   }
   [[nodiscard]] Variable value(Variable x) const { return to_cache(x, recipe_->value_bits, value_clip_on_); }
+
+  // The ways back to the float block's own channels, for objectives that compare what lies inside a block.
+
+  /// Of what `key` gives.
+  [[nodiscard]] Variable key_back(Variable x) const {
+    return key_on_ ? tape::kronecker_right(x, tape::transpose(key_on_->inverse_transpose)) : x;
+  }
+  /// The factor that values carry, of plain values or what attention makes of them.
+  [[nodiscard]] Variable turn_values(Variable x) const {
+    const auto& head = sites_[static_cast<std::size_t>(SiteKind::output)].right();
+    return head ? tape::kronecker_right(x, head->matrix) : x;
+  }
+  [[nodiscard]] Variable value_back(Variable x) const {
+    const auto& head = sites_[static_cast<std::size_t>(SiteKind::output)].right();
+    return head ? tape::kronecker_right(x, tape::transpose(head->inverse_transpose)) : x;
+  }
+  /// Of quantized weights, out × in.
+  [[nodiscard]] Variable weights_back(Projection p) const {
+    Variable w = matrices_[static_cast<std::size_t>(p)];
+    if (p == Projection::value) w = tape::transpose(value_back(tape::transpose(w)));
+    return sites_[static_cast<std::size_t>(site_of(p))].turn_weights_back(w);
+  }
 
   [[nodiscard]] const planish::calibration::LearnedSite<T>& site_at(SiteKind kind) const {
     return sites_[static_cast<std::size_t>(kind)];

@@ -68,37 +68,70 @@ struct FloatHooks {
   [[nodiscard]] tape::Variable<T> value(tape::Variable<T> x) const { return x; }
 };
 
-/// The forward pass of one pre-norm block in tape operations, the same arithmetic as Block::forward: x is tokens ×
-/// hidden size, windows of `window` tokens one after the other. `hooks` say what is quantized, and how.
-template <class T, class Hooks>
-[[nodiscard]] tape::Variable<T> block_forward(const Config& config, const TapeWeights<T>& weights,
-                                              const tape::RotaryTable<T>& rotary, index window, const Hooks& hooks,
-                                              tape::Variable<T> x) {
-  tape::Tape<T>& on = x.tape();
-  const auto gain = [&](const std::vector<T>& values) {
-    return on.constant({values.data(), 1, static_cast<index>(values.size())});
-  };
-  const auto multiply = [&](Projection p, tape::Variable<T> in) {
-    const tape::Variable<T> y = tape::multiply_transposed(in, hooks.matrix(on, p));
-    return weights.bias(p).empty() ? y : tape::add_to_rows(y, hooks.bias(on, p));
-  };
-  const auto epsilon = static_cast<T>(config.norm_epsilon);
+/// One pre-norm block in tape operations, the same arithmetic as Block::forward. Rows are tokens, windows of `window`
+/// tokens one after the other. `hooks` say what is quantized, and how.
+template <class T>
+class BlockGraph {
+  using Variable = tape::Variable<T>;
 
-  const auto attention_in = hooks.site(SiteKind::attention, tape::rms_norm(x, gain(weights.attention_gain), epsilon));
-  const auto rotate = [&](tape::Variable<T> v) {
-    const auto pairs = config.pairs == RotaryPairs::halves ? tape::RotaryPairs::halves : tape::RotaryPairs::interleaved;
-    return tape::rotary_embedding(v, rotary, {.head_size = config.head_size, .window = window, .pairs = pairs});
-  };
-  const auto query = hooks.query(rotate(multiply(Projection::query, attention_in[0])));
-  const auto key = hooks.key(rotate(multiply(Projection::key, attention_in[1])));
-  const auto value = hooks.value(multiply(Projection::value, attention_in[2]));
-  const auto attended =
-      tape::causal_attention(query, key, value, tape::CausalAttention{.head_size = config.head_size, .window = window});
-  const auto h = tape::add(x, multiply(Projection::output, hooks.site(SiteKind::output, attended)[0]));
+ public:
+  BlockGraph(const Config& config, const TapeWeights<T>& weights, const tape::RotaryTable<T>& rotary, index window)
+      : config_(&config), weights_(&weights), rotary_(&rotary), window_(window) {}
 
-  const auto mlp_in = hooks.site(SiteKind::mlp, tape::rms_norm(h, gain(weights.mlp_gain), epsilon));
-  const auto product = tape::swiglu(multiply(Projection::gate, mlp_in[0]), multiply(Projection::up, mlp_in[1]));
-  return tape::add(h, multiply(Projection::down, hooks.site(SiteKind::down, product)[0]));
-}
+  /// One linear layer on its quantized input.
+  template <class Hooks>
+  [[nodiscard]] Variable project(const Hooks& hooks, Projection p, Variable in) const {
+    const Variable y = tape::multiply_transposed(in, hooks.matrix(in.tape(), p));
+    return weights_->bias(p).empty() ? y : tape::add_to_rows(y, hooks.bias(in.tape(), p));
+  }
+  [[nodiscard]] Variable attention_norm(Variable x) const { return norm(x, weights_->attention_gain); }
+  [[nodiscard]] Variable mlp_norm(Variable h) const { return norm(h, weights_->mlp_gain); }
+  [[nodiscard]] Variable rotate(Variable x) const {
+    const auto pairs =
+        config_->pairs == RotaryPairs::halves ? tape::RotaryPairs::halves : tape::RotaryPairs::interleaved;
+    return tape::rotary_embedding(x, *rotary_, {.head_size = config_->head_size, .window = window_, .pairs = pairs});
+  }
+  [[nodiscard]] Variable attend(Variable query, Variable key, Variable value) const {
+    return tape::causal_attention(query, key, value,
+                                  tape::CausalAttention{.head_size = config_->head_size, .window = window_});
+  }
+
+  /// What attention adds to the residual x.
+  template <class Hooks>
+  [[nodiscard]] Variable attention(const Hooks& hooks, Variable x) const {
+    const auto in = hooks.site(SiteKind::attention, attention_norm(x));
+    const Variable query = hooks.query(rotate(project(hooks, Projection::query, in[0])));
+    const Variable key = hooks.key(rotate(project(hooks, Projection::key, in[1])));
+    const Variable value = hooks.value(project(hooks, Projection::value, in[2]));
+    return project(hooks, Projection::output, hooks.site(SiteKind::output, attend(query, key, value))[0]);
+  }
+
+  /// What the MLP adds to the residual h.
+  template <class Hooks>
+  [[nodiscard]] Variable mlp(const Hooks& hooks, Variable h) const {
+    const auto in = hooks.site(SiteKind::mlp, mlp_norm(h));
+    const Variable product =
+        tape::swiglu(project(hooks, Projection::gate, in[0]), project(hooks, Projection::up, in[1]));
+    return project(hooks, Projection::down, hooks.site(SiteKind::down, product)[0]);
+  }
+
+  /// x through the whole block.
+  template <class Hooks>
+  [[nodiscard]] Variable forward(const Hooks& hooks, Variable x) const {
+    const Variable h = tape::add(x, attention(hooks, x));
+    return tape::add(h, mlp(hooks, h));
+  }
+
+ private:
+  [[nodiscard]] Variable norm(Variable x, const std::vector<T>& gain) const {
+    const Variable on = x.tape().constant({gain.data(), 1, static_cast<index>(gain.size())});
+    return tape::rms_norm(x, on, static_cast<T>(config_->norm_epsilon));
+  }
+
+  const Config* config_;
+  const TapeWeights<T>* weights_;
+  const tape::RotaryTable<T>* rotary_;
+  index window_;
+};
 
 }  // namespace llama

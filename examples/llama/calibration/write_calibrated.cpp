@@ -25,12 +25,13 @@ void write_calibrated(Host& host, const CalibrationJob& job, const std::string& 
   }
 
   ArtefactOutput artefact(source, job.options.recipe);
-  const BuildOptions build{.recipe = job.options.recipe,
-                           .learned = [&](index layer) { return blocks[static_cast<std::size_t>(layer)].parameters; }};
+  CalibratedLayers layers(source, job.windows, job.options, false, host.executor());
   Progress progress("quantizing", static_cast<double>(blocks.size()), "layers");
   double change = 0.0;
   for (index layer = 0; layer < source.config().layers; ++layer) {
-    artefact.add_layer(layer, build_layer(source, layer, build, {}, host.executor()));
+    BlockParameters built = layers.build(blocks[static_cast<std::size_t>(layer)].parameters);
+    artefact.add_layer(layer, built);
+    layers.advance(std::move(built));
     const planish::calibration::LearnReport& report = blocks[static_cast<std::size_t>(layer)].report;
     if (report.loss_before > 0.0 && report.loss_after > 0.0)
       change += std::log(report.loss_after / report.loss_before) / static_cast<double>(blocks.size());

@@ -32,10 +32,6 @@ Recipe recipe_of(const Arguments& arguments) {
   if (recipe.is_float() ||
       (!recipe.quantizes_weights() && !recipe.quantizes_activations() && !recipe.quantizes_cache()))
     fail("--recipe ", arguments.recipe, ": nothing is quantized, so there is nothing to learn");
-  if (recipe.rounding != Rounding::nearest)
-    fail("--recipe ", arguments.recipe, ": calibrate without +", to_string(recipe.rounding),
-         ", keep --parameters FILE, and round with: planish-llama quantize --planish FILE --recipe ",
-         "w4a4kv4+flatquant+", to_string(recipe.rounding));
   if (recipe.static_activations) fail("--recipe ", arguments.recipe, ": flatquant learns dynamic activations");
   return recipe;
 }
@@ -59,7 +55,7 @@ void run(Arguments arguments) {
   if (arguments.window > config.context)
     fail("--window ", arguments.window, ": the model's context is ", config.context);
   CalibrationJob job;
-  job.options = {.recipe = recipe_of(arguments), .method = arguments.method.method(), .window = arguments.window};
+  job.options = arguments.method.options(recipe_of(arguments), arguments.window);
   const std::vector<int> ids = host.calibration_ids();
   job.windows = calibration_windows(ids, arguments.samples, arguments.window, arguments.method.seed, arguments.text);
   job.parts = arguments.out + ".parts";
@@ -95,7 +91,7 @@ void add_calibrate(CLI::App& program) {
       ->check(CLI::Range(index{2}, index{1} << 20))
       ->option_text("N")
       ->group("Text");
-  command.add_option("-r,--recipe", arguments->recipe, "Bits, as in RECIPES without stages. [w4a4kv4]")
+  command.add_option("-r,--recipe", arguments->recipe, "Bits, and +mse or +gptq where weights are not rounded to nearest. [w4a4kv4]")
       ->option_text("RECIPE")
       ->group("Method");
   command.add_option("--method", arguments->method_name, "What learns. [flatquant]")

@@ -1,6 +1,9 @@
 #include "method_options.hpp"
 
+#include <cmath>
 #include <map>
+
+#include "../error.hpp"
 
 namespace llama {
 namespace {
@@ -21,6 +24,14 @@ const std::map<std::string, ScaleForm> scale_forms{
 const std::map<std::string, bool> shared_clips{{"shared", true}, {"consumer", false}};
 const std::map<std::string, Loss> losses{
     {"mse", Loss::mean_squared_error}, {"mae", Loss::mean_absolute_error}, {"huber", Loss::huber}};
+
+const std::map<std::string, Objective> objectives{{"weight", Objective::weight},
+                                                  {"layer", Objective::layer},
+                                                  {"module", Objective::module},
+                                                  {"block", Objective::block}};
+const std::map<std::string, Inputs> input_words{
+    {"float", Inputs::plain}, {"quantized", Inputs::quantized}, {"mixed", Inputs::mixed}};
+const std::map<std::string, Inputs> rounding_input_words{{"float", Inputs::plain}, {"quantized", Inputs::quantized}};
 
 template <class Value>
 std::vector<std::string> words(const std::map<std::string, Value>& named) {
@@ -54,6 +65,7 @@ FlatQuant MethodOptions::method() const {
   set(made.batch, batch);
   set(made.learning_rate, learning_rate);
   set(made.clip_rate_factor, clip_rate_factor);
+  if (clip_start) made.clip_logit = std::log(*clip_start / (1.0 - *clip_start));
   set(made.adamw.weight_decay, weight_decay);
   set(made.alpha, alpha);
   set(made.factor_form, factor, factor_forms);
@@ -67,6 +79,20 @@ FlatQuant MethodOptions::method() const {
     if (component == "clip") made.learns_clip = false;
   }
   made.seed = seed;
+  return made;
+}
+
+CalibrationOptions MethodOptions::options(const Recipe& recipe, index window) const {
+  const CalibrationOptions made{.recipe = recipe,
+                                .method = method(),
+                                .window = window,
+                                .objective = objectives.at(objective),
+                                .inputs = input_words.at(inputs),
+                                .rounding_inputs = input_words.at(rounding_inputs)};
+  if (made.objective == Objective::weight && !recipe.quantizes_weights())
+    fail("--objective weight: recipe ", to_string(recipe), " keeps weights in float; use layer, module or block");
+  if (made.rounding_inputs != Inputs::plain && recipe.rounding != Rounding::gptq)
+    fail("--rounding-inputs ", rounding_inputs, ": only +gptq reads inputs to round");
   return made;
 }
 
@@ -96,8 +122,12 @@ void add_method_options(CLI::App& command, MethodOptions& options) {
       ->check(CLI::PositiveNumber)
       ->option_text("X")
       ->group(group);
-  command.add_option("--clip-rate", options.clip_rate_factor, "Clips learn so many times faster. [10]")
-      ->check(CLI::PositiveNumber)
+  command.add_option("--clip-rate", options.clip_rate_factor, "Clips learn so many times faster; 0: they stay. [10]")
+      ->check(CLI::NonNegativeNumber)
+      ->option_text("X")
+      ->group(group);
+  command.add_option("--clip-start", options.clip_start, "Share of a range that clips start with. [0.982]")
+      ->check(CLI::Range(0.01, 0.9999))
       ->option_text("X")
       ->group(group);
   command.add_option("--weight-decay", options.weight_decay, "AdamW's weight decay. [0.01]")
@@ -115,7 +145,14 @@ void add_method_options(CLI::App& command, MethodOptions& options) {
        "How scales stay positive; linear does not guard them. [exponential; published: linear]");
   word("--clips", options.clips, shared_clips,
        "One pair of activation clips per site, or one per matrix that reads it. [shared; published: consumer]");
-  word("--loss", options.loss, losses, "Error of a block's output. [huber; published: mse]");
+  word("--loss", options.loss, losses, "How an error counts. [huber; published: mse]");
+  word("--objective", options.objective, objectives,
+       "Whose error: of weights, of the outputs of linear layers, of attention and MLP, of the block. [block]");
+  word("--inputs", options.inputs, input_words,
+       "What a block learns from: the float model's activations (blocks are independent), those of the quantized "
+       "blocks before it, or a mix number by number. [float]");
+  word("--rounding-inputs", options.rounding_inputs, rounding_input_words,
+       "What +gptq takes second moments of. [float]");
   command
       .add_option("--without", options.without,
                   "Leave a component at its neutral value: transform, scale, clip. May come several times.")

@@ -1,25 +1,25 @@
 #pragma once
 #include <CLI/CLI.hpp>
 
-#include <planish/calibration/methods/flatquant/options.hpp>
-
-#include "../recipe.hpp"
+#include "../calibration/options.hpp"
 
 namespace llama {
-
-using planish::index;
 
 /// The options of `calibrate` that say how something is learned; what is not given comes from the preset.
 struct MethodOptions {
   std::string preset = "default";
   std::optional<int> epochs;
   std::optional<index> batch;
-  std::optional<double> learning_rate, clip_rate_factor, weight_decay, alpha;
+  std::optional<double> learning_rate, clip_rate_factor, clip_start, weight_decay, alpha;
   std::optional<std::string> factor, start, scale, clips, loss;
   std::vector<std::string> without;  // components that are not learned
+  std::string objective = "block", inputs = "float", rounding_inputs = "float";
   std::uint64_t seed = 1;
 
   [[nodiscard]] planish::calibration::FlatQuant method() const;
+
+  /// The whole. Throws Error where the objective has nothing to learn from.
+  [[nodiscard]] CalibrationOptions options(const Recipe& recipe, index window) const;
 };
 
 void add_method_options(CLI::App& command, MethodOptions& options);
