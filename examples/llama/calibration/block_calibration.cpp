@@ -10,22 +10,54 @@
 namespace llama {
 
 BlockCalibration::BlockCalibration(const WeightSource& source, std::span<const std::vector<int>> windows,
-                                   const CalibrationOptions& options, ExecutorReference executor)
+                                   const CalibrationOptions& options, ExecutorReference executor,
+                                   const ActivationFolder& folder)
     : source_(&source),
+      windows_(windows),
       options_(options),
       executor_(executor),
       tape_(executor),
       rotary_(options.window, source.config().rotary_frequencies),
-      rows_(static_cast<index>(windows.size()) * options.window) {
-  const Config& config = source.config();
-  inputs_.resize(static_cast<std::size_t>(rows_ * config.hidden_size));
-  targets_.resize(inputs_.size());
-  float* row = inputs_.data();
-  for (const std::vector<int>& window : windows)
+      rows_(static_cast<index>(windows.size()) * options.window),
+      inputs_(rows_, source.config().hidden_size, folder),
+      targets_(rows_, source.config().hidden_size, folder) {}
+
+/// Makes the first block the next.
+void BlockCalibration::start() {
+  const Config& config = source_->config();
+  std::vector<float> row(static_cast<std::size_t>(config.hidden_size));
+  inputs_.begin(0);
+  for (const std::vector<int>& window : windows_)
     for (int id : window) {
-      source.read_rows("embedding", {config.vocabulary, config.hidden_size}, id, 1, row);
-      row += config.hidden_size;
+      source_->read_rows("embedding", {config.vocabulary, config.hidden_size}, id, 1, row.data());
+      inputs_.append(row.data(), 1);
     }
+  inputs_.finish();
+  layer_ = 0;
+}
+
+void BlockCalibration::go_to(index layer) {
+  const index at_hand = inputs_.data() != nullptr && layer_ <= layer ? layer_ : -1;
+  index from = layer;
+  while (from > at_hand && !inputs_.open(from)) --from;
+  if (from < 0)
+    start();
+  else
+    layer_ = from;
+  while (layer_ < layer) skip();
+}
+
+std::size_t BlockCalibration::activation_bytes() const noexcept {
+  return static_cast<std::size_t>(inputs_.size() + targets_.size()) * sizeof(float);
+}
+
+std::size_t BlockCalibration::block_bytes() const noexcept {
+  index numbers = 2 * source_->config().hidden_size;
+  for (Projection p : projections) {
+    const MatrixShape shape = shape_of(p, source_->config());
+    numbers += shape.rows * shape.columns;
+  }
+  return static_cast<std::size_t>(numbers) * sizeof(float);
 }
 
 index BlockCalibration::batches() const noexcept {
@@ -44,12 +76,15 @@ void BlockCalibration::run_teacher(const TapeWeights<float>& weights,
   const Config& config = source_->config();
   const index hidden = config.hidden_size;
   const FloatHooks<float> hooks{&weights, see};
+  targets_.begin(layer_ + 1);
   for (index first = 0; first < rows_; first += options_.window) {
     const auto x = tape_.constant({inputs_.data() + first * hidden, options_.window, hidden});
     const auto y = block_forward(config, weights, rotary_, options_.window, hooks, x).value();
-    std::copy_n(y.data(), y.size(), targets_.data() + first * hidden);
+    targets_.append(y.data(), options_.window);
     tape_.clear();
+    inputs_.release();
   }
+  targets_.finish();
 }
 
 void BlockCalibration::advance() {
@@ -58,11 +93,13 @@ void BlockCalibration::advance() {
 }
 
 void BlockCalibration::skip() {
+  if (inputs_.data() == nullptr) start();
   run_teacher(TapeWeights<float>(source_->config(), read_layer(*source_, layer_)), {});
   advance();
 }
 
 CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockTrace* trace) {
+  if (inputs_.data() == nullptr) start();
   const Config& config = source_->config();
   const planish::calibration::FlatQuant& method = options_.method;
   const std::string where = source_->path() + ": layer " + std::to_string(layer_);
@@ -80,7 +117,7 @@ CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockT
   LearnedBlock<float> block(config, weights, options_.recipe, method, magnitudes,
                             method.seed * 1000003u + 64u * static_cast<std::uint64_t>(layer_));
   if (trace != nullptr) {
-    *trace = {rows_, config.hidden_size, inputs_, targets_, {}, {}};
+    *trace = {rows_, config.hidden_size, inputs_.values(), targets_.values(), {}, {}};
     for (const auto& m : block.parameters().members()) trace->learned.emplace_back(m.name, m.values);
     block.record(tape_);
     trace->start = export_parameters(config, block);
@@ -89,6 +126,8 @@ CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockT
   const auto loss = [&](index batch) {
     const planish::Range rows = rows_of(batch);
     const index count = rows.end - rows.begin, hidden = config.hidden_size;
+    inputs_.release();  // the step before is over
+    targets_.release();
     block.record(tape_);
     const auto x = tape_.constant({inputs_.data() + rows.begin * hidden, count, hidden});
     const auto y = block_forward(config, weights, rotary_, options_.window, block, x);

@@ -11,6 +11,7 @@
 #include "../flatquant_build.hpp"
 #include "../recipe.hpp"
 #include "../rows.hpp"
+#include "activation_store.hpp"
 #include "tape_block.hpp"
 
 namespace llama {
@@ -20,6 +21,9 @@ struct CalibrationOptions {
   Recipe recipe;
   planish::calibration::FlatQuant method;
   index window = 2048;  ///< tokens of a sequence
+
+  /// True if no block needs what another one has learned, so that they may be learned in any order and at once.
+  [[nodiscard]] bool blocks_are_independent() const noexcept { return true; }
 };
 
 /// What came of one block.
@@ -44,9 +48,9 @@ struct BlockTrace {
 /// be skipped or learned elsewhere.
 class BlockCalibration {
  public:
-  /// All windows have `options.window` ids.
+  /// All windows have `options.window` ids and outlive this. Activations go to `folder`, or stay in memory.
   BlockCalibration(const WeightSource& source, std::span<const std::vector<int>> windows,
-                   const CalibrationOptions& options, ExecutorReference executor);
+                   const CalibrationOptions& options, ExecutorReference executor, const ActivationFolder& folder = {});
 
   [[nodiscard]] index next_layer() const noexcept { return layer_; }
   [[nodiscard]] index steps_per_layer() const noexcept { return options_.method.epochs * batches(); }
@@ -58,21 +62,32 @@ class BlockCalibration {
   /// Only carries the activations through the next block.
   void skip();
 
+  /// Makes `layer` the next block, whichever was: from the nearest inputs before it that are at hand, through the float
+  /// blocks in between.
+  void go_to(index layer);
+
+  /// Bytes of both activation matrices, wherever they are, of the tape, and of a block's float32 weights.
+  [[nodiscard]] std::size_t activation_bytes() const noexcept;
+  [[nodiscard]] std::size_t step_bytes() const noexcept { return tape_.memory_bytes(); }
+  [[nodiscard]] std::size_t block_bytes() const noexcept;
+
  private:
   [[nodiscard]] index batches() const noexcept;
   void run_teacher(const TapeWeights<float>& weights,
                    const std::function<void(SiteKind, MatrixView<const float>)>& see);
   [[nodiscard]] planish::Range rows_of(index batch) const noexcept;
+  void start();
   void advance();
 
   const WeightSource* source_;
+  std::span<const std::vector<int>> windows_;
   CalibrationOptions options_;
   ExecutorReference executor_;
   tape::Tape<float> tape_;
   tape::RotaryTable<float> rotary_;
-  index rows_ = 0;             // tokens of all windows
-  std::vector<float> inputs_;  // rows × hidden size, before the next block
-  std::vector<float> targets_;
+  index rows_ = 0;          // tokens of all windows
+  ActivationStore inputs_;  // rows × hidden size, before the next block
+  ActivationStore targets_;
   index layer_ = 0;
 };
 
