@@ -66,6 +66,10 @@ void ArtefactOutput::add_layer(index layer, const BlockParameters& parameters) {
        c.value_clip.positive, c.value_clip.negative});
 }
 
+void ArtefactOutput::set_calibration(const std::string& job) {
+  require(writer_.set_string("calibration", job), "artefact");
+}
+
 void ArtefactOutput::write(const std::string& path) { require(writer_.write(path)); }
 
 ArtefactInput::ArtefactInput(const std::string& path, const WeightSource& source)

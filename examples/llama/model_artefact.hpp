@@ -25,6 +25,9 @@ class ArtefactOutput {
 
   void add_layer(index layer, const BlockParameters& parameters);
 
+  /// Says which calibration it comes from.
+  void set_calibration(const std::string& job);
+
   /// Whole or not at all.
   void write(const std::string& path);
 

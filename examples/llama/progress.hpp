@@ -28,6 +28,8 @@ class Progress {
   void advance(double amount) { show(done_ + amount); }
   /// Sets what is done so far.
   void show(double done);
+  /// Sets what there is to do, where that has changed.
+  void expect(double total) noexcept { total_ = total; }
 
   [[nodiscard]] double seconds() const;
 

@@ -13,23 +13,56 @@
 namespace llama {
 
 BlockCalibration::BlockCalibration(const WeightSource& source, std::span<const std::vector<int>> windows,
-                                   const CalibrationOptions& options, ExecutorReference executor)
+                                   const CalibrationOptions& options, ExecutorReference executor,
+                                   const ActivationFolder& folder)
     : source_(&source),
+      windows_(windows),
       options_(options),
       executor_(executor),
       tape_(executor),
       rotary_(options.window, source.config().rotary_frequencies),
-      rows_(static_cast<index>(windows.size()) * options.window) {
-  const Config& config = source.config();
-  inputs_.resize(static_cast<std::size_t>(rows_ * config.hidden_size));
-  targets_.resize(inputs_.size());
-  float* row = inputs_.data();
-  for (const std::vector<int>& window : windows)
+      rows_(static_cast<index>(windows.size()) * options.window),
+      inputs_(rows_, source.config().hidden_size, folder),
+      targets_(rows_, source.config().hidden_size, folder) {}
+
+/// Makes the first block the next.
+void BlockCalibration::start() {
+  const Config& config = source_->config();
+  std::vector<float> row(static_cast<std::size_t>(config.hidden_size));
+  inputs_.begin(0);
+  for (const std::vector<int>& window : windows_)
     for (int id : window) {
-      source.read_rows("embedding", {config.vocabulary, config.hidden_size}, id, 1, row);
-      row += config.hidden_size;
+      source_->read_rows("embedding", {config.vocabulary, config.hidden_size}, id, 1, row.data());
+      inputs_.append(row.data(), 1);
     }
-  if (options_.inputs != Inputs::plain) quantized_.emplace(source, windows, options_, true, executor);
+  inputs_.finish();
+  if (options_.inputs != Inputs::plain) quantized_.emplace(*source_, windows_, options_, true, executor_);
+  layer_ = 0;
+}
+
+void BlockCalibration::go_to(index layer, const LearnedBefore& learned) {
+  const bool walks = options_.inputs != Inputs::plain;  // a file holds the float model's inputs only
+  const index at_hand = inputs_.data() != nullptr && layer_ <= layer ? layer_ : -1;
+  index from = walks ? at_hand : layer;
+  while (from > at_hand && !inputs_.open(from)) --from;
+  if (from < 0)
+    start();
+  else
+    layer_ = from;
+  while (layer_ < layer) skip(walks ? learned(layer_) : std::nullopt);
+}
+
+std::size_t BlockCalibration::activation_bytes() const noexcept {
+  return static_cast<std::size_t>(inputs_.size() + targets_.size()) * sizeof(float);
+}
+
+std::size_t BlockCalibration::block_bytes() const noexcept {
+  index numbers = 2 * source_->config().hidden_size;
+  for (Projection p : projections) {
+    const MatrixShape shape = shape_of(p, source_->config());
+    numbers += shape.rows * shape.columns;
+  }
+  return static_cast<std::size_t>(numbers) * sizeof(float);
 }
 
 index BlockCalibration::batches() const noexcept {
@@ -48,17 +81,20 @@ void BlockCalibration::run_teacher(const TapeWeights<float>& weights,
   const Config& config = source_->config();
   const index hidden = config.hidden_size;
   const FloatHooks<float> hooks{&weights, see};
+  targets_.begin(layer_ + 1);
   for (index first = 0; first < rows_; first += options_.window) {
     const auto x = tape_.constant({inputs_.data() + first * hidden, options_.window, hidden});
     const auto y = BlockGraph<float>(config, weights, rotary_, options_.window).forward(hooks, x).value();
-    std::copy_n(y.data(), y.size(), targets_.data() + first * hidden);
+    targets_.append(y.data(), options_.window);
     tape_.clear();
+    inputs_.release();
   }
+  targets_.finish();
 }
 
-void BlockCalibration::advance(const FlatQuantParameters* learned) {
+void BlockCalibration::advance(const std::optional<FlatQuantParameters>& learned) {
   if (quantized_) {
-    if (learned == nullptr)
+    if (!learned)
       fail(source_->path(), ": layer ", layer_, " was not learned yet, and the blocks behind it read what it makes");
     quantized_->advance(quantized_->build(*learned));
   }
@@ -66,7 +102,7 @@ void BlockCalibration::advance(const FlatQuantParameters* learned) {
   ++layer_;
 }
 
-void BlockCalibration::skip(const FlatQuantParameters* learned) {
+void BlockCalibration::skip(const std::optional<FlatQuantParameters>& learned) {
   run_teacher(TapeWeights<float>(source_->config(), read_layer(*source_, layer_)), {});
   advance(learned);
 }
@@ -79,12 +115,13 @@ std::vector<float> BlockCalibration::student_inputs() {
   if (options_.inputs == Inputs::mixed) {
     planish::Random coins(options_.method.seed * 1000003u + static_cast<std::uint64_t>(layer_));
     for (std::size_t i = 0; i < made.size(); ++i)
-      if (coins.below(2) == 0) made[i] = inputs_[i];
+      if (coins.below(2) == 0) made[i] = inputs_.data()[i];
   }
   return made;
 }
 
 CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockTrace* trace) {
+  if (inputs_.data() == nullptr) start();
   const Config& config = source_->config();
   const planish::calibration::FlatQuant& method = options_.method;
   const std::string where = source_->path() + ": layer " + std::to_string(layer_);
@@ -104,7 +141,7 @@ CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockT
   const std::vector<float> student = student_inputs();
   const float* inputs = student.empty() ? inputs_.data() : student.data();
   if (trace != nullptr) {
-    *trace = {rows_, config.hidden_size, {inputs, inputs + inputs_.size()}, targets_, {}, {}};
+    *trace = {rows_, config.hidden_size, {inputs, inputs + inputs_.size()}, targets_.values(), {}, {}};
     for (const auto& m : block.parameters().members()) trace->learned.emplace_back(m.name, m.values);
     block.record(tape_);
     trace->start = export_parameters(config, block);
@@ -114,6 +151,8 @@ CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockT
   const auto loss = [&](index batch) {
     const planish::Range rows = rows_of(batch);
     const index count = rows.end - rows.begin, hidden = config.hidden_size;
+    inputs_.release();  // the step before is over
+    targets_.release();
     block.record(tape_);
     const auto x = tape_.constant({inputs + rows.begin * hidden, count, hidden});
     const MatrixView<const float> target(targets_.data() + rows.begin * hidden, count, hidden);
@@ -132,7 +171,7 @@ CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockT
   block.record(tape_);
   made.parameters = export_parameters(config, block);
   tape_.clear();
-  if (!made.report.stopped) advance(&made.parameters);
+  if (!made.report.stopped) advance(made.parameters);
   return made;
 }
 

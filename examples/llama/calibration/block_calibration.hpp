@@ -11,6 +11,7 @@
 
 #include "../flatquant_build.hpp"
 #include "../rows.hpp"
+#include "activation_store.hpp"
 #include "calibrated_layers.hpp"
 #include "options.hpp"
 #include "tape_block.hpp"
@@ -26,6 +27,9 @@ struct CalibratedBlock {
 /// Shown after every step; returns false to stop.
 using OnCalibrationStep = std::function<bool(const planish::calibration::LearnProgress&)>;
 
+/// What a block before has learned, where that is known.
+using LearnedBefore = std::function<std::optional<FlatQuantParameters>(index layer)>;
+
 /// Everything that another implementation needs to learn the same block from the same start.
 struct BlockTrace {
   planish::index rows = 0, columns = 0;
@@ -39,9 +43,9 @@ struct BlockTrace {
 /// be skipped or learned elsewhere; else what was learned must be known to go past it.
 class BlockCalibration {
  public:
-  /// All windows have `options.window` ids.
+  /// All windows have `options.window` ids and outlive this. Activations go to `folder`, or stay in memory.
   BlockCalibration(const WeightSource& source, std::span<const std::vector<int>> windows,
-                   const CalibrationOptions& options, ExecutorReference executor);
+                   const CalibrationOptions& options, ExecutorReference executor, const ActivationFolder& folder = {});
 
   [[nodiscard]] index next_layer() const noexcept { return layer_; }
   [[nodiscard]] index steps_per_layer() const noexcept { return options_.method.epochs * batches(); }
@@ -50,25 +54,34 @@ class BlockCalibration {
   /// Learns the next block and goes on to the one behind it. A stopped run stays where it is. Throws Error.
   [[nodiscard]] CalibratedBlock learn(const OnCalibrationStep& on_step, BlockTrace* trace = nullptr);
 
-  /// Only carries the activations through the next block; `learned` is needed where inputs are not the float model's.
-  void skip(const FlatQuantParameters* learned = nullptr);
+  /// Makes `layer` the next block, whichever was: from the nearest inputs before it that are at hand, through the float
+  /// blocks in between. `learned` is asked for those where inputs are not the float model's; no answer is an Error.
+  void go_to(index layer, const LearnedBefore& learned = {});
+
+  /// Bytes of both activation matrices, wherever they are, of the tape, and of a block's float32 weights.
+  [[nodiscard]] std::size_t activation_bytes() const noexcept;
+  [[nodiscard]] std::size_t step_bytes() const noexcept { return tape_.memory_bytes(); }
+  [[nodiscard]] std::size_t block_bytes() const noexcept;
 
  private:
   [[nodiscard]] index batches() const noexcept;
   void run_teacher(const TapeWeights<float>& weights,
                    const std::function<void(SiteKind, MatrixView<const float>)>& see);
   [[nodiscard]] planish::Range rows_of(index batch) const noexcept;
+  void start();
+  void skip(const std::optional<FlatQuantParameters>& learned);
+  void advance(const std::optional<FlatQuantParameters>& learned);
   [[nodiscard]] std::vector<float> student_inputs();
-  void advance(const FlatQuantParameters* learned);
 
   const WeightSource* source_;
+  std::span<const std::vector<int>> windows_;
   CalibrationOptions options_;
   ExecutorReference executor_;
   tape::Tape<float> tape_;
   tape::RotaryTable<float> rotary_;
-  index rows_ = 0;             // tokens of all windows
-  std::vector<float> inputs_;  // rows × hidden size, before the next block
-  std::vector<float> targets_;
+  index rows_ = 0;          // tokens of all windows
+  ActivationStore inputs_;  // rows × hidden size, before the next block
+  ActivationStore targets_;
   std::optional<CalibratedLayers> quantized_;  // where inputs come from the quantized prefix
   index layer_ = 0;
 };

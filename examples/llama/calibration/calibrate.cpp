@@ -1,9 +1,15 @@
 #include "calibrate.hpp"
 
+#include <chrono>
+#include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <sstream>
+#include <thread>
+#include <utility>
 
 #include <planish/core/random.hpp>
+#include <planish/io/safetensors.hpp>
 #include <planish/io/sha256.hpp>
 
 #include "../flatquant_build.hpp"
@@ -21,6 +27,48 @@ std::string digest_of(const std::vector<std::vector<int>>& windows) {
   const auto digest = hash.finish();
   for (std::size_t i = 0; i < 8; ++i) std::snprintf(text + 2 * i, 3, "%02x", digest[i]);
   return text;
+}
+
+/// What the float model's activations depend on.
+std::string inputs_text(const WeightSource& source, const CalibrationJob& job) {
+  std::ostringstream text;
+  text << "model " << source.identity().substr(0, 16) << ", " << job.windows.size() << " x " << job.options.window
+       << " tokens " << digest_of(job.windows);
+  return text.str();
+}
+
+/// True if the file is an artefact that this job has made.
+bool is_result_of(const std::string& path, const std::string& job) {
+  std::error_code ignored;
+  if (path.empty() || !std::filesystem::exists(path, ignored)) return false;
+  const auto file = planish::io::SafetensorsFile::open(path);
+  const std::string* text = file ? file->find_metadata("calibration") : nullptr;
+  return text != nullptr && *text == job;
+}
+
+/// The next block to learn; nullopt at the end. What other processes work on is waited for if the job says so: their
+/// blocks come, or, if they die, become free.
+std::optional<BlockClaim> next_block(BlockClaims& claims, const CalibrationJob& job, const std::function<bool()>& stop,
+                                     std::vector<index>& elsewhere) {
+  for (bool told = false;;) {
+    if (auto claim = claims.next()) return claim;
+    elsewhere = claims.missing();
+    if (elsewhere.empty() || !job.waits) return std::nullopt;
+    if (!std::exchange(told, true))
+      std::fprintf(stderr, "%swaiting for blocks %s, which other processes learn\n", rank_text(job.share).c_str(),
+                   ranges_text(elsewhere).c_str());
+    // Asked again and again, for a lock that is waited for can neither be interrupted nor be one of several.
+    for (int i = 0; i < 5; ++i) {
+      if (stop()) throw Interrupted("stopped while other processes learn the last blocks; the same command goes on");
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  }
+}
+
+/// Deletes the inputs that no missing block needs: its own are nearer.
+void remove_unneeded(const ActivationFolder& folder, const PartsFolder& parts, index layers) {
+  for (index layer = 0; layer < layers; ++layer)
+    if (folder.has(layer) && folder.has(layer + 1) && parts.has(layer)) folder.remove(layer);
 }
 
 }  // namespace
@@ -46,9 +94,8 @@ std::vector<std::vector<int>> calibration_windows(const std::vector<int>& ids, i
 std::string job_text(const WeightSource& source, const CalibrationJob& job) {
   const planish::calibration::FlatQuant& m = job.options.method;
   std::ostringstream text;
-  text << "model " << source.identity().substr(0, 16) << ", recipe " << to_string(job.options.recipe) << ", "
-       << job.windows.size() << " x " << job.options.window << " tokens " << digest_of(job.windows) << ", epochs "
-       << m.epochs << ", batch " << m.batch << ", rate " << m.learning_rate << ", clip rate x" << m.clip_rate_factor
+  text << inputs_text(source, job) << ", recipe " << to_string(job.options.recipe) << ", epochs " << m.epochs
+       << ", batch " << m.batch << ", rate " << m.learning_rate << ", clip rate x" << m.clip_rate_factor
        << ", last rate x" << m.last_rate_share << ", adamw " << m.adamw.beta1 << ' ' << m.adamw.beta2 << ' '
        << m.adamw.epsilon << ' ' << m.adamw.weight_decay << ", learns" << (m.learns_transform ? " transform" : "")
        << (m.learns_scale ? " scale" : "") << (m.learns_clip ? " clip" : "") << ", factor "
@@ -61,29 +108,40 @@ std::string job_text(const WeightSource& source, const CalibrationJob& job) {
   return text.str();
 }
 
-void calibrate(const WeightSource& source, const CalibrationJob& job, ExecutorReference executor,
-               const std::function<bool()>& stop) {
-  const PartsFolder parts(job.parts, job_text(source, job));
-  std::vector<index> missing;
-  for (index layer = job.first_layer; layer < job.last_layer; ++layer)
-    if (!parts.has(layer)) missing.push_back(layer);
-  if (missing.empty()) return;
-  BlockCalibration run(source, job.windows, job.options, executor);
-  const auto tokens_per_step = static_cast<double>(run.tokens_per_layer()) / static_cast<double>(run.steps_per_layer());
-  Progress progress("calibrating " + to_string(job.options.recipe),
-                    static_cast<double>(missing.size()) * static_cast<double>(run.tokens_per_layer()), "tokens");
-  double done = 0.0;
+bool is_finished(const WeightSource& source, const CalibrationJob& job) {
+  return is_result_of(job.result, job_text(source, job));
+}
+
+CalibrationSummary calibrate(const WeightSource& source, const CalibrationJob& job, ExecutorReference executor,
+                             const std::function<bool()>& stop) {
+  const bool independent = job.options.blocks_are_independent();
+  if (!independent && job.share.size > 1)
+    fail("blocks of this method build on the ones before them: let one process learn them, not ", job.share.size);
+  const std::string text = job_text(source, job);
+  const PartsFolder parts(job.parts, text);
+  const FileLock inside = enter_job(parts, !independent);
+  BlockClaims claims(parts, job.first_layer, job.last_layer, job.share, [&] { return is_result_of(job.result, text); });
+  const auto missing = static_cast<double>(claims.missing().size());
+  CalibrationSummary summary;
+  if (missing == 0.0) return summary;
+
+  const ActivationFolder folder =
+      job.spill ? ActivationFolder(job.parts, inputs_text(source, job)) : ActivationFolder();
+  BlockCalibration run(source, job.windows, job.options, executor, folder);
+  const auto tokens_per_block = static_cast<double>(run.tokens_per_layer());
+  const double tokens_per_step = tokens_per_block / static_cast<double>(run.steps_per_layer());
+  Progress progress(rank_text(job.share) + "calibrating " + to_string(job.options.recipe),
+                    std::ceil(missing / job.share.size) * tokens_per_block, "tokens");
   BlockTrace trace;
-  for (index layer : missing) {
-    while (run.next_layer() < layer) {
-      if (job.options.inputs == Inputs::plain || !parts.has(run.next_layer())) {
-        run.skip();
-        continue;
-      }
-      const CalibratedBlock before = parts.read(run.next_layer(), flatquant_sizes(source.config()));
-      run.skip(&before.parameters);
-    }
-    const bool traced = !job.trace.empty() && layer == missing.front();
+  while (const auto claim = next_block(claims, job, stop, summary.elsewhere)) {
+    const index layer = claim->layer;
+    const double done = static_cast<double>(summary.learned) * tokens_per_block;
+    progress.expect(done + std::ceil(static_cast<double>(claims.missing().size()) / job.share.size) * tokens_per_block);
+    run.go_to(layer, [&](index before) -> std::optional<FlatQuantParameters> {
+      if (!parts.has(before)) return std::nullopt;
+      return parts.read(before, flatquant_sizes(source.config())).parameters;
+    });
+    const bool traced = !job.trace.empty() && job.share.rank == 0 && summary.learned == 0;
     const CalibratedBlock block = run.learn(
         [&](const planish::calibration::LearnProgress& p) {
           progress.show(done + tokens_per_step * static_cast<double>(p.step));
@@ -94,9 +152,14 @@ void calibrate(const WeightSource& source, const CalibrationJob& job, ExecutorRe
       throw Interrupted("stopped in layer " + std::to_string(layer) + " of " + std::to_string(source.config().layers) +
                         "; the same command goes on there");
     parts.write(layer, block);
-    if (traced) write_trace(job.trace, job_text(source, job), trace, block.report);
-    done += static_cast<double>(run.tokens_per_layer());
+    remove_unneeded(folder, parts, source.config().layers);
+    if (traced) write_trace(job.trace, text, trace, block.report);
+    ++summary.learned;
   }
+  summary.activation_bytes = run.activation_bytes();
+  summary.step_bytes = run.step_bytes();
+  summary.block_bytes = run.block_bytes();
+  return summary;
 }
 
 std::vector<CalibratedBlock> finished_blocks(const WeightSource& source, const CalibrationJob& job) {

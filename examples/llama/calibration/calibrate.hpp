@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "../error.hpp"
-#include "block_calibration.hpp"
+#include "block_claim.hpp"
 
 namespace llama {
 
@@ -21,6 +21,10 @@ struct CalibrationJob {
   std::vector<std::vector<int>> windows;  ///< each of options.window ids
   std::string parts;                      ///< folder of finished blocks
   index first_layer = 0, last_layer = 0;  ///< only blocks [first, last) are learned
+  std::string result;                     ///< artefact in the end; if it is there, nothing is learned again
+  JobShare share;                         ///< where this process starts
+  bool waits = true;                      ///< until all blocks are there, also those of other processes
+  bool spill = false;                     ///< activations go to files of that folder instead of memory
   std::string trace;                      ///< file for the start and the losses of the first block; empty: none
 };
 
@@ -33,10 +37,20 @@ struct CalibrationJob {
 /// One line that names everything that the learned parameters depend on.
 [[nodiscard]] std::string job_text(const WeightSource& source, const CalibrationJob& job);
 
-/// Learns the job's blocks that its folder does not hold yet, with progress on stderr; keeps each as soon as it is
-/// done. `stop()` is asked after every step; then Interrupted is thrown.
-void calibrate(const WeightSource& source, const CalibrationJob& job, ExecutorReference executor,
-               const std::function<bool()>& stop);
+/// What a process did of a job, and the memory that it took for it.
+struct CalibrationSummary {
+  index learned = 0;             ///< blocks
+  std::vector<index> elsewhere;  ///< blocks that other processes still learn
+  std::size_t activation_bytes = 0, step_bytes = 0, block_bytes = 0;
+};
+
+/// Learns the job's blocks that its folder does not hold yet and that no other process works on, with progress on
+/// stderr; keeps each as soon as it is done. `stop()` is asked after every step; then Interrupted is thrown.
+CalibrationSummary calibrate(const WeightSource& source, const CalibrationJob& job, ExecutorReference executor,
+                             const std::function<bool()>& stop);
+
+/// True if the job's result is there.
+[[nodiscard]] bool is_finished(const WeightSource& source, const CalibrationJob& job);
 
 /// All blocks of a finished job. Throws Error, naming the first that is missing.
 [[nodiscard]] std::vector<CalibratedBlock> finished_blocks(const WeightSource& source, const CalibrationJob& job);

@@ -42,6 +42,9 @@ struct CalibrationOptions {
   Objective objective = Objective::block;
   Inputs inputs = Inputs::plain;
   Inputs rounding_inputs = Inputs::plain;  ///< of GPTQ's second moments; never mixed
+
+  /// True if no block needs what another one has learned, so that they may be learned in any order and at once.
+  [[nodiscard]] bool blocks_are_independent() const noexcept { return inputs == Inputs::plain; }
 };
 
 }  // namespace llama

@@ -74,10 +74,26 @@ CalibratedBlock PartsFolder::read(index layer, const calibration::FlatQuantSizes
   return block;
 }
 
-void PartsFolder::remove(index layers) const {
+void PartsFolder::remove() const {
+  remove_files([](const std::string& name) {
+    return name.starts_with("layer-") || name.starts_with("inputs-") || name.ends_with(".lock");
+  });
   std::error_code ignored;
-  for (index layer = 0; layer < layers; ++layer) std::filesystem::remove(file_of(layer), ignored);
   std::filesystem::remove(path_, ignored);
+}
+
+void PartsFolder::remove_temporaries() const {
+  remove_files([](const std::string& name) {
+    return (name.starts_with("layer-") || name.starts_with("inputs-")) && name.ends_with(".tmp");
+  });
+}
+
+void PartsFolder::remove_files(const std::function<bool(const std::string&)>& chosen) const {
+  std::error_code ignored;
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(path_, ignored))
+    if (chosen(entry.path().filename().string())) files.push_back(entry.path());
+  for (const std::filesystem::path& file : files) std::filesystem::remove(file, ignored);
 }
 
 }  // namespace llama

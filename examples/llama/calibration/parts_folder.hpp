@@ -1,5 +1,5 @@
 #pragma once
-#include <optional>
+#include <functional>
 #include <string>
 
 #include <planish/calibration/methods/flatquant_file.hpp>
@@ -25,11 +25,15 @@ class PartsFolder {
 
   [[nodiscard]] CalibratedBlock read(index layer, const planish::calibration::FlatQuantSizes& sizes) const;
 
-  /// Deletes the blocks and the folder.
-  void remove(index layers) const;
+  /// Deletes everything that a calibration leaves there, and the folder if it is empty then.
+  void remove() const;
+
+  /// Deletes what killed processes have left half-written. Only while no other process writes.
+  void remove_temporaries() const;
 
  private:
   [[nodiscard]] std::string file_of(index layer) const;
+  void remove_files(const std::function<bool(const std::string&)>& chosen) const;
 
   std::string path_, job_;
 };

@@ -25,6 +25,7 @@ void write_calibrated(Host& host, const CalibrationJob& job, const std::string& 
   }
 
   ArtefactOutput artefact(source, job.options.recipe);
+  artefact.set_calibration(job_text(source, job));
   CalibratedLayers layers(source, job.windows, job.options, false, host.executor());
   Progress progress("quantizing", static_cast<double>(blocks.size()), "layers");
   double change = 0.0;
@@ -38,7 +39,7 @@ void write_calibrated(Host& host, const CalibrationJob& job, const std::string& 
     progress.advance(1.0);
   }
   artefact.write(out);
-  PartsFolder(job.parts, job_text(source, job)).remove(source.config().layers);
+  PartsFolder(job.parts, job_text(source, job)).remove();
   std::printf("%s: %s of %s, %s MiB; block errors fell to %.3f of their start (geometric mean of %zu blocks)\n",
               out.c_str(), to_string(job.options.recipe).c_str(), source.config().name.c_str(),
               mebibytes(static_cast<double>(std::filesystem::file_size(out))).c_str(), std::exp(change), blocks.size());

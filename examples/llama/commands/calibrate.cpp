@@ -2,8 +2,12 @@
 
 #include <csignal>
 #include <cstdio>
+#include <optional>
+#include <tuple>
 
 #include "../calibration/write_calibrated.hpp"
+#include "../memory.hpp"
+#include "../table.hpp"
 #include "commands.hpp"
 #include "manual.hpp"
 #include "method_options.hpp"
@@ -17,7 +21,17 @@ struct Arguments {
   std::string text = std::string(sampled), recipe = "w4a4kv4", method_name = "flatquant", out, parameters, blocks,
               trace;
   index samples = 16, window = 2048;
+  bool spill = false;
+  index memory = 0;  // MiB
 };
+
+void print_memory(const CalibrationSummary& summary) {
+  if (summary.learned == 0) return;
+  const auto text = [](auto bytes) { return mebibytes(static_cast<double>(bytes)); };
+  std::printf("peak memory %s MiB: activations %s MiB, one step %s MiB, block %s MiB\n",
+              text(peak_memory_bytes()).c_str(), text(summary.activation_bytes).c_str(),
+              text(summary.step_bytes).c_str(), text(summary.block_bytes).c_str());
+}
 
 volatile std::sig_atomic_t interrupted = 0;
 
@@ -36,16 +50,37 @@ Recipe recipe_of(const Arguments& arguments) {
   return recipe;
 }
 
-/// "3:7" as [3, 7).
-void set_blocks(const std::string& text, index layers, CalibrationJob& job) {
-  job.first_layer = 0;
-  job.last_layer = layers;
-  if (text.empty()) return;
-  int read = 0;
-  if (std::sscanf(text.c_str(), "%td:%td%n", &job.first_layer, &job.last_layer, &read) != 2 ||
-      static_cast<std::size_t>(read) != text.size() || job.first_layer < 0 || job.first_layer >= job.last_layer ||
-      job.last_layer > layers)
-    fail("--blocks ", text, ": give FIRST:END within 0:", layers);
+/// Learns what can be learned here, and writes the artefact where all of it is learned and no other process does.
+void work(Host& host, CalibrationJob job, const Arguments& arguments) {
+  const auto stop = [] { return interrupted != 0; };
+  const bool writes = arguments.blocks.empty();
+  if (is_finished(host.source(), job)) {
+    PartsFolder(job.parts, job_text(host.source(), job)).remove();
+    std::printf("%s: is the result of this calibration already; delete it to learn again\n", job.result.c_str());
+    return;
+  }
+  job.waits = false;
+  CalibrationSummary summary = calibrate(host.source(), job, host.executor(), stop);
+  if (!writes) {
+    std::printf("%s: blocks %s are calibrated%s\n", job.parts.c_str(), arguments.blocks.c_str(),
+                summary.elsewhere.empty()
+                    ? ""
+                    : (", but for " + ranges_text(summary.elsewhere) + ", which other processes learn").c_str());
+    print_memory(summary);
+    return;
+  }
+  std::optional<FileLock> writer;
+  if (job.share.rank == 0 && !is_finished(host.source(), job)) writer = claim_result(job.parts);
+  if (!writer) {
+    std::printf("%s%s: %td blocks learned here; another process writes %s\n", rank_text(job.share).c_str(),
+                job.parts.c_str(), summary.learned, job.result.c_str());
+    return;
+  }
+  job.waits = true;
+  const CalibrationSummary rest = calibrate(host.source(), job, host.executor(), stop);
+  if (is_finished(host.source(), job)) return;
+  write_calibrated(host, job, arguments.out, arguments.parameters);
+  print_memory(rest.learned > 0 ? rest : summary);
 }
 
 void run(Arguments arguments) {
@@ -59,17 +94,17 @@ void run(Arguments arguments) {
   const std::vector<int> ids = host.calibration_ids();
   job.windows = calibration_windows(ids, arguments.samples, arguments.window, arguments.method.seed, arguments.text);
   job.parts = arguments.out + ".parts";
+  job.result = arguments.out;
   job.trace = arguments.trace;
-  set_blocks(arguments.blocks, config.layers, job);
+  const auto activations = 2.0 * 4.0 * static_cast<double>(arguments.samples * arguments.window * config.hidden_size);
+  job.spill =
+      arguments.spill || (arguments.memory > 0 && activations > 1048576.0 * static_cast<double>(arguments.memory));
+  std::tie(job.first_layer, job.last_layer) = arguments.blocks.empty() ? std::pair<index, index>(0, config.layers)
+                                                                       : parse_blocks(arguments.blocks, config.layers);
 
   std::signal(SIGINT, note_interrupt);
   std::signal(SIGTERM, note_interrupt);
-  calibrate(host.source(), job, host.executor(), [] { return interrupted != 0; });
-  if (!arguments.blocks.empty()) {
-    std::printf("%s: blocks %td:%td are calibrated\n", job.parts.c_str(), job.first_layer, job.last_layer);
-    return;
-  }
-  write_calibrated(host, job, arguments.out, arguments.parameters);
+  work(host, std::move(job), arguments);
 }
 
 }  // namespace
@@ -91,7 +126,9 @@ void add_calibrate(CLI::App& program) {
       ->check(CLI::Range(index{2}, index{1} << 20))
       ->option_text("N")
       ->group("Text");
-  command.add_option("-r,--recipe", arguments->recipe, "Bits, and +mse or +gptq where weights are not rounded to nearest. [w4a4kv4]")
+  command
+      .add_option("-r,--recipe", arguments->recipe,
+                  "Bits, and +mse or +gptq where weights are not rounded to nearest. [w4a4kv4]")
       ->option_text("RECIPE")
       ->group("Method");
   command.add_option("--method", arguments->method_name, "What learns. [flatquant]")
@@ -116,6 +153,17 @@ void add_calibrate(CLI::App& program) {
                   "learns what is missing and writes the artefact.")
       ->option_text("FIRST:END")
       ->group("Output");
+  command
+      .add_flag("--spill", arguments->spill,
+                "Keep activations in files of FILE.parts instead of memory. A run that goes on, and other processes on "
+                "the same job, then start at the nearest block's file.")
+      ->group("Memory");
+  command
+      .add_option("--memory", arguments->memory,
+                  "Do so where the inputs and outputs of a block, all windows, would take more than this. [no limit]")
+      ->check(CLI::Range(index{1}, index{1} << 40))
+      ->option_text("MIB")
+      ->group("Memory");
   command
       .add_option("--trace", arguments->trace,
                   "Also write what another implementation needs to learn the first block from the same start, and the "

@@ -77,12 +77,23 @@ class AtomicFile {
   }
 
   /// Puts the file in its place. Call it once, last.
-  [[nodiscard]] Status commit() noexcept {
+  [[nodiscard]] Status commit() noexcept { return place(false); }
+
+  /// The same, but a file of that name that came meanwhile stays, and this one is removed: who has that one open or
+  /// mapped, on another host perhaps, does not lose it. Where the file system has no hard links, it is replaced.
+  [[nodiscard]] Status commit_if_absent() noexcept { return place(true); }
+
+ private:
+  AtomicFile() = default;
+
+  [[nodiscard]] Status place(bool keeps_other) noexcept {
     if (::fsync(descriptor_) != 0) return failed("cannot write", errno);
     const bool closed = ::close(descriptor_) == 0;
     const int reason = errno;
     descriptor_ = -1;
-    if (!closed || ::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    if (closed && keeps_other && (::link(temporary_.c_str(), path_.c_str()) == 0 || errno == EEXIST)) {
+      ::unlink(temporary_.c_str());
+    } else if (!closed || ::rename(temporary_.c_str(), path_.c_str()) != 0) {
       const int why = closed ? errno : reason;
       ::unlink(temporary_.c_str());
       return failed(closed ? "cannot replace" : "cannot write", why);
@@ -98,9 +109,6 @@ class AtomicFile {
       return {};
     });
   }
-
- private:
-  AtomicFile() = default;
 
   [[nodiscard]] Status failed(const char* action, int reason) const noexcept {
     return detail::guarded(
