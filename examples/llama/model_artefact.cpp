@@ -70,6 +70,15 @@ void ArtefactOutput::set_calibration(const std::string& job) {
   require(writer_.set_string("calibration", job), "artefact");
 }
 
+void ArtefactOutput::add_floats(const std::string& name, const std::vector<index>& shape,
+                                const std::vector<float>& values) {
+  require(writer_.add_floats(name, shape, values), name);
+}
+
+void ArtefactOutput::set_string(const std::string& key, const std::string& value) {
+  require(writer_.set_string(key, value), key);
+}
+
 void ArtefactOutput::write(const std::string& path) { require(writer_.write(path)); }
 
 ArtefactInput::ArtefactInput(const std::string& path, const WeightSource& source)

@@ -18,7 +18,8 @@ namespace llama {
 /// Per layer i: layers.i.attention_norm, layers.i.mlp_norm; layers.i.M (codes) or layers.i.M.weights (floats) and
 /// layers.i.M.bias for M in q, k, v, o, gate, up, down; transforms layers.i.T for T in attn_in, o_in, mlp_in, down_in,
 /// key, query; layers.i.S.quantizer of each site S, one row for all matrices or one for each (format 1.1);
-/// layers.i.cache.
+/// layers.i.cache. A calibration adds layers.i.calibration.* and strings (calibration/block_record.hpp), which nothing
+/// that runs the model reads.
 class ArtefactOutput {
  public:
   ArtefactOutput(const WeightSource& source, const Recipe& recipe);
@@ -27,6 +28,10 @@ class ArtefactOutput {
 
   /// Says which calibration it comes from.
   void set_calibration(const std::string& job);
+
+  /// A tensor or a string beside the blocks.
+  void add_floats(const std::string& name, const std::vector<index>& shape, const std::vector<float>& values);
+  void set_string(const std::string& key, const std::string& value);
 
   /// Whole or not at all.
   void write(const std::string& path);

@@ -171,7 +171,11 @@ CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockT
   block.record(tape_);
   made.parameters = export_parameters(config, block);
   tape_.clear();
-  if (!made.report.stopped) advance(made.parameters);
+  if (!made.report.stopped) {
+    made.profile = profile_block(config, read_layer(*source_, layer_), options_.recipe, made.parameters,
+                                 {inputs_.data(), rows_, config.hidden_size}, options_.window, where, executor_);
+    advance(made.parameters);
+  }
   return made;
 }
 

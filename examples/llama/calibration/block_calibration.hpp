@@ -14,6 +14,7 @@
 #include "activation_store.hpp"
 #include "calibrated_layers.hpp"
 #include "options.hpp"
+#include "site_profile.hpp"
 #include "tape_block.hpp"
 
 namespace llama {
@@ -22,6 +23,7 @@ namespace llama {
 struct CalibratedBlock {
   FlatQuantParameters parameters;
   planish::calibration::LearnReport report;
+  std::optional<BlockProfile> profile = {};  // of finished blocks
 };
 
 /// Shown after every step; returns false to stop.

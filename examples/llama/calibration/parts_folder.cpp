@@ -8,16 +8,13 @@
 #include <planish/io/safetensors_writer.hpp>
 
 #include "../require.hpp"
+#include "block_record.hpp"
 
 namespace llama {
 namespace {
 
 namespace calibration = planish::calibration;
 namespace io = planish::io;
-
-// Every file holds one block, as layer 0.
-const std::string losses_tensor = "layers.0.calibration.step_losses";
-const std::string summary_tensor = "layers.0.calibration.summary";  // losses before and after, rate, attempts
 
 }  // namespace
 
@@ -45,16 +42,15 @@ bool PartsFolder::has(index layer) const {
   return true;
 }
 
+/// Every file holds one block, as layer 0.
 void PartsFolder::write(index layer, const CalibratedBlock& block) const {
   io::SafetensorsWriter writer;
   require(writer.set_metadata("job", job_));
   require(calibration::add_flatquant(writer, 0, block.parameters));
-  const calibration::LearnReport& report = block.report;
-  const std::vector<float> losses(report.step_losses.begin(), report.step_losses.end());
-  const std::vector<float> summary{static_cast<float>(report.loss_before), static_cast<float>(report.loss_after),
-                                   static_cast<float>(report.learning_rate), static_cast<float>(report.attempts)};
-  require(writer.add_floats(losses_tensor, {static_cast<index>(losses.size())}, losses));
-  require(writer.add_floats(summary_tensor, {static_cast<index>(summary.size())}, summary));
+  const AddFloats add = [&](const std::string& name, const std::vector<index>& shape,
+                            const std::vector<float>& values) { require(writer.add_floats(name, shape, values)); };
+  add_learn_report(add, 0, block.report);
+  if (block.profile) add_profile(add, 0, *block.profile);
   require(writer.write(file_of(layer)));
 }
 
@@ -63,14 +59,15 @@ CalibratedBlock PartsFolder::read(index layer, const calibration::FlatQuantSizes
   CalibratedBlock block;
   block.parameters = require(require(calibration::FlatQuantFile::open(file)).read(0, sizes));
   const auto part = require(io::SafetensorsFile::open(file));
-  const auto losses = require(part.read_floats(*require(part.get(losses_tensor))));
-  block.report.step_losses.assign(losses.begin(), losses.end());
-  const auto summary = require(part.read_floats(*require(part.get(summary_tensor))));
-  if (summary.size() != 4) fail(file, ": tensor '", summary_tensor, "' has ", summary.size(), " values, not 4");
-  block.report.loss_before = static_cast<double>(summary[0]);
-  block.report.loss_after = static_cast<double>(summary[1]);
-  block.report.learning_rate = static_cast<double>(summary[2]);
-  block.report.attempts = static_cast<int>(summary[3]);
+  const FindFloats find = [&](const std::string& name) -> std::optional<std::vector<float>> {
+    const io::Tensor* tensor = part.find(name);
+    if (tensor == nullptr) return std::nullopt;
+    return require(part.read_floats(*tensor));
+  };
+  const auto report = read_learn_report(find, 0, file);
+  if (!report) fail(file, ": does not say how the block learned");
+  block.report = *report;
+  block.profile = read_profile(find, 0, file);
   return block;
 }
 

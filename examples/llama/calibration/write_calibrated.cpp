@@ -9,6 +9,8 @@
 #include "../model_artefact.hpp"
 #include "../progress.hpp"
 #include "../table.hpp"
+#include "block_record.hpp"
+#include "describe_method.hpp"
 #include "parts_folder.hpp"
 
 namespace llama {
@@ -26,14 +28,20 @@ void write_calibrated(Host& host, const CalibrationJob& job, const std::string& 
 
   ArtefactOutput artefact(source, job.options.recipe);
   artefact.set_calibration(job_text(source, job));
+  artefact.set_string("calibration.method", method_json(describe_method(job)));
+  const AddFloats add = [&](const std::string& name, const std::vector<index>& shape,
+                            const std::vector<float>& values) { artefact.add_floats(name, shape, values); };
   CalibratedLayers layers(source, job.windows, job.options, false, host.executor());
   Progress progress("quantizing", static_cast<double>(blocks.size()), "layers");
   double change = 0.0;
   for (index layer = 0; layer < source.config().layers; ++layer) {
-    BlockParameters built = layers.build(blocks[static_cast<std::size_t>(layer)].parameters);
+    const CalibratedBlock& block = blocks[static_cast<std::size_t>(layer)];
+    BlockParameters built = layers.build(block.parameters);
     artefact.add_layer(layer, built);
     layers.advance(std::move(built));
-    const planish::calibration::LearnReport& report = blocks[static_cast<std::size_t>(layer)].report;
+    const planish::calibration::LearnReport& report = block.report;
+    add_learn_report(add, layer, report);
+    if (block.profile) add_profile(add, layer, *block.profile);
     if (report.loss_before > 0.0 && report.loss_after > 0.0)
       change += std::log(report.loss_after / report.loss_before) / static_cast<double>(blocks.size());
     progress.advance(1.0);
