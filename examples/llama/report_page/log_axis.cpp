@@ -1,0 +1,81 @@
+#include "log_axis.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+namespace llama::page {
+namespace {
+
+/// Multiples of powers of ten that ticks may lie at, from coarse to fine.
+const std::vector<std::vector<double>> steps{
+    {1}, {1, 3}, {1, 2, 5}, {1, 1.5, 2, 3, 5, 7}, {1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2, 2.5, 3, 4, 5, 6, 7, 8, 9}};
+
+std::string significant_text(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", value);
+  return text;
+}
+
+/// All ticks of a kind, from the last one at or below `least` to the first one at or above `greatest`.
+std::vector<double> ticks_of(const std::vector<double>& multiples, double least, double greatest) {
+  std::vector<double> all;
+  const int first = static_cast<int>(std::floor(std::log10(least))) - 1;
+  const int last = static_cast<int>(std::ceil(std::log10(greatest))) + 1;
+  for (int exponent = first; exponent <= last; ++exponent)
+    for (const double m : multiples) all.push_back(m * std::pow(10.0, exponent));
+  constexpr double slack = 1e-6;
+  while (all.size() > 1 && all[1] <= least * (1 + slack)) all.erase(all.begin());
+  while (all.size() > 1 && all[all.size() - 2] >= greatest * (1 - slack)) all.pop_back();
+  return all;
+}
+
+}  // namespace
+
+LogAxis::LogAxis(double least, double greatest, double from, double to) : from_(from), to_(to) {
+  if (!(greatest > 0.0) || !std::isfinite(greatest)) greatest = 1.0;
+  if (!(least > 0.0) || least > greatest) least = greatest / 10.0;
+  for (const auto& multiples : steps) {
+    ticks_ = ticks_of(multiples, least, greatest);
+    // Fine ticks leave less empty room at the ends; more than six crowd the axis.
+    const double used = std::log(greatest / least), span = std::log(ticks_.back() / ticks_.front());
+    if (ticks_.size() >= 4 || (ticks_.size() >= 3 && used > 0.6 * span)) break;
+  }
+  low_ = ticks_.front();
+  high_ = ticks_.back();
+}
+
+double LogAxis::at(double value) const {
+  const double within = std::clamp(value, low_, high_);
+  return from_ + (to_ - from_) * std::log(within / low_) / std::log(high_ / low_);
+}
+
+std::string power_of_ten(int exponent) {
+  static const char* const raised[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
+  std::string text = exponent < 0 ? "10⁻" : "10";
+  for (const char digit : std::to_string(std::abs(exponent))) text += raised[digit - '0'];
+  return text;
+}
+
+std::string plain_tick(double value) {
+  if (value >= 0.001 && value < 1e5) return significant_text(value);
+  const int exponent = static_cast<int>(std::floor(std::log10(value) + 1e-9));
+  const std::string mantissa = significant_text(value / std::pow(10.0, exponent));
+  return (mantissa == "1" ? "" : mantissa + "·") + power_of_ten(exponent);
+}
+
+std::string percent_tick(double value) { return plain_tick(100.0 * value) + " %"; }
+
+std::vector<long long> whole_ticks(long long last, int count) {
+  long long step = 1;
+  for (long long power = 1;; power *= 10) {
+    for (const long long m : {1, 2, 5})
+      if (last / (step = m * power) <= count) {
+        std::vector<long long> ticks;
+        for (long long tick = 0; tick <= last; tick += step) ticks.push_back(tick);
+        return ticks;
+      }
+  }
+}
+
+}  // namespace llama::page
