@@ -46,8 +46,7 @@ std::string greatest(const std::vector<float>& channels) {
 
 std::string percent(double value) { return fixed(100.0 * value, 1); }
 
-void draw_row(Markup& page, const Row& row) {
-  page.element("th", {{"scope", "row"}}, row.name);
+void draw_cells(Markup& page, const Row& row) {
   const auto cell = [&](const std::string& text) { page.element("td", {}, text); };
   if (row.site != nullptr) {
     cell(greatest(row.site->activations.before));
@@ -64,17 +63,33 @@ void draw_row(Markup& page, const Row& row) {
   for (const std::string* text : {&row.clip_up, &row.clip_down, &row.weight_mean, &row.weight_least}) cell(*text);
 }
 
-void draw_head(Markup& page, int exponent) {
-  const std::string loss = "loss × " + power_of_ten(exponent);
+/// A unit and decimals in which the least loss has three digits, and all losses are aligned.
+struct LossFormat {
+  int exponent = 0, decimals = 2;
+
+  explicit LossFormat(const CalibrationRecord& record) {
+    double least = 0.0;
+    for (const BlockRecord& block : record.blocks)
+      for (const double loss : {block.report.loss_before, block.report.loss_after})
+        if (loss > 0.0 && (least == 0.0 || loss < least)) least = loss;
+    if (least == 0.0) return;
+    const int magnitude = static_cast<int>(std::floor(std::log10(least)));
+    if (magnitude < -3) exponent = magnitude;
+    decimals = std::max(0, 2 - magnitude + exponent);
+  }
+  [[nodiscard]] std::string title() const { return exponent == 0 ? "loss" : "loss, in " + power_of_ten(exponent); }
+  [[nodiscard]] std::string text(double loss) const { return fixed(loss / std::pow(10.0, exponent), decimals); }
+};
+
+void draw_head(Markup& page, const std::string& loss) {
   page.element("thead", {}, [&] {
     page.element("tr", {}, [&] {
       const auto over = [&](const char* columns, const std::string& title) {
         page.element("th", {{"scope", "colgroup"}, {"colspan", columns}}, title);
       };
-      over("1", "");
+      over("2", "");
       over("3", loss);
       over("2", "learning");
-      over("1", "");
       over("2", "max |x|");
       over("2", "kurtosis");
       over("3", "output error, %");
@@ -82,55 +97,58 @@ void draw_head(Markup& page, int exponent) {
       over("2", "weight clip");
     });
     page.element("tr", {}, [&] {
-      for (const char* title : {"block", "before", "after", "ratio", "rate", "tries", "site", "before", "after",
+      for (const char* title : {"block", "site", "before", "after", "ratio", "rate", "tries", "before", "after",
                                 "before", "after", "plain", "Hadamard", "learned", "+", "−", "mean", "least"})
         page.element("th", {{"scope", "col"}}, title);
     });
   });
 }
 
+std::vector<Row> rows_of(const BlockProfile& profile, const Recipe& recipe) {
+  std::vector<Row> rows;
+  for (SiteKind kind : site_kinds) rows.push_back(row_of(kind, profile, recipe.bits_at(kind)));
+  if (profile.keys)
+    rows.push_back({.name = "keys",
+                    .site = &*profile.keys,
+                    .clip_up = clip_text(profile.key_clip.positive),
+                    .clip_down = clip_text(profile.key_clip.negative)});
+  if (recipe.value_bits < 16)
+    rows.push_back({.name = "values",
+                    .clip_up = clip_text(profile.value_clip.positive),
+                    .clip_down = clip_text(profile.value_clip.negative)});
+  return rows;
+}
+
+void draw_block(Markup& page, std::size_t number, const BlockRecord& block, const std::vector<Row>& rows,
+                const LossFormat& loss) {
+  const std::string span = std::to_string(rows.size());
+  const auto whole = [&](const std::string& text) { page.element("td", {{"rowspan", span}}, text); };
+  page.element("tbody", {}, [&] {
+    for (std::size_t r = 0; r < rows.size(); ++r)
+      page.element("tr", {}, [&] {
+        if (r == 0) page.element("th", {{"scope", "rowgroup"}, {"rowspan", span}}, std::to_string(number));
+        page.element("th", {{"scope", "row"}, {"class", "site"}}, rows[r].name);
+        if (r == 0) {
+          whole(loss.text(block.report.loss_before));
+          whole(loss.text(block.report.loss_after));
+          whole(fixed(block.improvement(), 3));
+          whole(plain_tick(block.report.learning_rate));
+          whole(std::to_string(block.report.attempts));
+        }
+        draw_cells(page, rows[r]);
+      });
+  });
+}
+
 }  // namespace
 
 void draw_table(Markup& page, const CalibrationRecord& record) {
-  double most = 0.0;
-  for (const BlockRecord& block : record.blocks) most = std::max(most, block.report.loss_before);
-  const int exponent = most > 0.0 ? static_cast<int>(std::floor(std::log10(most))) - 2 : 0;
-  const double unit = std::pow(10.0, exponent);
+  const LossFormat loss(record);
   page.element("div", {{"class", "scroll"}, {"tabindex", "0"}}, [&] {
     page.element("table", {{"class", "blocks"}}, [&] {
-      draw_head(page, exponent);
-      for (std::size_t i = 0; i < record.blocks.size(); ++i) {
-        const BlockRecord& block = record.blocks[i];
-        std::vector<Row> rows;
-        for (SiteKind kind : site_kinds) rows.push_back(row_of(kind, block.profile, record.recipe.bits_at(kind)));
-        if (block.profile.keys)
-          rows.push_back({.name = "keys",
-                          .site = &*block.profile.keys,
-                          .clip_up = clip_text(block.profile.key_clip.positive),
-                          .clip_down = clip_text(block.profile.key_clip.negative)});
-        if (record.recipe.value_bits < 16)
-          rows.push_back({.name = "values",
-                          .clip_up = clip_text(block.profile.value_clip.positive),
-                          .clip_down = clip_text(block.profile.value_clip.negative)});
-        page.element("tbody", {}, [&] {
-          for (std::size_t r = 0; r < rows.size(); ++r)
-            page.element("tr", {}, [&] {
-              const auto whole = [&](const std::string& text) {
-                page.element("td", {{"rowspan", std::to_string(rows.size())}}, text);
-              };
-              if (r == 0) {
-                page.element("th", {{"scope", "rowgroup"}, {"rowspan", std::to_string(rows.size())}},
-                             std::to_string(i));
-                whole(fixed(block.report.loss_before / unit, 2));
-                whole(fixed(block.report.loss_after / unit, 2));
-                whole(fixed(block.improvement(), 3));
-                whole(significant(block.report.learning_rate, 3));
-                whole(std::to_string(block.report.attempts));
-              }
-              draw_row(page, rows[r]);
-            });
-        });
-      }
+      draw_head(page, loss.title());
+      for (std::size_t i = 0; i < record.blocks.size(); ++i)
+        draw_block(page, i, record.blocks[i], rows_of(record.blocks[i].profile, record.recipe), loss);
     });
   });
 }

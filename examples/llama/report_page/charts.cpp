@@ -10,7 +10,7 @@
 namespace llama::page {
 namespace {
 
-constexpr std::size_t most_points = 480;  // of a line of steps: finer is not seen
+constexpr std::size_t most_points = 320;  // of a line of steps: finer is not seen
 
 /// Errors of one site, by block.
 struct ErrorLines {
@@ -31,7 +31,7 @@ std::string mean_percent(const std::vector<double>& values) {
   double sum = 0.0, count = 0.0;
   for (const double v : values)
     if (v > 0.0) sum += std::log(v), count += 1.0;
-  return count > 0.0 ? fixed(100.0 * std::exp(sum / count), 1) + " %" : "none";
+  return count > 0.0 ? fixed(100.0 * std::exp(sum / count), 1) + "\u00a0%" : "none";
 }
 
 /// Neighbouring steps averaged until there are few enough.
@@ -59,8 +59,7 @@ void draw_steps(Markup& page, const CalibrationRecord& record) {
   if (curves.empty()) return;
   LineChart chart{.description = "Loss of every step over the loss of the first, one line per block and their median",
                   .x_title = steps > most_points ? "share of the steps" : "step",
-                  .width = 720,
-                  .height = 300};
+                  .label_room = 54};
   const std::size_t count = curves.front().size();
   Line middle{.label = "median", .style = "after", .values = std::vector<double>(count)};
   for (std::size_t i = 0; i < count; ++i) {
@@ -90,12 +89,12 @@ void draw_before_and_after(Markup& page, const CalibrationRecord& record) {
   double least = 0.0, greatest = 0.0;
   widen(least, greatest, before);
   widen(least, greatest, after);
-  const ChartFrame frame{.width = 720,
-                         .height = 300,
-                         .left = 60,
-                         .right = 650,
+  const ChartFrame frame{.width = 360,
+                         .height = 220,
+                         .left = 48,
+                         .right = 306,
                          .top = 10,
-                         .bottom = 262,
+                         .bottom = 182,
                          .last_x = static_cast<long long>(before.size()) - 1};
   const LogAxis axis(least, greatest, frame.bottom, frame.top);
   page.element("figure", {}, [&] {
@@ -107,10 +106,10 @@ void draw_before_and_after(Markup& page, const CalibrationRecord& record) {
           page.leaf("circle", {{"class", is_after ? "dot after" : "dot before"},
                                {"cx", coordinate(x)},
                                {"cy", coordinate(axis.at((is_after ? after : before)[i]))},
-                               {"r", "3.2"}});
+                               {"r", "2.6"}});
       }
-      draw_text(page, frame.right + 10, axis.at(before.back()) + 4, "label before", "before");
-      draw_text(page, frame.right + 10, std::max(axis.at(after.back()), axis.at(before.back()) + 13) + 4, "label after",
+      draw_text(page, frame.right + 8, axis.at(before.back()) + 4, "label before", "before");
+      draw_text(page, frame.right + 8, std::max(axis.at(after.back()), axis.at(before.back()) + 13) + 4, "label after",
                 "after");
     });
     page.element("figcaption", {},
@@ -152,8 +151,8 @@ void draw_errors(Markup& page, const CalibrationRecord& record) {
         page.element("figcaption", {}, [&] {
           page.element("strong", {}, lines.title);
           page.element("span", {{"class", "means"}},
-                       " geometric mean: plain " + mean_percent(lines.plain) + ", Hadamard " +
-                           mean_percent(lines.hadamard) + ", learned " + mean_percent(lines.learned));
+                       "plain " + mean_percent(lines.plain) + ", Hadamard " + mean_percent(lines.hadamard) +
+                           ", learned " + mean_percent(lines.learned));
         });
         chart.draw(page);
       });
@@ -162,7 +161,7 @@ void draw_errors(Markup& page, const CalibrationRecord& record) {
 }
 
 void draw_losses(Markup& page, const CalibrationRecord& record) {
-  page.element("div", {{"class", "wide charts"}}, [&] {
+  page.element("div", {{"class", "charts"}}, [&] {
     draw_before_and_after(page, record);
     draw_steps(page, record);
   });

@@ -13,7 +13,7 @@ const std::vector<std::vector<double>> steps{
 
 std::string significant_text(double value) {
   char text[32];
-  std::snprintf(text, sizeof text, "%.3g", value);
+  std::snprintf(text, sizeof text, "%.4g", value);
   return text;
 }
 
@@ -35,14 +35,28 @@ std::vector<double> ticks_of(const std::vector<double>& multiples, double least,
 LogAxis::LogAxis(double least, double greatest, double from, double to) : from_(from), to_(to) {
   if (!(greatest > 0.0) || !std::isfinite(greatest)) greatest = 1.0;
   if (!(least > 0.0) || least > greatest) least = greatest / 10.0;
+  constexpr std::size_t most_ticks = 7;  // the finest that do not crowd the axis leave the least room empty
   for (const auto& multiples : steps) {
-    ticks_ = ticks_of(multiples, least, greatest);
-    // Fine ticks leave less empty room at the ends; more than six crowd the axis.
-    const double used = std::log(greatest / least), span = std::log(ticks_.back() / ticks_.front());
-    if (ticks_.size() >= 4 || (ticks_.size() >= 3 && used > 0.6 * span)) break;
+    std::vector<double> finer = ticks_of(multiples, least, greatest);
+    if (!ticks_.empty() && finer.size() > most_ticks) break;
+    ticks_ = std::move(finer);
   }
   low_ = ticks_.front();
   high_ = ticks_.back();
+}
+
+LogAxis LogAxis::exact(double least, double greatest, double from, double to) {
+  LogAxis axis(least, greatest, from, to);
+  axis.low_ = least;
+  axis.high_ = greatest;
+  axis.ticks_.clear();
+  for (const auto& multiples : {steps[1], steps[0]}) {
+    if (!axis.ticks_.empty() && axis.ticks_.size() <= 4) break;
+    axis.ticks_.clear();
+    for (const double tick : ticks_of(multiples, least, greatest))
+      if (tick >= least * (1 - 1e-6) && tick <= greatest * (1 + 1e-6)) axis.ticks_.push_back(tick);
+  }
+  return axis;
 }
 
 double LogAxis::at(double value) const {
@@ -58,13 +72,24 @@ std::string power_of_ten(int exponent) {
 }
 
 std::string plain_tick(double value) {
-  if (value >= 0.001 && value < 1e5) return significant_text(value);
+  if (!(value > 0.0)) return "0";
+  if (value >= 0.001 && value < 9999.5) return significant_text(value);
   const int exponent = static_cast<int>(std::floor(std::log10(value) + 1e-9));
   const std::string mantissa = significant_text(value / std::pow(10.0, exponent));
   return (mantissa == "1" ? "" : mantissa + "·") + power_of_ten(exponent);
 }
 
 std::string percent_tick(double value) { return plain_tick(100.0 * value) + " %"; }
+
+std::vector<double> linear_ticks(double greatest, int count) {
+  const double power = std::pow(10.0, std::floor(std::log10(greatest / count)));
+  double step = power;
+  for (const double m : {2.0, 5.0, 10.0})
+    if (greatest / step > count) step = m * power;
+  std::vector<double> ticks;
+  for (double tick = 0.0; tick <= greatest * (1 + 1e-9); tick += step) ticks.push_back(tick);
+  return ticks;
+}
 
 std::vector<long long> whole_ticks(long long last, int count) {
   long long step = 1;

@@ -11,6 +11,9 @@ class LogAxis {
   /// Values that are not positive do not count.
   LogAxis(double least, double greatest, double from, double to);
 
+  /// The same, but from `least` to `greatest` exactly, with the ticks that lie in between.
+  [[nodiscard]] static LogAxis exact(double least, double greatest, double from, double to);
+
   [[nodiscard]] double at(double value) const;
   [[nodiscard]] const std::vector<double>& ticks() const noexcept { return ticks_; }
 
@@ -21,6 +24,9 @@ class LogAxis {
   double low_, high_, from_, to_;
   std::vector<double> ticks_;
 };
+
+/// About `count` round numbers from 0 on, the last not above `greatest`.
+[[nodiscard]] std::vector<double> linear_ticks(double greatest, int count);
 
 /// "0.02", "300", and "2·10⁻⁵" where that is shorter to read.
 [[nodiscard]] std::string plain_tick(double value);

@@ -10,7 +10,7 @@
 namespace llama::page {
 namespace {
 
-constexpr double least_shown = 0.1;  // of the median: below lie channels that hardly matter
+constexpr double least_shown = 0.2;  // of the median: below lie channels that hardly matter
 
 double median(std::vector<float> values) {
   if (values.empty()) return 0.0;
@@ -35,7 +35,7 @@ struct Group {
   [[nodiscard]] LogAxis axis(double from, double to) const {
     double greatest = 1.0;
     for (const Flattening* f : blocks) greatest = std::max({greatest, peak(f->before), peak(f->after)});
-    return {least_shown, greatest, from, to};
+    return LogAxis::exact(least_shown, 1.15 * greatest, from, to);
   }
   [[nodiscard]] std::size_t channels() const { return blocks.front()->before.size(); }
 };
@@ -77,16 +77,16 @@ std::string sorted_path(std::vector<double> values, double left, double right, c
   return values.size() == 1 ? path + coordinate(right - left) + " 0" : path;
 }
 
-/// The outline of bars from the axis' low end up, the greatest of the channels that share a unit of width.
-std::string bars_path(const std::vector<double>& values, double left, double right, const LogAxis& axis) {
+/// Bars from zero up, the greatest of the channels that share a unit of width; `scale`: height of 1.
+std::string bars_path(const std::vector<double>& values, double left, double right, double base, double scale) {
   const auto bars = std::min<std::size_t>(values.size(), static_cast<std::size_t>(right - left));
-  const double width = (right - left) / static_cast<double>(bars), base = axis.at(axis.low());
+  const double width = (right - left) / static_cast<double>(bars);
   double drawn_x = left, drawn_y = base;
   std::string path = 'M' + coordinate(left) + ' ' + coordinate(base);
   for (std::size_t b = 0; b < bars; ++b) {
     const auto first = values.begin() + static_cast<std::ptrdiff_t>(b * values.size() / bars);
     const auto end = values.begin() + static_cast<std::ptrdiff_t>((b + 1) * values.size() / bars);
-    const double y = std::round(axis.at(*std::max_element(first, end)));
+    const double y = std::round(2.0 * (base - scale * *std::max_element(first, end))) / 2.0;
     const double x = std::round((left + width * static_cast<double>(b + 1)) * 10.0) / 10.0;
     if (y != drawn_y) path += 'v' + coordinate(y - drawn_y);
     path += 'h' + coordinate(x - drawn_x);
@@ -96,13 +96,9 @@ std::string bars_path(const std::vector<double>& values, double left, double rig
   return path + 'V' + coordinate(base) + 'z';
 }
 
-void draw_decades(Markup& page, const LogAxis& axis, double left, double right) {
-  for (double decade = std::pow(10.0, std::ceil(std::log10(axis.low()) - 1e-9)); decade <= axis.high() * 1.0001;
-       decade *= 10.0) {
-    draw_line(page, left, axis.at(decade), right, axis.at(decade),
-              std::fabs(decade - 1.0) < 1e-9 ? "grid one" : "grid");
-    draw_text(page, left - 3, axis.at(decade) + 3, "tick end", plain_tick(decade));
-  }
+void draw_tick(Markup& page, double y, double left, double right, double value) {
+  draw_line(page, left, y, right, y, std::fabs(value - 1.0) < 1e-9 ? "grid one" : "grid");
+  draw_text(page, left - 3, y + 3, "tick end", plain_tick(value));
 }
 
 void draw_panel(Markup& page, const Group& group, std::size_t block) {
@@ -116,10 +112,9 @@ void draw_panel(Markup& page, const Group& group, std::size_t block) {
       name + ", " + group.title + ", " + group.what + ": the greatest channel is " + before +
           " times the median before flattening, " + after + " times after",
       [&] {
-        draw_decades(page, axis, left, right);
+        for (const double tick : axis.ticks()) draw_tick(page, axis.at(tick), left, right, tick);
         const std::string line = sorted_path(over_median(is.before), left, right, axis);
-        const std::string fill =
-            line + "L" + coordinate(right) + ' ' + coordinate(bottom) + 'H' + coordinate(left) + 'z';
+        const std::string fill = line + 'V' + coordinate(axis.at(1.0)) + 'H' + coordinate(left) + 'z';
         page.leaf("path", {{"class", "fill before"}, {"d", fill}});
         page.leaf("path", {{"class", "line before"}, {"d", line}});
         page.leaf("path", {{"class", "line after"}, {"d", sorted_path(over_median(is.after), left, right, axis)}});
@@ -136,22 +131,23 @@ void draw_channel_panel(Markup& page, const Group& group, std::size_t block, boo
   constexpr double width = 300, height = 92, left = 28, right = 298, top = 18, bottom = 78;
   const Flattening& is = *group.blocks[block];
   const std::vector<float>& channels = is_after ? is.after : is.before;
-  const LogAxis axis = group.axis(bottom, top);
+  const double most = std::max({1.0, peak(is.before), peak(is.after)}), scale = (bottom - top) / most;
   const std::string greatest = significant(static_cast<double>(*std::max_element(channels.begin(), channels.end())), 3);
   const std::string state = is_after ? "after" : "before";
   const std::string title = group.title + (group.is_keys ? "" : ", " + group.what);
-  draw_picture(
-      page, width, height,
-      "Block " + std::to_string(block) + ", " + title + ", channel by channel " + state +
-          " flattening: greatest magnitude " + greatest,
-      [&] {
-        draw_decades(page, axis, left, right);
-        page.leaf("path", {{"class", "bars " + state}, {"d", bars_path(over_median(channels), left, right, axis)}});
-        draw_text(page, left, 11, "tick", title);
-        draw_text(page, right, 11, "label end " + state, state + ", max " + greatest);
-        draw_text(page, left, bottom + 12, "tick", "0");
-        draw_text(page, right, bottom + 12, "tick end", std::to_string(channels.size() - 1));
-      });
+  draw_picture(page, width, height,
+               "Block " + std::to_string(block) + ", " + title + ", channel by channel " + state +
+                   " flattening: greatest magnitude " + greatest,
+               [&] {
+                 for (const double tick : linear_ticks(most, 3))
+                   draw_tick(page, bottom - scale * tick, left, right, tick);
+                 page.leaf("path", {{"class", "bars " + state},
+                                    {"d", bars_path(over_median(channels), left, right, bottom, scale)}});
+                 draw_text(page, left, 11, "tick", title);
+                 draw_text(page, right, 11, "label end " + state, state + ", max " + greatest);
+                 draw_text(page, left, bottom + 12, "tick", "0");
+                 draw_text(page, right, bottom + 12, "tick end", std::to_string(channels.size() - 1));
+               });
 }
 
 /// "q 0.912 / 0.905" for every matrix, in a table.
@@ -179,6 +175,17 @@ void draw_clips(Markup& page, const BlockProfile& profile) {
       });
     });
   });
+}
+
+/// How far the greatest channel of every site stood out before and after.
+std::string summary_of(const BlockProfile& profile) {
+  std::string text;
+  for (SiteKind kind : site_kinds) {
+    const Flattening& is = profile.sites[static_cast<std::size_t>(kind)].activations;
+    text += (text.empty() ? " " : " · ") + std::string(to_string(kind)) + ' ' + significant(peak(is.before), 2) +
+            " → " + significant(peak(is.after), 2);
+  }
+  return text;
 }
 
 }  // namespace
@@ -221,7 +228,10 @@ void draw_channels(Markup& page, const CalibrationRecord& record) {
   for (std::size_t block = 0; block < record.blocks.size(); ++block) {
     const BlockRecord& is = record.blocks[block];
     page.element("details", {{"id", "block-" + std::to_string(block)}}, [&] {
-      page.element("summary", {}, "Block " + std::to_string(block) + ": every channel, and the clips of each matrix");
+      page.element("summary", {}, [&] {
+        page.text("Block " + std::to_string(block));
+        page.element("span", {{"class", "note"}}, summary_of(is.profile));
+      });
       page.element("div", {{"class", "channels"}}, [&] {
         for (const Group& group : groups)
           for (const bool is_after : {false, true}) draw_channel_panel(page, group, block, is_after);

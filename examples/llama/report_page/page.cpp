@@ -28,8 +28,8 @@ void draw_tiles(Markup& page, const CalibrationRecord& record) {
   page.element("dl", {{"class", "tiles"}}, [&] {
     tile("blocks", std::to_string(record.blocks.size()), "");
     tile("loss after / before, geometric mean over blocks", fixed(record.improvement(), 3), "");
-    tile("of the artefact", mebibytes(record.file_bytes), "MiB");
-    tile("per weight of the blocks, scales included", fixed(record.weight_bits, 2), "bits");
+    tile("size of the artefact", mebibytes(record.file_bytes), "MiB");
+    tile("per weight of the blocks, with its scales", fixed(record.weight_bits, 2), "bits");
     tile("weights, activations, keys, values",
          std::to_string(record.recipe.weight_bits) + " · " + std::to_string(record.recipe.activation_bits) + " · " +
              std::to_string(record.recipe.key_bits) + " · " + std::to_string(record.recipe.value_bits),
@@ -79,17 +79,17 @@ void draw_sections(Markup& page, const CalibrationRecord& record) {
   const std::string tokens = std::to_string(record.blocks.front().profile.tokens);
   draw_section(page, "flattening", "How flat each site became",
                "Greatest magnitude of every channel over its tensor's median channel, sorted from the greatest to the "
-               "least: a flat tensor lies on 1. Thin and filled: as the float model has it. Bold: after the learned "
-               "transform, of weights after its dual. The numbers are the greatest channel before → after. "
-               "Activations of " +
-                   tokens + " calibration tokens; all blocks of a row share its axis.",
+               "least: a flat tensor lies on 1. Thin: as the float model has it, its distance from flat shaded. Bold: "
+               "after the learned transform, of weights after its dual. The numbers are the greatest channel before → "
+               "after. Activations of " +
+                   tokens + " calibration tokens; the blocks of a site share their axis.",
                [&] { page::draw_magnitudes(page, record); });
-  draw_section(
-      page, "errors", "What quantization costs each site",
-      "Relative error ‖ŷ − y‖ / ‖y‖ of the outputs of all matrices that read a site, on the float model's "
-      "inputs and at the same bits, weights rounded to nearest: plain (no transform, whole ranges), with a "
-      "Hadamard transform, and with the learned transform and clips. Keys: error of what the cache gives back.",
-      [&] { page::draw_errors(page, record); });
+  draw_section(page, "errors", "What quantization costs each site",
+               "Relative error ‖ŷ − y‖ / ‖y‖ of the outputs of all matrices that read a site, on the float model's "
+               "inputs and at the same bits, weights rounded to nearest: plain (no transform, whole ranges), with a "
+               "Hadamard transform, and with the learned transform and clips. Below each title: geometric means over "
+               "blocks. Keys: error of what the cache gives back.",
+               [&] { page::draw_errors(page, record); });
   draw_section(page, "losses", "How the blocks learned",
                "Loss: " + record.word("loss") + "; objective: " + record.word("objective") + ".",
                [&] { page::draw_losses(page, record); });
@@ -100,7 +100,8 @@ void draw_sections(Markup& page, const CalibrationRecord& record) {
                [&] { page::draw_table(page, record); });
   draw_section(page, "channels", "Channel by channel",
                "Every channel in its place, over the median channel; where channels outnumber the width, the greatest "
-               "of those that share it. Open blocks are printed.",
+               "of those that share it. Beside each block: the greatest channel of its activations over the median, "
+               "before → after. Blocks that are open are printed.",
                [&] { page::draw_channels(page, record); });
 }
 

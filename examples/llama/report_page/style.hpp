@@ -33,7 +33,7 @@ body {
 h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .5rem; font-weight: 650; }
 h2 { font-size: 1.2rem; margin: 3rem 0 .4rem; padding-top: .8rem; border-top: 1px solid var(--rule); font-weight: 650; }
 p { margin: .4rem 0 .8rem; max-width: 46rem; }
-.kind, .means, .note, footer { color: var(--muted); font-size: .875rem; }
+.kind, .note, .means, footer { color: var(--muted); font-size: .875rem; }
 .kind { margin: 0 0 .3rem; }
 a { color: var(--after); }
 nav a { margin-right: 1rem; white-space: nowrap; }
@@ -47,13 +47,16 @@ nav a { margin-right: 1rem; white-space: nowrap; }
   font-size: .875rem; }
 .words dt { color: var(--muted); }
 .words dd { margin: 0; }
+@media (max-width: 34rem) {
+  .words { grid-template-columns: 1fr; gap: .15rem; }
+  .words div { display: grid; grid-template-columns: 9.5rem 1fr; }
+}
 figure { margin: 1.2rem 0; break-inside: avoid-page; }
 figcaption { font-size: .875rem; color: var(--muted); margin: .3rem 0; max-width: 46rem; }
 figcaption strong { color: var(--ink); font-weight: 600; }
 .group { break-inside: auto; }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(138px, 1fr)); gap: 6px 10px; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: .5rem 1.5rem; }
-.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 480px), 1fr)); }
 .channels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 260px), 1fr)); gap: 8px 16px;
   margin: .8rem 0; }
 .charts figure { margin: .6rem 0; }
@@ -84,6 +87,8 @@ svg tspan.tick { font-weight: 400; }
 .dot.after { fill: var(--after); stroke: none; }
 .stem { stroke: var(--faint); stroke-width: 1; }
 details { border-top: 1px solid var(--rule); padding: .35rem 0; }
+.means { display: block; }
+.note { margin-left: .6rem; }
 summary { cursor: pointer; font-size: .9rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .8rem; white-space: nowrap; }
@@ -92,14 +97,16 @@ th { font-weight: 500; color: var(--muted); }
 thead th { border-bottom: 1px solid var(--faint); }
 thead tr:first-child th { border-bottom: 0; text-align: center; }
 tbody { border-bottom: 1px solid var(--rule); }
-tbody th { text-align: left; color: var(--ink); }
+tbody th { text-align: left; color: var(--ink); background: var(--paper); }
+.blocks tbody th[scope=rowgroup] { position: sticky; left: 0; min-width: 2.6rem; }
+.blocks tbody th.site { position: sticky; left: 2.6rem; min-width: 3.4rem; }
+.blocks thead tr:last-child th:nth-child(-n + 2) { text-align: left; }
 .small th:first-child { text-align: left; }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; }
   nav, details:not([open]) { display: none; }
   .panels { grid-template-columns: repeat(6, 1fr); }
   .charts { grid-template-columns: 1fr 1fr; }
-  .wide { grid-template-columns: 1fr; }
   .scroll { overflow: visible; }
   table { font-size: 6.4pt; }
   th, td { padding: .05rem .22rem; }
