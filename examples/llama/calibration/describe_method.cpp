@@ -61,6 +61,32 @@ std::string loss_of(const FlatQuant& m) {
   return "";
 }
 
+std::string objective_of(Objective objective) {
+  switch (objective) {
+    case Objective::weight:
+      return "error of the weights";
+    case Objective::layer:
+      return "error of the linear layers' outputs";
+    case Objective::module:
+      return "error of the outputs of attention and MLP";
+    case Objective::block:
+      return "error of the block's output";
+  }
+  return "";
+}
+
+std::string inputs_of(Inputs inputs) {
+  switch (inputs) {
+    case Inputs::plain:
+      return "of the float model";
+    case Inputs::quantized:
+      return "of the quantized blocks before";
+    case Inputs::mixed:
+      return "mixed from the float model's and the quantized blocks'";
+  }
+  return "";
+}
+
 std::string learned_of(const FlatQuant& m) {
   std::string text;
   const auto add = [&](bool learned, const char* what) {
@@ -98,7 +124,10 @@ MethodWords describe_method(const CalibrationJob& job) {
   if (m.learns_clip)
     words.emplace_back("activation clips", m.shared_clip ? "one pair per site" : "one pair per matrix");
   words.emplace_back("loss", loss_of(m));
-  words.emplace_back("objective", "output of the block");
+  words.emplace_back("objective", objective_of(job.options.objective));
+  words.emplace_back("inputs", inputs_of(job.options.inputs));
+  if (job.options.recipe.rounding == Rounding::gptq)
+    words.emplace_back("moments of GPTQ", inputs_of(job.options.rounding_inputs));
   words.emplace_back("seed", std::to_string(m.seed));
   return words;
 }

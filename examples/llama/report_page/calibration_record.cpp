@@ -66,7 +66,7 @@ CalibrationRecord read_calibration(const std::string& path) {
   const io::Artefact file = require(io::Artefact::open(path));
   CalibrationRecord made{.path = path,
                          .model = string_of(file, "model"),
-                         .job = string_of(file, "calibration.job"),
+                         .job = string_of(file, "calibration"),
                          .recipe = require(parse_recipe(file.recipe()), path)};
   const index layers = count_layers(file);
   if (layers == 0) fail(path, ": holds no blocks of a model", remedy);

@@ -25,8 +25,8 @@ std::vector<double> ticks_of(const std::vector<double>& multiples, double least,
   for (int exponent = first; exponent <= last; ++exponent)
     for (const double m : multiples) all.push_back(m * std::pow(10.0, exponent));
   constexpr double slack = 1e-6;
-  while (all.size() > 1 && all[1] <= least * (1 + slack)) all.erase(all.begin());
-  while (all.size() > 1 && all[all.size() - 2] >= greatest * (1 - slack)) all.pop_back();
+  while (all.size() > 2 && all[1] <= least * (1 + slack)) all.erase(all.begin());
+  while (all.size() > 2 && all[all.size() - 2] >= greatest * (1 - slack)) all.pop_back();
   return all;
 }
 
@@ -43,6 +43,10 @@ LogAxis::LogAxis(double least, double greatest, double from, double to) : from_(
   }
   low_ = ticks_.front();
   high_ = ticks_.back();
+  const std::size_t stride = (ticks_.size() - 1) / most_ticks + 1;
+  for (std::size_t i = 0; stride > 1 && i < ticks_.size(); ++i)
+    if (i % stride == 0) ticks_[i / stride] = ticks_[i];
+  if (stride > 1) ticks_.resize((ticks_.size() - 1) / stride + 1);
 }
 
 LogAxis LogAxis::exact(double least, double greatest, double from, double to) {
