@@ -28,7 +28,7 @@ struct LineChart {
   double least = 0.0, greatest = 0.0;  ///< of the axis; both 0: what the lines need
   std::function<std::string(double)> tick = plain_tick;
   double width = 360.0, height = 220.0;
-  double label_room = 66.0;  ///< right of the plot
+  double label_room = 74.0;  ///< right of the plot
   long long first_x = 0;     ///< what x = 0 is called
 
   void draw(Markup& page) const;
