@@ -109,7 +109,9 @@ CalibrationSummary calibrate(const WeightSource& source, const CalibrationJob& j
   if (!independent && job.share.size > 1)
     fail("blocks of this method build on the ones before them: let one process learn them, not ", job.share.size);
   const std::string text = job_text(source, job);
-  const PartsFolder parts(job.parts, text);
+  const PartsFolder parts(
+      job.parts, text,
+      {{"recipe", to_string(job.options.recipe)}, {"model", source.identity()}, {"command", job.command}});
   const FileLock inside = enter_job(parts, !independent);
   BlockClaims claims(parts, job.first_layer, job.last_layer, job.share, [&] { return is_result_of(job.result, text); });
   const auto missing = static_cast<double>(claims.missing().size());

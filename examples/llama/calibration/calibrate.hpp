@@ -21,6 +21,7 @@ struct CalibrationJob {
   std::vector<std::vector<int>> windows;  ///< each of options.window ids
   std::string parts;                      ///< folder of finished blocks
   index first_layer = 0, last_layer = 0;  ///< only blocks [first, last) are learned
+  std::string command;                    ///< how to call it again, for messages; may be empty
   std::string result;                     ///< artefact in the end; if it is there, nothing is learned again
   JobShare share;                         ///< where this process starts
   bool waits = true;                      ///< until all blocks are there, also those of other processes

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <utility>
 
+#include <planish/io/artefact_format.hpp>
 #include <planish/io/safetensors.hpp>
 #include <planish/io/safetensors_writer.hpp>
 
@@ -21,16 +22,17 @@ const std::string summary_tensor = "layers.0.calibration.summary";  // losses be
 
 }  // namespace
 
-PartsFolder::PartsFolder(std::string path, std::string job) : path_(std::move(path)), job_(std::move(job)) {
+PartsFolder::PartsFolder(std::string path, std::string job, io::Metadata facts)
+    : path_(std::move(path)), job_(std::move(job)), facts_(std::move(facts)) {
   std::error_code error;
   std::filesystem::create_directories(path_, error);
   if (error) fail(path_, ": cannot make the folder: ", error.message());
 }
 
-std::string PartsFolder::file_of(index layer) const {
+std::string PartsFolder::file_in(const std::string& folder, index layer) {
   char name[40];
   std::snprintf(name, sizeof name, "/layer-%04td.safetensors", layer);
-  return path_ + name;
+  return folder + name;
 }
 
 bool PartsFolder::has(index layer) const {
@@ -48,6 +50,8 @@ bool PartsFolder::has(index layer) const {
 void PartsFolder::write(index layer, const CalibratedBlock& block) const {
   io::SafetensorsWriter writer;
   require(writer.set_metadata("job", job_));
+  require(writer.set_metadata("layer", std::to_string(layer)));
+  for (const auto& [key, text] : facts_) require(writer.set_metadata(key, text));
   require(calibration::add_flatquant(writer, 0, block.parameters));
   const calibration::LearnReport& report = block.report;
   const std::vector<float> losses(report.step_losses.begin(), report.step_losses.end());
@@ -55,14 +59,21 @@ void PartsFolder::write(index layer, const CalibratedBlock& block) const {
                                    static_cast<float>(report.learning_rate), static_cast<float>(report.attempts)};
   require(writer.add_floats(losses_tensor, {static_cast<index>(losses.size())}, losses));
   require(writer.add_floats(summary_tensor, {static_cast<index>(summary.size())}, summary));
+  require(writer.set_metadata(std::string(io::artefact_key::content),
+                              io::artefact_hash(writer.metadata(), writer.tensors())));
   require(writer.write(file_of(layer)));
 }
 
 CalibratedBlock PartsFolder::read(index layer, const calibration::FlatQuantSizes& sizes) const {
   const std::string file = file_of(layer);
+  const auto part = require(io::SafetensorsFile::open(file));
+  if (const std::string* hash = part.find_metadata(io::artefact_key::content);
+      hash != nullptr && *hash != io::artefact_hash(part.metadata(), part.tensors()))
+    fail(file, ": is damaged: its content does not fit its hash; delete it, and learn it again");
+  if (const std::string* name = part.find_metadata("layer"); name != nullptr && *name != std::to_string(layer))
+    fail(file, ": holds block ", *name, ", not ", layer, "; give it its own name back");
   CalibratedBlock block;
   block.parameters = require(require(calibration::FlatQuantFile::open(file)).read(0, sizes));
-  const auto part = require(io::SafetensorsFile::open(file));
   const auto losses = require(part.read_floats(*require(part.get(losses_tensor))));
   block.report.step_losses.assign(losses.begin(), losses.end());
   const auto summary = require(part.read_floats(*require(part.get(summary_tensor))));

@@ -13,20 +13,20 @@
 
 namespace llama {
 
-void write_calibrated(Host& host, const CalibrationJob& job, const std::string& out, const std::string& parameters) {
+void write_blocks(Host& host, const MergedJob& job, const std::string& out, const std::string& parameters) {
   const WeightSource& source = host.source();
-  const std::vector<CalibratedBlock> blocks = finished_blocks(source, job);
+  const std::vector<CalibratedBlock>& blocks = job.blocks;
   if (!parameters.empty()) {
     planish::io::SafetensorsWriter file;
-    require(file.set_metadata("calibration", job_text(source, job)));
+    require(file.set_metadata("calibration", job.text));
     for (std::size_t layer = 0; layer < blocks.size(); ++layer)
       require(planish::calibration::add_flatquant(file, static_cast<index>(layer), blocks[layer].parameters));
     require(file.write(parameters));
   }
 
-  ArtefactOutput artefact(source, job.options.recipe);
-  artefact.set_calibration(job_text(source, job));
-  const BuildOptions build{.recipe = job.options.recipe,
+  ArtefactOutput artefact(source, job.recipe);
+  artefact.set_calibration(job.text);
+  const BuildOptions build{.recipe = job.recipe,
                            .learned = [&](index layer) { return blocks[static_cast<std::size_t>(layer)].parameters; }};
   Progress progress("quantizing", static_cast<double>(blocks.size()), "layers");
   double change = 0.0;
@@ -38,10 +38,15 @@ void write_calibrated(Host& host, const CalibrationJob& job, const std::string& 
     progress.advance(1.0);
   }
   artefact.write(out);
-  PartsFolder(job.parts, job_text(source, job)).remove();
   std::printf("%s: %s of %s, %s MiB; block errors fell to %.3f of their start (geometric mean of %zu blocks)\n",
-              out.c_str(), to_string(job.options.recipe).c_str(), source.config().name.c_str(),
+              out.c_str(), to_string(job.recipe).c_str(), source.config().name.c_str(),
               mebibytes(static_cast<double>(std::filesystem::file_size(out))).c_str(), std::exp(change), blocks.size());
+}
+
+void write_calibrated(Host& host, const CalibrationJob& job, const std::string& out, const std::string& parameters) {
+  const std::string text = job_text(host.source(), job);
+  write_blocks(host, {text, job.options.recipe, finished_blocks(host.source(), job)}, out, parameters);
+  PartsFolder(job.parts, text).remove();
 }
 
 }  // namespace llama

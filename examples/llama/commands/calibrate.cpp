@@ -5,6 +5,7 @@
 #include <optional>
 #include <tuple>
 
+#include "../calibration/ranks.hpp"
 #include "../calibration/write_calibrated.hpp"
 #include "../memory.hpp"
 #include "../table.hpp"
@@ -24,6 +25,21 @@ struct Arguments {
   bool spill = false;
   index memory = 0;  // MiB
 };
+
+/// The options that were given and that decide what is learned, as a command line.
+std::string command_text(const CLI::App& command) {
+  std::string text = "planish-llama calibrate";
+  for (const CLI::Option* option : command.get_options()) {
+    const std::string name = option->get_lnames().empty() ? "" : option->get_lnames().front();
+    if (option->get_group() == "Memory" || name == "out" || name == "blocks" || name == "trace" || name == "threads")
+      continue;
+    for (const std::string& value : option->results()) {
+      const bool plain = !value.empty() && value.find_first_of(" '\"$&;<>()*?`\\|") == std::string::npos;
+      text += " --" + name + ' ' + (plain ? value : '\'' + value + '\'');
+    }
+  }
+  return text;
+}
 
 void print_memory(const CalibrationSummary& summary) {
   if (summary.learned == 0) return;
@@ -87,7 +103,7 @@ void work(Host& host, CalibrationJob job, const Arguments& arguments) {
   print_memory(rest.learned > 0 ? rest : summary);
 }
 
-void run(Arguments arguments) {
+void run(Arguments arguments, const std::string& command, JobShare share) {
   arguments.host.calibration_text = arguments.text;
   Host host(arguments.host);
   const Config& config = host.config();
@@ -99,6 +115,8 @@ void run(Arguments arguments) {
   job.windows = calibration_windows(ids, arguments.samples, arguments.window, arguments.method.seed, arguments.text);
   job.parts = arguments.out + ".parts";
   job.result = arguments.out;
+  job.command = command;
+  job.share = share;
   job.trace = arguments.trace;
   const auto activations = 2.0 * 4.0 * static_cast<double>(arguments.samples * arguments.window * config.hidden_size);
   job.spill =
@@ -178,7 +196,14 @@ void add_calibrate(CLI::App& program) {
       "threads.",
       "  planish-llama calibrate --text train.txt --recipe w4a4kv4 --out model.planish\n"
       "  planish-llama perplexity --planish model.planish --text wiki.test.raw --context 2048"));
-  command.callback([arguments] { run(*arguments); });
+  command.callback([arguments, &command] {
+    const JobShare share = ranks();
+    try {
+      run(*arguments, command_text(command), share);
+    } catch (const std::exception& error) {
+      throw Error(rank_text(share) + error.what());
+    }
+  });
 }
 
 }  // namespace llama

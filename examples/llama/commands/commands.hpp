@@ -12,6 +12,7 @@ void add_compare(CLI::App& program);
 void add_generate(CLI::App& program);
 void add_quantize(CLI::App& program);
 void add_calibrate(CLI::App& program);
+void add_merge(CLI::App& program);
 void add_info(CLI::App& program);
 
 /// --model, --tokenizer, --threads.
