@@ -76,7 +76,8 @@ void work(Host& host, CalibrationJob job, const Arguments& arguments) {
   const bool writes = arguments.blocks.empty();
   if (is_finished(host.source(), job)) {
     PartsFolder(job.parts, job_text(host.source(), job)).remove();
-    std::printf("%s: is the result of this calibration already; delete it to learn again\n", job.result.c_str());
+    if (job.share.rank == 0)
+      std::printf("%s: is the result of this calibration already; delete it to learn again\n", job.result.c_str());
     return;
   }
   job.waits = false;
