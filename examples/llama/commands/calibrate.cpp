@@ -170,9 +170,9 @@ void add_calibrate(CLI::App& program) {
       ->group("Output");
   command
       .add_option("--blocks", arguments->blocks,
-                  "Learn only blocks FIRST to END - 1 and leave them in FILE.parts; the same command without this "
-                  "learns what is missing and writes the artefact.")
-      ->option_text("FIRST:END")
+                  "Learn only blocks FIRST to END - 1, or share I of N counted from 0, and leave them in FILE.parts; "
+                  "the same command without this learns what is missing and writes the artefact, and so does merge.")
+      ->option_text("FIRST:END|I/N")
       ->group("Output");
   command
       .add_flag("--spill", arguments->spill,
@@ -194,8 +194,14 @@ void add_calibrate(CLI::App& program) {
   command.footer(manual_footer(
       "Blocks learn one after the other from the float model's own activations. Every finished block is kept, so that "
       "a run that was stopped or killed goes on where it was; the same seed gives the same bits on any number of "
-      "threads.",
+      "threads and processes. Processes that are given the same command in the same folder, on one machine or on "
+      "several with a common disk, share the blocks; one of them writes the artefact, the others end before. Who dies "
+      "leaves its block to the rest. Under mpirun (built with PLANISH_MPI) ranks start apart; where mpirun ends all "
+      "ranks with the first that dies, the same command goes on. Without a common disk, and in job arrays, give each "
+      "its blocks by --blocks and put them together by merge.",
       "  planish-llama calibrate --text train.txt --recipe w4a4kv4 --out model.planish\n"
+      "  mpirun -n 8 planish-llama calibrate --text train.txt --threads 4 --out model.planish\n"
+      "  planish-llama calibrate --text train.txt --blocks $SLURM_ARRAY_TASK_ID/10 --out model.planish\n"
       "  planish-llama perplexity --planish model.planish --text wiki.test.raw --context 2048"));
   command.callback([arguments, &command] {
     const JobShare share = ranks();

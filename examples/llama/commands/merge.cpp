@@ -1,5 +1,3 @@
-#include <filesystem>
-
 #include "../calibration/merge_parts.hpp"
 #include "../calibration/write_calibrated.hpp"
 #include "commands.hpp"
