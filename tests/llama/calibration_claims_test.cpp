@@ -230,8 +230,15 @@ TEST_CASE("a job whose result is there learns nothing again") {
   const CalibrationSummary summary = calibrate(source, job, {}, [] { return false; });
   CHECK(summary.learned == 0);
   CHECK(summary.elsewhere.empty());
+  remove_leftovers(source, job);
+  CHECK_FALSE(std::filesystem::exists(job.parts));
+
+  const CalibrationJob done = job;
   job.options.method.seed = 9;
   CHECK_FALSE(is_finished(source, job));
+  (void)run(source, job);
+  remove_leftovers(source, done);  // the folder is another job's by now
+  CHECK(finished_blocks(source, job).size() == 2);
 }
 
 TEST_CASE("one process alone where blocks build on each other; one writes the result") {

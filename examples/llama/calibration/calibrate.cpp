@@ -103,6 +103,18 @@ bool is_finished(const WeightSource& source, const CalibrationJob& job) {
   return is_result_of(job.result, job_text(source, job));
 }
 
+void remove_leftovers(const WeightSource& source, const CalibrationJob& job) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(job.parts, ignored)) return;
+  try {
+    const PartsFolder parts(job.parts, job_text(source, job));
+    const auto alone = FileLock::try_take(job.parts + "/job.lock");
+    for (index layer = 0; layer < source.config().layers; ++layer) static_cast<void>(parts.has(layer));
+    if (alone) parts.remove();
+  } catch (const Error&) {  // another job's
+  }
+}
+
 CalibrationSummary calibrate(const WeightSource& source, const CalibrationJob& job, ExecutorReference executor,
                              const std::function<bool()>& stop) {
   const bool independent = job.options.blocks_are_independent();

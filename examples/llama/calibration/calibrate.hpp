@@ -53,6 +53,10 @@ CalibrationSummary calibrate(const WeightSource& source, const CalibrationJob& j
 /// True if the job's result is there.
 [[nodiscard]] bool is_finished(const WeightSource& source, const CalibrationJob& job);
 
+/// Deletes the folder of a finished job, which a process that comes late may have made again; not while another one
+/// works there, and not if it holds blocks of another job.
+void remove_leftovers(const WeightSource& source, const CalibrationJob& job);
+
 /// All blocks of a finished job. Throws Error, naming the first that is missing.
 [[nodiscard]] std::vector<CalibratedBlock> finished_blocks(const WeightSource& source, const CalibrationJob& job);
 

@@ -74,8 +74,8 @@ Recipe recipe_of(const Arguments& arguments) {
 void work(Host& host, CalibrationJob job, const Arguments& arguments) {
   const auto stop = [] { return interrupted != 0; };
   const bool writes = arguments.blocks.empty();
-  if (is_finished(host.source(), job)) {
-    PartsFolder(job.parts, job_text(host.source(), job)).remove();
+  const auto finished = [&] { return is_finished(host.source(), job) && (remove_leftovers(host.source(), job), true); };
+  if (finished()) {
     if (job.share.rank == 0)
       std::printf("%s: is the result of this calibration already; delete it to learn again\n", job.result.c_str());
     return;
@@ -83,7 +83,8 @@ void work(Host& host, CalibrationJob job, const Arguments& arguments) {
   job.waits = false;
   CalibrationSummary summary = calibrate(host.source(), job, host.executor(), stop);
   if (!writes) {
-    std::printf("%s: blocks %s are calibrated%s\n", job.parts.c_str(), arguments.blocks.c_str(),
+    std::printf("%s%s: blocks %s are calibrated%s\n", rank_text(job.share).c_str(), job.parts.c_str(),
+                arguments.blocks.c_str(),
                 summary.elsewhere.empty()
                     ? ""
                     : (", but for " + ranges_text(summary.elsewhere) + ", which other processes learn").c_str());
@@ -91,7 +92,7 @@ void work(Host& host, CalibrationJob job, const Arguments& arguments) {
     return;
   }
   std::optional<FileLock> writer;
-  if (job.share.rank == 0 && !is_finished(host.source(), job)) writer = claim_result(job.parts);
+  if (!finished() && job.share.rank == 0) writer = claim_result(job.parts);
   if (!writer) {
     std::printf("%s%s: %td blocks learned here; another process writes %s\n", rank_text(job.share).c_str(),
                 job.parts.c_str(), summary.learned, job.result.c_str());
@@ -99,7 +100,7 @@ void work(Host& host, CalibrationJob job, const Arguments& arguments) {
   }
   job.waits = true;
   const CalibrationSummary rest = calibrate(host.source(), job, host.executor(), stop);
-  if (is_finished(host.source(), job)) return;
+  if (finished()) return;
   write_calibrated(host, job, arguments.out, arguments.parameters);
   print_memory(rest.learned > 0 ? rest : summary);
 }
