@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
   llama::add_generate(program);
   llama::add_calibrate(program);
   llama::add_report(program);
+  llama::add_merge(program);
   llama::add_quantize(program);
   llama::add_info(program);
   program.set_version_flag("--version",

@@ -55,6 +55,24 @@ TEST_CASE("SafetensorsWriter: refuses what it could not read back") {
   CHECK(writer.tensors().size() == 1);
 }
 
+TEST_CASE("writing where no file may be replaced: the one that came first stays, with whoever has it open") {
+  const TemporaryFolder folder;
+  const auto write = [&](const std::string& text, bool commits) {
+    auto file = AtomicFile::create(folder / "f");
+    REQUIRE(file.has_value());
+    REQUIRE(file->write(std::as_bytes(std::span(text))).ok());
+    if (commits) CHECK(file->commit_if_absent().ok());
+  };
+  write("lost", false);
+  CHECK_FALSE(std::filesystem::exists(folder / "f"));
+  write("first", true);
+  write("second", true);
+  const auto file = MappedFile::open(folder / "f");
+  REQUIRE(file.has_value());
+  CHECK(std::string(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()) == "first");
+  CHECK(std::distance(std::filesystem::directory_iterator(folder / ""), std::filesystem::directory_iterator()) == 1);
+}
+
 TEST_CASE("writing: the new file takes the old one's place, nothing else is left") {
   const TemporaryFolder folder;
   REQUIRE(floats(1.0f, 100).write(folder / "f").ok());

@@ -3,50 +3,11 @@
 
 #include <doctest/doctest.h>
 
-#include "fixtures.hpp"
-#include "llama/calibration/calibrate.hpp"
-#include "llama/calibration/parts_folder.hpp"
 #include "llama/thread_pool.hpp"
-#include "random_model.hpp"
+#include "small_job.hpp"
 
 namespace llama::test {
 namespace {
-
-CalibrationJob small_job(const WeightSource& source, const std::string& parts, std::string_view recipe) {
-  CalibrationJob job;
-  job.options.recipe = require(parse_recipe(recipe));
-  job.options.method.epochs = 3;
-  job.options.window = 16;
-  job.windows =
-      calibration_windows(random_ids(5, 200, source.config().vocabulary), 4, job.options.window, 1, "random ids");
-  job.parts = parts;
-  job.last_layer = source.config().layers;
-  return job;
-}
-
-std::vector<CalibratedBlock> run(const WeightSource& source, const CalibrationJob& job,
-                                 ExecutorReference executor = {}) {
-  calibrate(source, job, executor, [] { return false; });
-  return finished_blocks(source, job);
-}
-
-bool same(const std::vector<CalibratedBlock>& a, const std::vector<CalibratedBlock>& b) {
-  if (a.size() != b.size()) return false;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    if (!(a[i].parameters == b[i].parameters) || a[i].report.step_losses != b[i].report.step_losses) return false;
-  return true;
-}
-
-std::string message_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 TEST_CASE("a job learns, and gives the same bits on any number of threads, in pieces and after a stop") {
   const TemporaryFolder folder;

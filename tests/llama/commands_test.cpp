@@ -10,8 +10,8 @@
 
 #include <planish/io/safetensors_writer.hpp>
 
-#include "fixtures.hpp"
-#include "random_model.hpp"
+#include "llama/calibration/write_calibrated.hpp"
+#include "small_job.hpp"
 
 namespace llama::test {
 namespace {
@@ -73,6 +73,7 @@ std::string run(std::vector<std::string> arguments) {
   add_generate(program);
   add_quantize(program);
   add_info(program);
+  add_merge(program);
   std::reverse(arguments.begin(), arguments.end());
   try {
     program.parse(arguments);
@@ -81,8 +82,6 @@ std::string run(std::vector<std::string> arguments) {
   }
   return "";
 }
-
-bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 void check_figures(const std::string& path, const std::vector<std::string>& measured) {
   std::ifstream file(path);
@@ -117,6 +116,32 @@ TEST_CASE("a sharded Hugging Face folder is the model that was written") {
   auto other = std::make_shared<RandomModel>(8, RotaryPairs::halves);
   write_model(*other, folder.file("other"));
   CHECK(WeightSource::open(folder.file("other"))->identity() != identity);
+}
+
+TEST_CASE("merge writes the artefact of one run from blocks of two folders, and leaves them") {
+  const TemporaryFolder folder;
+  write_model(RandomModel(7, RotaryPairs::halves), folder.file("model"));
+  const std::string model = folder.file("model"), one = folder.file("one.parts"), out = folder.file("m.planish");
+  Host host(HostOptions{.model = model, .threads = 1});
+  const auto never = [] { return false; };
+  CalibrationJob job = small_job(host.source(), one, "w4a4kv4+flatquant");
+  calibrate(host.source(), job, {}, never);
+  write_calibrated(host, job, folder.file("whole.planish"), folder.file("whole.safetensors"));
+  CHECK_FALSE(std::filesystem::exists(one));
+
+  for (const index layer : {0, 1}) {
+    job.first_layer = layer;
+    job.last_layer = layer + 1;
+    job.parts = layer == 0 ? one : out + ".parts";
+    calibrate(host.source(), job, {}, never);
+  }
+  CHECK(contains(run({"merge", "--model", model, "--out", out}), "blocks 0:1 are missing"));
+  CHECK_FALSE(std::filesystem::exists(out));
+  CHECK(run({"merge", "--model", model, "--out", out, "--parts", one, "--parts", out + ".parts", "--parameters",
+             folder.file("m.safetensors")}) == "");
+  CHECK(read_text(out) == read_text(folder.file("whole.planish")));
+  CHECK(read_text(folder.file("m.safetensors")) == read_text(folder.file("whole.safetensors")));
+  CHECK(std::filesystem::exists(one));
 }
 
 TEST_CASE("quantize writes an artefact that info reads; the wrong model, recipe or place is refused") {

@@ -14,6 +14,7 @@
 
 #include "../flatquant_build.hpp"
 #include "../progress.hpp"
+#include "describe_method.hpp"
 #include "parts_folder.hpp"
 #include "trace_file.hpp"
 
@@ -112,13 +113,29 @@ bool is_finished(const WeightSource& source, const CalibrationJob& job) {
   return is_result_of(job.result, job_text(source, job));
 }
 
+void remove_leftovers(const WeightSource& source, const CalibrationJob& job) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(job.parts, ignored)) return;
+  try {
+    const PartsFolder parts(job.parts, job_text(source, job));
+    const auto alone = FileLock::try_take(job.parts + "/job.lock");
+    for (index layer = 0; layer < source.config().layers; ++layer) static_cast<void>(parts.has(layer));
+    if (alone) parts.remove();
+  } catch (const Error&) {  // another job's
+  }
+}
+
 CalibrationSummary calibrate(const WeightSource& source, const CalibrationJob& job, ExecutorReference executor,
                              const std::function<bool()>& stop) {
   const bool independent = job.options.blocks_are_independent();
   if (!independent && job.share.size > 1)
     fail("blocks of this method build on the ones before them: let one process learn them, not ", job.share.size);
   const std::string text = job_text(source, job);
-  const PartsFolder parts(job.parts, text);
+  const PartsFolder parts(job.parts, text,
+                          {{"recipe", to_string(job.options.recipe)},
+                           {"model", source.identity()},
+                           {"command", job.command},
+                           {"method", method_json(describe_method(job))}});
   const FileLock inside = enter_job(parts, !independent);
   BlockClaims claims(parts, job.first_layer, job.last_layer, job.share, [&] { return is_result_of(job.result, text); });
   const auto missing = static_cast<double>(claims.missing().size());

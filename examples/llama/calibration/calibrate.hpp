@@ -21,6 +21,7 @@ struct CalibrationJob {
   std::vector<std::vector<int>> windows;  ///< each of options.window ids
   std::string parts;                      ///< folder of finished blocks
   index first_layer = 0, last_layer = 0;  ///< only blocks [first, last) are learned
+  std::string command;                    ///< how to call it again, for messages; may be empty
   std::string result;                     ///< artefact in the end; if it is there, nothing is learned again
   JobShare share;                         ///< where this process starts
   bool waits = true;                      ///< until all blocks are there, also those of other processes
@@ -51,6 +52,10 @@ CalibrationSummary calibrate(const WeightSource& source, const CalibrationJob& j
 
 /// True if the job's result is there.
 [[nodiscard]] bool is_finished(const WeightSource& source, const CalibrationJob& job);
+
+/// Deletes the folder of a finished job, which a process that comes late may have made again; not while another one
+/// works there, and not if it holds blocks of another job.
+void remove_leftovers(const WeightSource& source, const CalibrationJob& job);
 
 /// All blocks of a finished job. Throws Error, naming the first that is missing.
 [[nodiscard]] std::vector<CalibratedBlock> finished_blocks(const WeightSource& source, const CalibrationJob& job);

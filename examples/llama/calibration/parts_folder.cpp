@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <utility>
 
+#include <planish/io/artefact_format.hpp>
 #include <planish/io/safetensors.hpp>
 #include <planish/io/safetensors_writer.hpp>
 
@@ -18,16 +19,17 @@ namespace io = planish::io;
 
 }  // namespace
 
-PartsFolder::PartsFolder(std::string path, std::string job) : path_(std::move(path)), job_(std::move(job)) {
+PartsFolder::PartsFolder(std::string path, std::string job, io::Metadata facts)
+    : path_(std::move(path)), job_(std::move(job)), facts_(std::move(facts)) {
   std::error_code error;
   std::filesystem::create_directories(path_, error);
   if (error) fail(path_, ": cannot make the folder: ", error.message());
 }
 
-std::string PartsFolder::file_of(index layer) const {
+std::string PartsFolder::file_in(const std::string& folder, index layer) {
   char name[40];
   std::snprintf(name, sizeof name, "/layer-%04td.safetensors", layer);
-  return path_ + name;
+  return folder + name;
 }
 
 bool PartsFolder::has(index layer) const {
@@ -46,19 +48,28 @@ bool PartsFolder::has(index layer) const {
 void PartsFolder::write(index layer, const CalibratedBlock& block) const {
   io::SafetensorsWriter writer;
   require(writer.set_metadata("job", job_));
+  require(writer.set_metadata("layer", std::to_string(layer)));
+  for (const auto& [key, text] : facts_) require(writer.set_metadata(key, text));
   require(calibration::add_flatquant(writer, 0, block.parameters));
   const AddFloats add = [&](const std::string& name, const std::vector<index>& shape,
                             const std::vector<float>& values) { require(writer.add_floats(name, shape, values)); };
   add_learn_report(add, 0, block.report);
   if (block.profile) add_profile(add, 0, *block.profile);
+  require(writer.set_metadata(std::string(io::artefact_key::content),
+                              io::artefact_hash(writer.metadata(), writer.tensors())));
   require(writer.write(file_of(layer)));
 }
 
 CalibratedBlock PartsFolder::read(index layer, const calibration::FlatQuantSizes& sizes) const {
   const std::string file = file_of(layer);
+  const auto part = require(io::SafetensorsFile::open(file));
+  if (const std::string* hash = part.find_metadata(io::artefact_key::content);
+      hash != nullptr && *hash != io::artefact_hash(part.metadata(), part.tensors()))
+    fail(file, ": is damaged: its content does not fit its hash; delete it, and learn it again");
+  if (const std::string* name = part.find_metadata("layer"); name != nullptr && *name != std::to_string(layer))
+    fail(file, ": holds block ", *name, ", not ", layer, "; give it its own name back");
   CalibratedBlock block;
   block.parameters = require(require(calibration::FlatQuantFile::open(file)).read(0, sizes));
-  const auto part = require(io::SafetensorsFile::open(file));
   const FindFloats find = [&](const std::string& name) -> std::optional<std::vector<float>> {
     const io::Tensor* tensor = part.find(name);
     if (tensor == nullptr) return std::nullopt;

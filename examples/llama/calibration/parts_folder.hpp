@@ -3,6 +3,7 @@
 #include <string>
 
 #include <planish/calibration/methods/flatquant_file.hpp>
+#include <planish/io/safetensors.hpp>
 
 #include "block_calibration.hpp"
 
@@ -13,8 +14,11 @@ namespace llama {
 /// belongs to. A job is a text that names everything that the result depends on.
 class PartsFolder {
  public:
-  /// Makes the folder where it is missing. Throws Error.
-  PartsFolder(std::string path, std::string job);
+  /// Makes the folder where it is missing. `facts` are further strings that every part gets. Throws Error.
+  PartsFolder(std::string path, std::string job, planish::io::Metadata facts = {});
+
+  /// The file of a block in a folder.
+  [[nodiscard]] static std::string file_in(const std::string& folder, index layer);
 
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
@@ -23,6 +27,7 @@ class PartsFolder {
 
   void write(index layer, const CalibratedBlock& block) const;
 
+  /// Throws Error if the part is damaged or another block's.
   [[nodiscard]] CalibratedBlock read(index layer, const planish::calibration::FlatQuantSizes& sizes) const;
 
   /// Deletes everything that a calibration leaves there, and the folder if it is empty then.
@@ -32,10 +37,11 @@ class PartsFolder {
   void remove_temporaries() const;
 
  private:
-  [[nodiscard]] std::string file_of(index layer) const;
+  [[nodiscard]] std::string file_of(index layer) const { return file_in(path_, layer); }
   void remove_files(const std::function<bool(const std::string&)>& chosen) const;
 
   std::string path_, job_;
+  planish::io::Metadata facts_;
 };
 
 }  // namespace llama

@@ -15,23 +15,23 @@
 
 namespace llama {
 
-void write_calibrated(Host& host, const CalibrationJob& job, const std::string& out, const std::string& parameters) {
+void write_blocks(Host& host, const MergedJob& job, CalibratedLayers& layers, const std::string& out,
+                  const std::string& parameters) {
   const WeightSource& source = host.source();
-  const std::vector<CalibratedBlock> blocks = finished_blocks(source, job);
+  const std::vector<CalibratedBlock>& blocks = job.blocks;
   if (!parameters.empty()) {
     planish::io::SafetensorsWriter file;
-    require(file.set_metadata("calibration", job_text(source, job)));
+    require(file.set_metadata("calibration", job.text));
     for (std::size_t layer = 0; layer < blocks.size(); ++layer)
       require(planish::calibration::add_flatquant(file, static_cast<index>(layer), blocks[layer].parameters));
     require(file.write(parameters));
   }
 
-  ArtefactOutput artefact(source, job.options.recipe);
-  artefact.set_calibration(job_text(source, job));
-  artefact.set_string("calibration.method", method_json(describe_method(job)));
+  ArtefactOutput artefact(source, job.recipe);
+  artefact.set_calibration(job.text);
+  artefact.set_string("calibration.method", job.method);
   const AddFloats add = [&](const std::string& name, const std::vector<index>& shape,
                             const std::vector<float>& values) { artefact.add_floats(name, shape, values); };
-  CalibratedLayers layers(source, job.windows, job.options, false, host.executor());
   Progress progress("quantizing", static_cast<double>(blocks.size()), "layers");
   double change = 0.0;
   for (index layer = 0; layer < source.config().layers; ++layer) {
@@ -47,10 +47,17 @@ void write_calibrated(Host& host, const CalibrationJob& job, const std::string& 
     progress.advance(1.0);
   }
   artefact.write(out);
-  PartsFolder(job.parts, job_text(source, job)).remove();
   std::printf("%s: %s of %s, %s MiB; block errors fell to %.3f of their start (geometric mean of %zu blocks)\n",
-              out.c_str(), to_string(job.options.recipe).c_str(), source.config().name.c_str(),
+              out.c_str(), to_string(job.recipe).c_str(), source.config().name.c_str(),
               mebibytes(static_cast<double>(std::filesystem::file_size(out))).c_str(), std::exp(change), blocks.size());
+}
+
+void write_calibrated(Host& host, const CalibrationJob& job, const std::string& out, const std::string& parameters) {
+  const std::string text = job_text(host.source(), job);
+  CalibratedLayers layers(host.source(), job.windows, job.options, false, host.executor());
+  write_blocks(host, {text, job.options.recipe, method_json(describe_method(job)), finished_blocks(host.source(), job)},
+               layers, out, parameters);
+  PartsFolder(job.parts, text).remove();
 }
 
 }  // namespace llama

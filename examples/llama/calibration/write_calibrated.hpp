@@ -3,11 +3,16 @@
 
 #include "../host.hpp"
 #include "calibrate.hpp"
+#include "merge_parts.hpp"
 
 namespace llama {
 
-/// Quantizes the model with what a finished job has learned and writes the artefact, and, if `parameters` is not empty,
-/// transforms and clips alone; then deletes the job's folder. Prints what came of it.
+/// Quantizes the model with learned blocks, one after the other by `layers`, and writes the artefact, and, if
+/// `parameters` is not empty, transforms and clips alone. Prints what came of it.
+void write_blocks(Host& host, const MergedJob& job, CalibratedLayers& layers, const std::string& out,
+                  const std::string& parameters);
+
+/// The same with what a finished job has learned; then deletes the job's folder.
 void write_calibrated(Host& host, const CalibrationJob& job, const std::string& out, const std::string& parameters);
 
 }  // namespace llama

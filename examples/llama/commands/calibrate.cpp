@@ -5,6 +5,7 @@
 #include <optional>
 #include <tuple>
 
+#include "../calibration/ranks.hpp"
 #include "../calibration/write_calibrated.hpp"
 #include "../memory.hpp"
 #include "../table.hpp"
@@ -24,6 +25,21 @@ struct Arguments {
   bool spill = false;
   index memory = 0;  // MiB
 };
+
+/// The options that were given and that decide what is learned, as a command line.
+std::string command_text(const CLI::App& command) {
+  std::string text = "planish-llama calibrate";
+  for (const CLI::Option* option : command.get_options()) {
+    const std::string name = option->get_lnames().empty() ? "" : option->get_lnames().front();
+    if (option->get_group() == "Memory" || name == "out" || name == "blocks" || name == "trace" || name == "threads")
+      continue;
+    for (const std::string& value : option->results()) {
+      const bool plain = !value.empty() && value.find_first_of(" '\"$&;<>()*?`\\|") == std::string::npos;
+      text += " --" + name + ' ' + (plain ? value : '\'' + value + '\'');
+    }
+  }
+  return text;
+}
 
 void print_memory(const CalibrationSummary& summary) {
   if (summary.learned == 0) return;
@@ -54,15 +70,17 @@ Recipe recipe_of(const Arguments& arguments) {
 void work(Host& host, CalibrationJob job, const Arguments& arguments) {
   const auto stop = [] { return interrupted != 0; };
   const bool writes = arguments.blocks.empty();
-  if (is_finished(host.source(), job)) {
-    PartsFolder(job.parts, job_text(host.source(), job)).remove();
-    std::printf("%s: is the result of this calibration already; delete it to learn again\n", job.result.c_str());
+  const auto finished = [&] { return is_finished(host.source(), job) && (remove_leftovers(host.source(), job), true); };
+  if (finished()) {
+    if (job.share.rank == 0)
+      std::printf("%s: is the result of this calibration already; delete it to learn again\n", job.result.c_str());
     return;
   }
   job.waits = false;
   CalibrationSummary summary = calibrate(host.source(), job, host.executor(), stop);
   if (!writes) {
-    std::printf("%s: blocks %s are calibrated%s\n", job.parts.c_str(), arguments.blocks.c_str(),
+    std::printf("%s%s: blocks %s are calibrated%s\n", rank_text(job.share).c_str(), job.parts.c_str(),
+                arguments.blocks.c_str(),
                 summary.elsewhere.empty()
                     ? ""
                     : (", but for " + ranges_text(summary.elsewhere) + ", which other processes learn").c_str());
@@ -70,7 +88,7 @@ void work(Host& host, CalibrationJob job, const Arguments& arguments) {
     return;
   }
   std::optional<FileLock> writer;
-  if (job.share.rank == 0 && !is_finished(host.source(), job)) writer = claim_result(job.parts);
+  if (!finished() && job.share.rank == 0) writer = claim_result(job.parts);
   if (!writer) {
     std::printf("%s%s: %td blocks learned here; another process writes %s\n", rank_text(job.share).c_str(),
                 job.parts.c_str(), summary.learned, job.result.c_str());
@@ -78,12 +96,12 @@ void work(Host& host, CalibrationJob job, const Arguments& arguments) {
   }
   job.waits = true;
   const CalibrationSummary rest = calibrate(host.source(), job, host.executor(), stop);
-  if (is_finished(host.source(), job)) return;
+  if (finished()) return;
   write_calibrated(host, job, arguments.out, arguments.parameters);
   print_memory(rest.learned > 0 ? rest : summary);
 }
 
-void run(Arguments arguments) {
+void run(Arguments arguments, const std::string& command, JobShare share) {
   arguments.host.calibration_text = arguments.text;
   Host host(arguments.host);
   const Config& config = host.config();
@@ -95,6 +113,8 @@ void run(Arguments arguments) {
   job.windows = calibration_windows(ids, arguments.samples, arguments.window, arguments.method.seed, arguments.text);
   job.parts = arguments.out + ".parts";
   job.result = arguments.out;
+  job.command = command;
+  job.share = share;
   job.trace = arguments.trace;
   const auto activations = 2.0 * 4.0 * static_cast<double>(arguments.samples * arguments.window * config.hidden_size);
   job.spill =
@@ -149,9 +169,9 @@ void add_calibrate(CLI::App& program) {
       ->group("Output");
   command
       .add_option("--blocks", arguments->blocks,
-                  "Learn only blocks FIRST to END - 1 and leave them in FILE.parts; the same command without this "
-                  "learns what is missing and writes the artefact.")
-      ->option_text("FIRST:END")
+                  "Learn only blocks FIRST to END - 1, or share I of N counted from 0, and leave them in FILE.parts; "
+                  "the same command without this learns what is missing and writes the artefact, and so does merge.")
+      ->option_text("FIRST:END|I/N")
       ->group("Output");
   command
       .add_flag("--spill", arguments->spill,
@@ -173,10 +193,23 @@ void add_calibrate(CLI::App& program) {
   command.footer(manual_footer(
       "Blocks learn one after the other from the float model's own activations. Every finished block is kept, so that "
       "a run that was stopped or killed goes on where it was; the same seed gives the same bits on any number of "
-      "threads.",
+      "threads and processes. Processes that are given the same command in the same folder, on one machine or on "
+      "several with a common disk, share the blocks; one of them writes the artefact, the others end before. Who dies "
+      "leaves its block to the rest. Under mpirun (built with PLANISH_MPI) ranks start apart; where mpirun ends all "
+      "ranks with the first that dies, the same command goes on. Without a common disk, and in job arrays, give each "
+      "its blocks by --blocks and put them together by merge.",
       "  planish-llama calibrate --text train.txt --recipe w4a4kv4 --out model.planish\n"
+      "  mpirun -n 8 planish-llama calibrate --text train.txt --threads 4 --out model.planish\n"
+      "  planish-llama calibrate --text train.txt --blocks $SLURM_ARRAY_TASK_ID/10 --out model.planish\n"
       "  planish-llama perplexity --planish model.planish --text wiki.test.raw --context 2048"));
-  command.callback([arguments] { run(*arguments); });
+  command.callback([arguments, &command] {
+    const JobShare share = ranks();
+    try {
+      run(*arguments, command_text(command), share);
+    } catch (const std::exception& error) {
+      throw Error(rank_text(share) + error.what());
+    }
+  });
 }
 
 }  // namespace llama

@@ -13,6 +13,7 @@ void add_generate(CLI::App& program);
 void add_quantize(CLI::App& program);
 void add_calibrate(CLI::App& program);
 void add_report(CLI::App& program);
+void add_merge(CLI::App& program);
 void add_info(CLI::App& program);
 
 /// --model, --tokenizer, --threads.
