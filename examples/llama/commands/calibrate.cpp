@@ -60,8 +60,10 @@ void run(Arguments arguments) {
     fail("--window ", arguments.window, ": the model's context is ", config.context);
   CalibrationJob job;
   job.options = {.recipe = recipe_of(arguments), .method = arguments.method.method(), .window = arguments.window};
-  const std::vector<int> ids = host.calibration_ids();
-  job.windows = calibration_windows(ids, arguments.samples, arguments.window, arguments.method.seed, arguments.text);
+  job.windows = arguments.text == sampled
+                    ? host.sampled_sequences(arguments.samples, arguments.window)
+                    : calibration_windows(host.text_ids(arguments.text), arguments.samples, arguments.window,
+                                          arguments.method.seed, arguments.text);
   job.parts = arguments.out + ".parts";
   job.trace = arguments.trace;
   set_blocks(arguments.blocks, config.layers, job);
@@ -84,7 +86,9 @@ void add_calibrate(CLI::App& program) {
   add_model_options(command, arguments->host);
   command
       .add_option("-t,--text", arguments->text,
-                  "Text to learn from: a file, or the word 'sampled' for text drawn from the FP32 model. [sampled]")
+                  "Text to learn from: a file, of which windows are drawn by --seed, or the word 'sampled' for as many "
+                  "windows of text drawn from the FP32 model, the same for every seed and kept in the cache folder. "
+                  "[sampled]")
       ->option_text("FILE|sampled")
       ->group("Text");
   command.add_option("--samples", arguments->samples, "Windows to learn from. [16]")
