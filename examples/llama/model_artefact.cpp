@@ -1,6 +1,7 @@
 #include "model_artefact.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "require.hpp"
 
@@ -26,6 +27,10 @@ ArtefactOutput::ArtefactOutput(const WeightSource& source, const Recipe& recipe)
   require(writer_.set_recipe(to_string(recipe)), "artefact");
   require(writer_.set_model_sha256(source.identity()), "artefact");
   require(writer_.set_string("model", source.config().name), "artefact");
+}
+
+void ArtefactOutput::set_string(std::string_view key, std::string value) {
+  require(writer_.set_string(std::string(key), std::move(value)), "artefact");
 }
 
 void ArtefactOutput::add_layer(index layer, const BlockParameters& parameters) {

@@ -1,6 +1,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <planish/io/artefact.hpp>
 #include <planish/io/artefact_transform.hpp>
@@ -22,6 +23,9 @@ namespace llama {
 class ArtefactOutput {
  public:
   ArtefactOutput(const WeightSource& source, const Recipe& recipe);
+
+  /// A string for readers, beside those of the format.
+  void set_string(std::string_view key, std::string value);
 
   void add_layer(index layer, const BlockParameters& parameters);
 

@@ -1,7 +1,6 @@
 // Text drawn from a model to learn from: what a sequence depends on, and what the cache folder gives back.
 #include "llama/sampled_sequences.hpp"
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -28,21 +27,6 @@ Tokenizer tokenizer_of(const Config& config) {
   v.end = 0;
   return Tokenizer::byte_level(v);
 }
-
-/// The cache folder of one test.
-class TemporaryCache {
- public:
-  TemporaryCache() : kept_(std::getenv("XDG_CACHE_HOME") == nullptr ? "" : std::getenv("XDG_CACHE_HOME")) {
-    setenv("XDG_CACHE_HOME", folder_.file("cache").c_str(), 1);
-  }
-  ~TemporaryCache() { kept_.empty() ? unsetenv("XDG_CACHE_HOME") : setenv("XDG_CACHE_HOME", kept_.c_str(), 1); }
-  TemporaryCache(const TemporaryCache&) = delete;
-  TemporaryCache& operator=(const TemporaryCache&) = delete;
-
- private:
-  TemporaryFolder folder_;
-  std::string kept_;
-};
 
 Sequences first_of(Sequences sequences, std::size_t count, std::size_t length) {
   sequences.resize(count);
@@ -135,15 +119,11 @@ TEST_CASE("kept sequences serve smaller requests; damaged files and those of oth
 }
 
 TEST_CASE("a folder that cannot be made keeps nothing and is no error") {
-  const TemporaryFolder folder;
-  const char* before = std::getenv("XDG_CACHE_HOME");
-  const std::string kept = before == nullptr ? "" : before;
-  std::ofstream(folder.file("file")) << "in the way";
-  setenv("XDG_CACHE_HOME", folder.file("file").c_str(), 1);
+  const TemporaryCache cache;
+  std::ofstream(cache.path()) << "in the way";
   const RandomModel source(33, RotaryPairs::halves);
   CHECK_FALSE(store_sampled_sequences(source, random_sequences(1, 2, 3)));
   CHECK_FALSE(load_sampled_sequences(source, 2, 3).has_value());
-  before == nullptr ? unsetenv("XDG_CACHE_HOME") : setenv("XDG_CACHE_HOME", kept.c_str(), 1);
 }
 
 TEST_CASE("the real model draws the same sequences in batches of any size, and a host finds them again") {

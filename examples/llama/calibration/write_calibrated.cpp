@@ -10,6 +10,7 @@
 #include "../progress.hpp"
 #include "../table.hpp"
 #include "parts_folder.hpp"
+#include "written_files.hpp"
 
 namespace llama {
 
@@ -18,13 +19,14 @@ void write_calibrated(Host& host, const CalibrationJob& job, const std::string& 
   const std::vector<CalibratedBlock> blocks = finished_blocks(source, job);
   if (!parameters.empty()) {
     planish::io::SafetensorsWriter file;
-    require(file.set_metadata("calibration", job_text(source, job)));
+    require(file.set_metadata(std::string(calibration_key), job_text(source, job)));
     for (std::size_t layer = 0; layer < blocks.size(); ++layer)
       require(planish::calibration::add_flatquant(file, static_cast<index>(layer), blocks[layer].parameters));
     require(file.write(parameters));
   }
 
   ArtefactOutput artefact(source, job.options.recipe);
+  artefact.set_string(calibration_key, job_text(source, job));
   const BuildOptions build{.recipe = job.options.recipe,
                            .learned = [&](index layer) { return blocks[static_cast<std::size_t>(layer)].parameters; }};
   Progress progress("quantizing", static_cast<double>(blocks.size()), "layers");

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "../calibration/write_calibrated.hpp"
+#include "../calibration/written_files.hpp"
 #include "commands.hpp"
 #include "manual.hpp"
 #include "method_options.hpp"
@@ -17,6 +18,7 @@ struct Arguments {
   std::string text = std::string(sampled), recipe = "w4a4kv4", method_name = "flatquant", out, parameters, blocks,
               trace;
   index samples = 16, window = 2048;
+  bool again = false;
 };
 
 volatile std::sig_atomic_t interrupted = 0;
@@ -68,6 +70,11 @@ void run(Arguments arguments) {
   job.trace = arguments.trace;
   set_blocks(arguments.blocks, config.layers, job);
 
+  if (!arguments.again && is_written(host.source(), job, arguments.out, arguments.parameters)) {
+    std::printf("%s: is there already, made by the same calibration; --again makes it anew\n", arguments.out.c_str());
+    return;
+  }
+
   std::signal(SIGINT, note_interrupt);
   std::signal(SIGTERM, note_interrupt);
   calibrate(host.source(), job, host.executor(), [] { return interrupted != 0; });
@@ -114,6 +121,10 @@ void add_calibrate(CLI::App& program) {
       ->option_text("FILE")
       ->group("Output");
   command
+      .add_flag("--again", arguments->again,
+                "Learn anew, even if the artefact is there and the same calibration made it.")
+      ->group("Output");
+  command
       .add_option("--parameters", arguments->parameters,
                   "Also write transforms and clips alone, in the tensors of FlatQuant's reference implementation.")
       ->option_text("FILE.safetensors")
@@ -133,7 +144,9 @@ void add_calibrate(CLI::App& program) {
   command.footer(manual_footer(
       "Blocks learn one after the other from the float model's own activations. Every finished block is kept, so that "
       "a run that was stopped or killed goes on where it was; the same seed gives the same bits on any number of "
-      "threads.",
+      "threads. The artefact says which calibration made it (info shows it): where it is there already, nothing is "
+      "done; one that another calibration made is replaced, once the new one is whole. Exit code 130: stopped by a "
+      "signal.",
       "  planish-llama calibrate --text train.txt --recipe w4a4kv4 --out model.planish\n"
       "  planish-llama perplexity --planish model.planish --text wiki.test.raw --context 2048"));
   command.callback([arguments] { run(*arguments); });
