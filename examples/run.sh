@@ -1,15 +1,24 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, gets a real model, compares recipes in one table, then lets FP32 and the best
-# W4A4KV4 recipe continue the same prompt.
+# Installs what is missing, builds, gets a real model, learns FlatQuant's transforms on text drawn from that model,
+# compares recipes in one table, then lets FP32 and the best W4A4KV4 recipe continue the same prompt.
 #
 #   bash examples/run.sh [options of planish-llama compare]
 #
 #   --model FILE.gguf|DIR   another model of the Llama family       --text FILE              text to score
-#   --recipe NAME           only these rows (repeatable)            --calibration-text FILE  text for statistics
+#   --recipe NAME           only these rows (repeatable)            --calibration-text FILE  text to calibrate on
 #   --json FILE             the figures as JSON                     ... see: planish-llama compare --help
+#   --planish FILE          this artefact, or FlatQuant's parameters, instead of what is learned here
+#   --no-calibration        learn nothing: a table without the row w4a4kv4+flatquant
+#
+# What was learned is kept in ${XDG_CACHE_HOME:-$HOME/.cache}/planish for the next run; after Ctrl-C the next run goes
+# on where it was. PLANISH_LEARNING holds other options of planish-llama calibrate than those below.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/cmake/packages.sh"
+
+# What the learned row is learned from, and for how long: a fixed number of steps, never a clock.
+learning=${PLANISH_LEARNING:---samples 16 --window 512 --epochs 12}
+learned=w4a4kv4+flatquant
 
 prompt="The old lighthouse keeper opened the door and"
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/planish
@@ -20,23 +29,31 @@ took() { # took WHAT: seconds since the part before ended
   began=$SECONDS
 }
 
-# All options go to the table; those that say how a recipe is made also go to the text.
-table=() text=() model="" figures="" calibration=sampled
+# All options go to the table, those in `common` to every command, those in `text` also to the text.
+common=() table=() text=() recipes=() model="" figures="" planish="" calibration=sampled learns=yes
 while [ $# -gt 0 ]; do
-  option=$1
-  case $option in --*=*) set -- "${option%%=*}" "${option#*=}" "${@:2}" ;; esac
   case $1 in
-    -m | --model) model=${2:?$1 needs a file} text+=(--model "$2") ;;
-    --json) figures=${2:?$1 needs a file} ;;
-    --calibration-text) calibration=${2:?$1 needs a file} ;;
-    --tokenizer | --threads | --calibration-tokens | --planish | --alpha | --seed | --head-bits) text+=("$1" "${2:?$1 needs a value}") ;;
+    --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+    -[mr]?*) set -- "${1:0:2}" "${1:2}" "${@:2}" ;;
+  esac
+  words=1
+  case $1 in
+    -m | --model) words=2 model=${2:?$1 needs a file} ;;
+    -r | --recipe) words=2 recipes+=("${2:?$1 needs a recipe}") ;;
+    --planish) words=2 planish=${2:?$1 needs a file} ;;
+    --json) words=2 figures=${2:?$1 needs a file} ;;
+    --calibration-text) words=2 calibration=${2:?$1 needs a file} ;;
+    --tokenizer | --threads) words=2 common+=("$1" "${2:?$1 needs a value}") ;;
+    --calibration-tokens | --alpha | --seed | --head-bits)
+      words=2 table+=("$1" "${2:?$1 needs a value}") text+=("$1" "$2") ;;
+    --fake) table+=("$1") text+=("$1") ;;
+    --no-calibration) learns="" ;;
     -h | --help)
       sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"
       exit 0 ;;
-    --fake) text+=(--fake) ;;
+    *) table+=("$1") ;;
   esac
-  table+=("$1")
-  shift
+  shift $words
 done
 
 install_missing "${build_packages[@]}" || exit 2
@@ -54,17 +71,59 @@ fi
 llama=$build/examples/planish-llama
 took build
 
-if [ -z "$model" ]; then
-  model=$(bash "$root/examples/get_model.sh")
-  table+=(--model "$model") text+=(--model "$model")
-fi
+[ -n "$model" ] || model=$(bash "$root/examples/get_model.sh")
+common+=(--model "$model")
 took download
 
-if [ -z "$figures" ]; then
-  figures=$folder/compare.json
-  table+=(--json "$figures")
+# relay FILE: passes lines on to stderr, on a terminal those of progress in each other's place; FILE keeps the last one.
+relay() {
+  trap '' INT
+  local line
+  while IFS= read -r line; do
+    printf '%s\n' "$line" >"$1"
+    if [ ! -t 2 ]; then
+      printf '%s\n' "$line" >&2
+    else
+      printf '\r%s\033[K' "$line" >&2
+      [[ $line == *" left" ]] || printf '\n' >&2
+    fi
+  done
+}
+
+# The artefact of the learned row, unless nobody asks for that row: from the cache folder, or learned now. Its name
+# carries what it depends on, so that an unfinished calibration with other options is not in the way.
+stored="" missing=""
+if [ -n "$learns" ] && [ -z "$planish" ] && [[ " ${recipes[*]:-$learned} " == *" $learned "* ]]; then
+  origin=$(realpath -m -- "$model")
+  [ "$calibration" = sampled ] || origin+=$'\n'$(realpath -m -- "$calibration")
+  key=$(printf '%s\n' "$origin" "$learning" | cksum)
+  artefact=$folder/learned-$(basename -- "$model")-${key%% *}.planish
+  said=$(mktemp)
+  status=0
+  # shellcheck disable=SC2086
+  {
+    "$llama" calibrate "${common[@]}" --text "$calibration" $learning --recipe "${learned%+flatquant}" \
+      --out "$artefact" 2>&1 >&3 | relay "$said" || status=${PIPESTATUS[0]}
+  } 3>&1
+  case $status in
+    0) planish=$artefact stored=$learned ;;
+    130) rm -f "$said"; exit 130 ;;
+    *)
+      missing=$(sed 's/^planish-llama: //' "$said")
+      [ "$status" -lt 128 ] || missing="signal $((status - 128)) ended its calibration"
+      others=()
+      for recipe in "${recipes[@]}"; do [ "$recipe" = "$learned" ] || others+=("$recipe"); done
+      [ ${#recipes[@]} = 0 ] || [ ${#others[@]} -gt 0 ] || others=(fp32)
+      recipes=("${others[@]}") ;;
+  esac
+  rm -f "$said"
+  took calibrate
 fi
-"$llama" compare "${table[@]}"
+
+figures=${figures:-$folder/compare.json}
+"$llama" compare "${common[@]}" "${table[@]}" "${recipes[@]/#/--recipe=}" ${planish:+--planish "$planish"} \
+  --calibration-text "$calibration" --json "$figures"
+[ -z "$missing" ] || printf 'no row %s: %s\n' "$learned" "$missing"
 took table
 
 # The W4A4KV4 row with the lowest perplexity.
@@ -77,10 +136,18 @@ best=$([ ! -f "$figures" ] || tr -d ' \n' <"$figures" | awk -v RS='{' '
     }
   }
   END { print best }')
-for recipe in fp32 $best; do
-  printf '\n%s\n' "$recipe"
-  "$llama" generate --recipe "$recipe" --calibration-text "$calibration" --prompt "$prompt" --tokens 64 "${text[@]}"
-done
+# It comes from the file if that holds this very recipe, or what only a file can bring.
+from_file=()
+if [ -n "$best" ] && [ -n "$planish" ]; then
+  [ -n "$stored" ] || stored=$("$llama" info "${common[@]}" --planish "$planish" | sed -n 's/^recipe \(.*\): .* bits per weight.*/\1/p')
+  if [ "$best" = "$stored" ] || [[ $best == *+flatquant* ]]; then from_file=(--planish "$planish"); fi
+fi
+continue_prompt() { # continue_prompt RECIPE [OPTION...]
+  printf '\n%s\n' "$1"
+  "$llama" generate "${common[@]}" "${text[@]}" --recipe "$1" "${@:2}" --calibration-text "$calibration" --prompt "$prompt" --tokens 64
+}
+continue_prompt fp32
+[ -z "$best" ] || continue_prompt "$best" "${from_file[@]}"
 took text
 
 printf -v line '%s, ' "${timings[@]}"

@@ -7,6 +7,7 @@
 #include "model_artefact.hpp"
 #include "progress.hpp"
 #include "require.hpp"
+#include "sampled_sequences.hpp"
 #include "text_source.hpp"
 
 namespace llama {
@@ -73,12 +74,14 @@ std::vector<int> Host::text_ids(const std::string& text) {
   return ids;
 }
 
-std::vector<int> Host::calibration_ids() {
-  if (options_.calibration_text != sampled) return tokenizer().encode_prompt(read_text(options_.calibration_text));
-  std::vector<int> ids;
-  for (const std::vector<int>& sequence : sampled_text().calibration)
-    ids.insert(ids.end(), sequence.begin(), sequence.end());
-  return ids;
+std::vector<std::vector<int>> Host::sampled_sequences(index count, index length) {
+  if (auto kept = load_sampled_sequences(*source_, count, length)) return *std::move(kept);
+  const Model model = build(Recipe{}, 16);
+  Progress progress("drawing text from the model", static_cast<double>(count * length), "tokens");
+  auto sequences = sample_sequences(model, tokenizer(), count, length, executor(),
+                                    [&](index tokens) { progress.advance(static_cast<double>(tokens)); });
+  store_sampled_sequences(*source_, sequences);
+  return sequences;
 }
 
 const SampledText& Host::sampled_text() {

@@ -48,8 +48,9 @@ class Host {
   /// The ids of a text file, or of the sampled text that is there for scoring.
   [[nodiscard]] std::vector<int> text_ids(const std::string& text);
 
-  /// The ids of the calibration text: a file's, or those of the sampled half that is there for calibrating.
-  [[nodiscard]] std::vector<int> calibration_ids();
+  /// Text to learn from, drawn from the FP32 model: the first `count` sequences of `length` tokens, from the cache
+  /// folder where it has them. Shows progress.
+  [[nodiscard]] std::vector<std::vector<int>> sampled_sequences(index count, index length);
 
   /// The recipe that `text` spells; if it is empty, the artefact's, or w4a4kv4+flatquant for a file of parameters, or
   /// fp32. Throws Error on bad spelling, where the recipe needs statistics or parameters and nothing brings them, and,

@@ -5,6 +5,7 @@
 
 #include <planish/core/version.hpp>
 
+#include "calibration/calibrate.hpp"
 #include "commands/commands.hpp"
 #include "commands/manual.hpp"
 
@@ -36,6 +37,9 @@ int main(int argc, char** argv) {
     return program.exit(help);
   } catch (const CLI::ParseError& error) {
     std::fprintf(stderr, "planish-llama: %s\n", error.what());
+  } catch (const llama::Interrupted& stop) {
+    std::fprintf(stderr, "planish-llama: %s\n", stop.what());
+    return 130;  // as the shell says of a command that Ctrl-C ended
   } catch (const std::exception& error) {
     std::fprintf(stderr, "planish-llama: %s\n", error.what());
   }

@@ -1,6 +1,7 @@
 #include "model_artefact.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "require.hpp"
 
@@ -26,6 +27,10 @@ ArtefactOutput::ArtefactOutput(const WeightSource& source, const Recipe& recipe)
   require(writer_.set_recipe(to_string(recipe)), "artefact");
   require(writer_.set_model_sha256(source.identity()), "artefact");
   require(writer_.set_string("model", source.config().name), "artefact");
+}
+
+void ArtefactOutput::set_string(std::string_view key, std::string value) {
+  require(writer_.set_string(std::string(key), std::move(value)), "artefact");
 }
 
 void ArtefactOutput::add_layer(index layer, const BlockParameters& parameters) {
@@ -66,17 +71,9 @@ void ArtefactOutput::add_layer(index layer, const BlockParameters& parameters) {
        c.value_clip.positive, c.value_clip.negative});
 }
 
-void ArtefactOutput::set_calibration(const std::string& job) {
-  require(writer_.set_string("calibration", job), "artefact");
-}
-
 void ArtefactOutput::add_floats(const std::string& name, const std::vector<index>& shape,
                                 const std::vector<float>& values) {
   require(writer_.add_floats(name, shape, values), name);
-}
-
-void ArtefactOutput::set_string(const std::string& key, const std::string& value) {
-  require(writer_.set_string(key, value), key);
 }
 
 void ArtefactOutput::write(const std::string& path) { require(writer_.write(path)); }

@@ -1,6 +1,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <planish/io/artefact.hpp>
 #include <planish/io/artefact_transform.hpp>
@@ -24,14 +25,13 @@ class ArtefactOutput {
  public:
   ArtefactOutput(const WeightSource& source, const Recipe& recipe);
 
+  /// A string for readers, beside those of the format.
+  void set_string(std::string_view key, std::string value);
+
   void add_layer(index layer, const BlockParameters& parameters);
 
-  /// Says which calibration it comes from.
-  void set_calibration(const std::string& job);
-
-  /// A tensor or a string beside the blocks.
+  /// A tensor beside the blocks.
   void add_floats(const std::string& name, const std::vector<index>& shape, const std::vector<float>& values);
-  void set_string(const std::string& key, const std::string& value);
 
   /// Whole or not at all.
   void write(const std::string& path);

@@ -2,9 +2,8 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
+#include "id_lines.hpp"
 #include "json_output.hpp"
 #include "sampler.hpp"
 #include "session.hpp"
@@ -14,37 +13,34 @@ namespace {
 
 constexpr std::uint64_t calibration_seed = 1000, scoring_seed = 2000;
 
-/// One line per sequence, ids apart by spaces; the calibration half first.
-std::string to_lines(const SampledText& text) {
-  std::ostringstream lines;
-  for (const auto* half : {&text.calibration, &text.scoring})
-    for (const std::vector<int>& sequence : *half)
-      for (std::size_t i = 0; i < sequence.size(); ++i) lines << sequence[i] << (i + 1 == sequence.size() ? '\n' : ' ');
-  return lines.str();
+/// The calibration half first.
+SampledText halves_of(const std::vector<std::vector<int>>& sequences) {
+  const auto middle = sequences.begin() + SampledText::sequences;
+  return {{sequences.begin(), middle}, {middle, sequences.end()}};
 }
 
 }  // namespace
 
-SampledText sample_text(const Model& model, const Tokenizer& tokenizer, ExecutorReference executor,
-                        const std::function<void(index)>& on_tokens) {
-  constexpr index sequences = 2 * SampledText::sequences, length = SampledText::length;
+std::vector<std::vector<int>> draw_sequences(const Model& model, const Tokenizer& tokenizer,
+                                             std::span<const std::uint64_t> seeds, index length,
+                                             ExecutorReference executor, const std::function<void(index)>& on_tokens) {
   SamplerOptions options;
   for (int id = 0; id < tokenizer.size(); ++id)
     if (tokenizer.is_control(id)) options.masked.push_back(id);
   std::vector<Sampler> samplers;
   std::vector<Segment> segments;
-  for (index s = 0; s < sequences; ++s) {
-    const bool calibrates = s < SampledText::sequences;
-    samplers.emplace_back(options, (calibrates ? calibration_seed : scoring_seed) + static_cast<std::uint64_t>(s));
-    segments.push_back({s, 1});
+  for (const std::uint64_t seed : seeds) {
+    samplers.emplace_back(options, seed);
+    segments.push_back({static_cast<index>(segments.size()), 1});
   }
 
   // A text begins after the end of the one before it.
   const int begin = tokenizer.special_token("<|endoftext|>")
                         .value_or(tokenizer.begin_token().value_or(tokenizer.end_token().value_or(0)));
+  const auto sequences = static_cast<index>(seeds.size());
   Session session(model, sequences, length, executor);
-  std::vector<int> ids(static_cast<std::size_t>(sequences), begin);
-  std::vector<std::vector<int>> texts(ids.size());
+  std::vector<int> ids(seeds.size(), begin);
+  std::vector<std::vector<int>> texts(seeds.size());
   for (index position = 0; position < length; ++position) {
     const MatrixView<const float> logits = session.logits(session.forward(segments, ids));
     executor.run(static_cast<int>(sequences), [&](int task, int) {
@@ -54,8 +50,15 @@ SampledText sample_text(const Model& model, const Tokenizer& tokenizer, Executor
     });
     if (on_tokens) on_tokens(sequences);
   }
-  const auto middle = texts.begin() + SampledText::sequences;
-  return {{texts.begin(), middle}, {middle, texts.end()}};
+  return texts;
+}
+
+SampledText sample_text(const Model& model, const Tokenizer& tokenizer, ExecutorReference executor,
+                        const std::function<void(index)>& on_tokens) {
+  std::vector<std::uint64_t> seeds;
+  for (const std::uint64_t first : {calibration_seed, scoring_seed})
+    for (index s = 0; s < SampledText::sequences; ++s) seeds.push_back(first + static_cast<std::uint64_t>(s));
+  return halves_of(draw_sequences(model, tokenizer, seeds, SampledText::length, executor, on_tokens));
 }
 
 std::string cache_folder() {
@@ -70,30 +73,22 @@ std::string sampled_text_path(const WeightSource& source) {
 }
 
 std::optional<SampledText> load_sampled_text(const WeightSource& source) {
-  std::ifstream file(sampled_text_path(source));
-  SampledText text;
-  std::string line;
-  for (auto* half : {&text.calibration, &text.scoring})
-    for (index s = 0; s < SampledText::sequences; ++s) {
-      if (!std::getline(file, line)) return std::nullopt;
-      std::istringstream numbers(line);
-      std::vector<int> ids;
-      for (int id = 0; numbers >> id;) {
-        if (id < 0 || id >= source.config().vocabulary) return std::nullopt;
-        ids.push_back(id);
-      }
-      if (static_cast<index>(ids.size()) != SampledText::length) return std::nullopt;
-      half->push_back(std::move(ids));
-    }
-  return text;
+  const auto sequences = read_id_lines(sampled_text_path(source), 2 * SampledText::sequences, SampledText::length,
+                                       source.config().vocabulary);
+  if (!sequences) return std::nullopt;
+  return halves_of(*sequences);
 }
 
 bool store_sampled_text(const WeightSource& source, const SampledText& text) {
+  return keep_in_cache(sampled_text_path(source), to_id_lines(text.calibration) + to_id_lines(text.scoring));
+}
+
+bool keep_in_cache(const std::string& path, const std::string& content) {
   std::error_code failed;
   std::filesystem::create_directories(cache_folder(), failed);
   if (failed) return false;
   try {
-    write_file_atomically(sampled_text_path(source), to_lines(text));
+    write_file_atomically(path, content);
   } catch (const Error&) {
     return false;
   }

@@ -1,6 +1,8 @@
 #pragma once
+#include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,13 @@ struct SampledText {
   std::vector<std::vector<int>> calibration, scoring;
 };
 
+/// One sequence of `length` tokens per seed, all decoded together. Each depends on its own seed alone: neither on what
+/// else is drawn nor, up to where it ends, on the length.
+[[nodiscard]] std::vector<std::vector<int>> draw_sequences(const Model& model, const Tokenizer& tokenizer,
+                                                           std::span<const std::uint64_t> seeds, index length,
+                                                           ExecutorReference executor,
+                                                           const std::function<void(index tokens)>& on_tokens = {});
+
 /// All sequences of both halves are decoded together, each with a seed of its own.
 [[nodiscard]] SampledText sample_text(const Model& model, const Tokenizer& tokenizer, ExecutorReference executor,
                                       const std::function<void(index tokens)>& on_tokens = {});
@@ -33,5 +42,8 @@ struct SampledText {
 
 /// Keeps the text for the next run. Failing to is no error: false.
 bool store_sampled_text(const WeightSource& source, const SampledText& text);
+
+/// Writes a file of the cache folder, which it makes where it is missing. Failing to is no error: false.
+bool keep_in_cache(const std::string& path, const std::string& content);
 
 }  // namespace llama

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,25 @@ class TemporaryFolder {
 
  private:
   std::string path_;
+};
+
+/// A cache folder of one test's own, which is not there yet.
+class TemporaryCache {
+ public:
+  TemporaryCache() : path_(folder_.file("cache")) {
+    if (const char* set = std::getenv("XDG_CACHE_HOME")) before_ = set;
+    setenv("XDG_CACHE_HOME", path_.c_str(), 1);
+  }
+  ~TemporaryCache() { before_ ? setenv("XDG_CACHE_HOME", before_->c_str(), 1) : unsetenv("XDG_CACHE_HOME"); }
+  TemporaryCache(const TemporaryCache&) = delete;
+  TemporaryCache& operator=(const TemporaryCache&) = delete;
+  /// What XDG_CACHE_HOME names.
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+ private:
+  TemporaryFolder folder_;
+  std::string path_;
+  std::optional<std::string> before_;
 };
 
 }  // namespace llama::test

@@ -150,10 +150,7 @@ TEST_CASE("files that are not models are refused by name") {
 }
 
 TEST_CASE("sampled text is kept, read back, and made again when the file is damaged") {
-  const TemporaryFolder folder;
-  const char* before = std::getenv("XDG_CACHE_HOME");
-  const std::string kept = before == nullptr ? "" : before;
-  setenv("XDG_CACHE_HOME", folder.file("cache").c_str(), 1);
+  const TemporaryCache cache;
   const RandomModel source(1, RotaryPairs::halves);
   CHECK_FALSE(load_sampled_text(source).has_value());
   SampledText text;
@@ -168,10 +165,6 @@ TEST_CASE("sampled text is kept, read back, and made again when the file is dama
   CHECK(back->scoring == text.scoring);
   std::ofstream(sampled_text_path(source)) << "1 2 3\n";
   CHECK_FALSE(load_sampled_text(source).has_value());
-  if (before == nullptr)
-    unsetenv("XDG_CACHE_HOME");
-  else
-    setenv("XDG_CACHE_HOME", kept.c_str(), 1);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "block_record.hpp"
 #include "describe_method.hpp"
 #include "parts_folder.hpp"
+#include "written_files.hpp"
 
 namespace llama {
 
@@ -21,14 +22,14 @@ void write_blocks(Host& host, const MergedJob& job, CalibratedLayers& layers, co
   const std::vector<CalibratedBlock>& blocks = job.blocks;
   if (!parameters.empty()) {
     planish::io::SafetensorsWriter file;
-    require(file.set_metadata("calibration", job.text));
+    require(file.set_metadata(std::string(calibration_key), job.text));
     for (std::size_t layer = 0; layer < blocks.size(); ++layer)
       require(planish::calibration::add_flatquant(file, static_cast<index>(layer), blocks[layer].parameters));
     require(file.write(parameters));
   }
 
   ArtefactOutput artefact(source, job.recipe);
-  artefact.set_calibration(job.text);
+  artefact.set_string(calibration_key, job.text);
   artefact.set_string("calibration.method", job.method);
   const AddFloats add = [&](const std::string& name, const std::vector<index>& shape,
                             const std::vector<float>& values) { artefact.add_floats(name, shape, values); };

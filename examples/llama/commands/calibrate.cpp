@@ -7,6 +7,7 @@
 
 #include "../calibration/ranks.hpp"
 #include "../calibration/write_calibrated.hpp"
+#include "../calibration/written_files.hpp"
 #include "../memory.hpp"
 #include "../table.hpp"
 #include "commands.hpp"
@@ -22,7 +23,7 @@ struct Arguments {
   std::string text = std::string(sampled), recipe = "w4a4kv4", method_name = "flatquant", out, parameters, blocks,
               trace;
   index samples = 16, window = 2048;
-  bool spill = false;
+  bool spill = false, again = false;
   index memory = 0;  // MiB
 };
 
@@ -71,11 +72,13 @@ void work(Host& host, CalibrationJob job, const Arguments& arguments) {
   const auto stop = [] { return interrupted != 0; };
   const bool writes = arguments.blocks.empty();
   const auto finished = [&] { return is_finished(host.source(), job) && (remove_leftovers(host.source(), job), true); };
-  if (finished()) {
+  if (!arguments.again && is_written(host.source(), job, arguments.out, arguments.parameters)) {
+    remove_leftovers(host.source(), job);
     if (job.share.rank == 0)
-      std::printf("%s: is the result of this calibration already; delete it to learn again\n", job.result.c_str());
+      std::printf("%s: is there already, made by the same calibration; --again makes it anew\n", arguments.out.c_str());
     return;
   }
+  if (is_finished(host.source(), job)) job.result.clear();  // something that goes with it is asked for anew
   job.waits = false;
   CalibrationSummary summary = calibrate(host.source(), job, host.executor(), stop);
   if (!writes) {
@@ -91,7 +94,7 @@ void work(Host& host, CalibrationJob job, const Arguments& arguments) {
   if (!finished() && job.share.rank == 0) writer = claim_result(job.parts);
   if (!writer) {
     std::printf("%s%s: %td blocks learned here; another process writes %s\n", rank_text(job.share).c_str(),
-                job.parts.c_str(), summary.learned, job.result.c_str());
+                job.parts.c_str(), summary.learned, arguments.out.c_str());
     return;
   }
   job.waits = true;
@@ -109,8 +112,10 @@ void run(Arguments arguments, const std::string& command, JobShare share) {
     fail("--window ", arguments.window, ": the model's context is ", config.context);
   CalibrationJob job;
   job.options = arguments.method.options(recipe_of(arguments), arguments.window);
-  const std::vector<int> ids = host.calibration_ids();
-  job.windows = calibration_windows(ids, arguments.samples, arguments.window, arguments.method.seed, arguments.text);
+  job.windows = arguments.text == sampled
+                    ? host.sampled_sequences(arguments.samples, arguments.window)
+                    : calibration_windows(host.text_ids(arguments.text), arguments.samples, arguments.window,
+                                          arguments.method.seed, arguments.text);
   job.parts = arguments.out + ".parts";
   job.result = arguments.out;
   job.command = command;
@@ -135,7 +140,9 @@ void add_calibrate(CLI::App& program) {
   add_model_options(command, arguments->host);
   command
       .add_option("-t,--text", arguments->text,
-                  "Text to learn from: a file, or the word 'sampled' for text drawn from the FP32 model. [sampled]")
+                  "Text to learn from: a file, of which windows are drawn by --seed, or the word 'sampled' for as many "
+                  "windows of text drawn from the FP32 model, the same for every seed and kept in the cache folder. "
+                  "[sampled]")
       ->option_text("FILE|sampled")
       ->group("Text");
   command.add_option("--samples", arguments->samples, "Windows to learn from. [16]")
@@ -161,6 +168,10 @@ void add_calibrate(CLI::App& program) {
                   "The artefact to write, whole or not at all. Finished blocks lie in FILE.parts until then.")
       ->required()
       ->option_text("FILE")
+      ->group("Output");
+  command
+      .add_flag("--again", arguments->again,
+                "Learn anew, even if the artefact is there and the same calibration made it.")
       ->group("Output");
   command
       .add_option("--parameters", arguments->parameters,
@@ -193,11 +204,14 @@ void add_calibrate(CLI::App& program) {
   command.footer(manual_footer(
       "Blocks learn one after the other from the float model's own activations. Every finished block is kept, so that "
       "a run that was stopped or killed goes on where it was; the same seed gives the same bits on any number of "
-      "threads and processes. Processes that are given the same command in the same folder, on one machine or on "
-      "several with a common disk, share the blocks; one of them writes the artefact, the others end before. Who dies "
-      "leaves its block to the rest. Under mpirun (built with PLANISH_MPI) ranks start apart; where mpirun ends all "
-      "ranks with the first that dies, the same command goes on. Without a common disk, and in job arrays, give each "
-      "its blocks by --blocks and put them together by merge.",
+      "threads and processes. The artefact says which calibration made it (info shows it): where it is there already, "
+      "nothing is done; one that another calibration made is replaced, once the new one is whole. Exit code 130: "
+      "stopped by a signal.\n\n"
+      "Processes that are given the same command in the same folder, on one machine or on several with a common disk, "
+      "share the blocks; one of them writes the artefact, the others end before. Who dies leaves its block to the "
+      "rest. Under mpirun (built with PLANISH_MPI) ranks start apart; where mpirun ends all ranks with the first that "
+      "dies, the same command goes on. Without a common disk, and in job arrays, give each its blocks by --blocks and "
+      "put them together by merge.",
       "  planish-llama calibrate --text train.txt --recipe w4a4kv4 --out model.planish\n"
       "  mpirun -n 8 planish-llama calibrate --text train.txt --threads 4 --out model.planish\n"
       "  planish-llama calibrate --text train.txt --blocks $SLURM_ARRAY_TASK_ID/10 --out model.planish\n"

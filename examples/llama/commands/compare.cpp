@@ -81,9 +81,9 @@ void run(const Arguments& arguments) {
     if (std::find(recipes.begin(), recipes.end(), recipe) == recipes.end()) recipes.push_back(recipe);
   };
   for (const std::string& text : arguments.recipes) add(host.check_recipe(text, false));
-  if (!arguments.host.planish.empty()) add(host.check_recipe(""));
   if (arguments.recipes.empty())
     for (std::string_view text : default_recipes) add(host.check_recipe(std::string(text), false));
+  if (!arguments.host.planish.empty()) add(host.check_recipe(""));
 
   const std::vector<int> ids = host.text_ids(arguments.scored.text);
   const Windows windows(ids, arguments.scored.context, arguments.scored.text, arguments.scored.tokens);
@@ -112,7 +112,8 @@ void add_compare(CLI::App& program) {
   add_model_options(command, arguments->host);
   command
       .add_option("-r,--recipe", arguments->recipes,
-                  "Only this recipe beside fp32; may be repeated. Without it: the table of thirteen.")
+                  "Only this recipe beside fp32 and that of --planish; may be repeated. Without it: the table of "
+                  "thirteen, and that of --planish.")
       ->option_text("RECIPE")
       ->group("Quantization")
       ->expected(1)

@@ -1,5 +1,6 @@
 #include <cstdio>
 
+#include "../calibration/written_files.hpp"
 #include "../memory.hpp"
 #include "../report.hpp"
 #include "../table.hpp"
@@ -48,6 +49,9 @@ void run(const Arguments& arguments) {
   figures.peak_memory_bytes = static_cast<double>(peak_memory_bytes());
   std::printf("\nrecipe %s: %s bits per weight, %s MiB\n", figures.recipe.c_str(),
               fixed(figures.weight_bits, 2).c_str(), mebibytes(figures.model_bytes).c_str());
+
+  if (const std::string text = calibration_of(arguments.host.planish); !text.empty())
+    std::printf("learned by: %s\n", text.c_str());
 
   std::string before;
   for (std::size_t layer = 0; layer < model.blocks().size(); ++layer) {
