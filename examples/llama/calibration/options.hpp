@@ -37,7 +37,7 @@ inline constexpr std::array<std::string_view, 3> inputs_words{"float", "quantize
 /// What a calibration learns, from what.
 struct CalibrationOptions {
   Recipe recipe;
-  planish::calibration::FlatQuant method;
+  planish::calibration::FlatQuant method{};
   index window = 2048;  ///< tokens of a sequence
   Objective objective = Objective::block;
   Inputs inputs = Inputs::plain;
