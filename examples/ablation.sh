@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # What each part of the learning is worth, on a real model: one table of calibrations that differ in one thing.
 #
-#   bash examples/ablation.sh components|objectives|inputs|bits --text TRAIN --test TEST [options of calibrate]
+#   bash examples/ablation.sh components|objectives|inputs|bits|rows --text TRAIN --test TEST [options of calibrate] [-- ROW...]
 #
 #   components   none; the transform; with scale; with clips; all; all with a fixed clip instead of learned ones
 #   objectives   the best without learning; the error of weights, layers, modules, blocks made small
 #   inputs       learned from the float model, the quantized blocks before, a mix; rounding to nearest and by GPTQ
+#   rows         what you give after --: "NAME|RECIPE|OPTIONS OF CALIBRATE" each
 #   bits         weights alone at 4 and 3 bits, cache alone at 4, 3 and 2 bits: without and with learning
 #
 #   --processes N   learn N blocks at a time, one thread each        --context N   tokens of a scored window [512]
@@ -16,13 +17,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case ${1:-} in
-  components | objectives | inputs | bits) what=$1 ;;
+  components | objectives | inputs | bits | rows) what=$1 ;;
   *) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; exit 2 ;;
 esac
 shift
 text="" test="" processes=0 context=512 tokens=20480 build=build/examples learning=() model=()
 while [ $# -gt 0 ]; do
   case $1 in
+    --) shift; break ;;
     --text) text=${2:?$1 needs a file} ;;
     --test) test=${2:?$1 needs a file} ;;
     --processes) processes=${2:?$1 needs a number} ;;
@@ -52,6 +54,8 @@ score() { # score NAME SECONDS PEAK OPTIONS...: one row
     "$seconds" "$peak"
 }
 plain() { score "$1" - - --recipe "$1" --calibration-text "$text"; } # plain RECIPE: a row without learning
+# shellcheck disable=SC2086
+given() { local name recipe options; IFS='|' read -r name recipe options <<<"$1"; learned "$name" "$recipe" $options; }
 learned() { # learned NAME RECIPE OPTIONS...: calibrates, then a row
   local name=$1 recipe=$2 out began seconds log
   shift 2
@@ -79,6 +83,7 @@ learned() { # learned NAME RECIPE OPTIONS...: calibrates, then a row
 
 header
 case $what in
+  rows) for row; do given "$row"; done ;;
   components)
     plain w4a4kv4
     learned transform w4a4kv4 --without scale --without clip
