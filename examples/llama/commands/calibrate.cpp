@@ -80,6 +80,7 @@ void work(Host& host, CalibrationJob job, const Arguments& arguments) {
   }
   if (is_finished(host.source(), job)) job.result.clear();  // something that goes with it is asked for anew
   job.waits = false;
+  reset_peak_memory();  // what the text took is over
   CalibrationSummary summary = calibrate(host.source(), job, host.executor(), stop);
   if (!writes) {
     std::printf("%s%s: blocks %s are calibrated%s\n", rank_text(job.share).c_str(), job.parts.c_str(),
