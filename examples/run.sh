@@ -17,7 +17,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/cmake/packages.sh"
 
 # What the learned row is learned from, and for how long: a fixed number of steps, never a clock.
-learning=${PLANISH_LEARNING:---samples 16 --window 512 --epochs 12}
+learning=${PLANISH_LEARNING:---samples 16 --window 512 --epochs 8}
 learned=w4a4kv4+flatquant
 
 prompt="The old lighthouse keeper opened the door and"
