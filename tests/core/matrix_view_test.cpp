@@ -12,6 +12,7 @@ using planish::MatrixView;
 static_assert(std::is_trivially_copyable_v<MatrixView<float>>);
 static_assert(std::is_convertible_v<MatrixView<float>, MatrixView<const float>>);
 static_assert(!std::is_convertible_v<MatrixView<const float>, MatrixView<float>>, "constness is never lost");
+static_assert(MatrixView<float>(nullptr, 0, 7).middle_columns(3, 4).columns() == 4, "no address is made of null");
 
 namespace {
 

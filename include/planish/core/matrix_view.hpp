@@ -91,7 +91,7 @@ class MatrixView {
   /// Columns [first, first + count).
   [[nodiscard]] PLANISH_HOST_DEVICE PLANISH_ALWAYS_INLINE constexpr MatrixView middle_columns(
       index first, index count) const noexcept {
-    return {data_ + first * column_stride_, rows_, count, row_stride_, column_stride_};
+    return {data_ + (rows_ > 0 ? first * column_stride_ : 0), rows_, count, row_stride_, column_stride_};
   }
 
   [[nodiscard]] PLANISH_HOST_DEVICE PLANISH_ALWAYS_INLINE constexpr MatrixView transposed() const noexcept {

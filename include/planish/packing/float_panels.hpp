@@ -38,6 +38,7 @@ class FloatPanels {
     made.rows_ = w.rows();
     made.columns_ = w.columns();
     made.data_ = *std::move(data);
+    if (w.empty()) return made;
     for (index r = 0; r < w.rows(); ++r) {
       float* to = made.data_.data() + r / panel_width * w.columns() * panel_width + r % panel_width;
       for (index c = 0; c < w.columns(); ++c) {

@@ -59,6 +59,7 @@ class Kronecker {
   /// The same map through the factors' own kernels, whatever they are: `apply_part(stage, x, y, scratch)`.
   template <class Apply, class T>
   void apply_parts(const Apply& apply_part, MatrixView<const T> x, MatrixView<T> y, std::span<T> scratch) const {
+    if (x.rows() == 0) return;  // then there is no scratch either
     const index n1 = left_.size(), n2 = right_.size();
     T* first = scratch.data();
     T* second = first + n1 * n2;
