@@ -13,14 +13,7 @@ int main(int argc, char** argv) {
   CLI::App program("quantize, score and run models of the Llama family", "planish-llama");
   program.require_subcommand(1);
   program.formatter(std::make_shared<llama::ManualFormatter>());
-  llama::add_perplexity(program);
-  llama::add_compare(program);
-  llama::add_generate(program);
-  llama::add_calibrate(program);
-  llama::add_report(program);
-  llama::add_merge(program);
-  llama::add_quantize(program);
-  llama::add_info(program);
+  llama::add_commands(program);
   program.set_version_flag("--version",
                            std::to_string(planish::version.major) + "." + std::to_string(planish::version.minor) + "." +
                                std::to_string(planish::version.patch) + " " + planish::abi_name,

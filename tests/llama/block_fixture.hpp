@@ -1,6 +1,10 @@
 #pragma once
 // A block of the random model with what its learning needs: hidden states of random ids, weights, tables.
+#include <algorithm>
+#include <cmath>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "llama/calibration/block_calibration.hpp"
 #include "llama/calibration/learned_block.hpp"
@@ -64,5 +68,46 @@ struct Fixture {
   Recipe recipe;
   std::vector<T> hidden;
 };
+
+/// Moves everything that is learned away from its start.
+template <class T>
+void disturb(LearnedBlock<T>& block, double size) {
+  planish::Random random(9);
+  for (auto& m : block.parameters().members())
+    for (T& value : m.values) value += static_cast<T>(size * random.normal());
+}
+
+/// The gradient of `loss()` (1 × 1, recorded on the tape) against central differences, at `samples` elements of every
+/// parameter: every element would be thousands of forward passes.
+template <class Loss>
+void check_gradient(LearnedBlock<double>& block, tape::Tape<double>& on, Loss&& loss, int samples) {
+  block.parameters().clear_gradients();
+  on.backward(loss());
+  on.clear();
+  double largest_of_all = 0.0;
+  for (auto& m : block.parameters().members())
+    for (double g : m.gradient) largest_of_all = std::max(largest_of_all, std::fabs(g));
+  planish::Random random(4);
+  for (auto& m : block.parameters().members()) {
+    CAPTURE(m.name);
+    double largest = 0.01 * largest_of_all;  // differences of the loss know no smaller ones
+    for (double g : m.gradient) largest = std::max(largest, std::fabs(g));
+    for (int sample = 0; sample < samples; ++sample) {
+      const auto i = static_cast<std::size_t>(random.below(m.values.size()));
+      const double saved = m.values[i];
+      const auto at = [&](double value) {
+        m.values[i] = value;
+        const double result = loss().value()(0, 0);
+        on.clear();
+        return result;
+      };
+      constexpr double step = 2e-6;
+      const double difference = (at(saved + step) - at(saved - step)) / (2.0 * step);
+      m.values[i] = saved;
+      CAPTURE(i);
+      CHECK(std::fabs(m.gradient[i] - difference) < 1e-6 * largest);
+    }
+  }
+}
 
 }  // namespace llama::test

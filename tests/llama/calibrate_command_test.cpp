@@ -4,30 +4,14 @@
 
 #include <doctest/doctest.h>
 
+#include "command_line.hpp"
 #include "fixtures.hpp"
 #include "llama/calibration/written_files.hpp"
-#include "llama/commands/commands.hpp"
 #include "llama/sampled_sequences.hpp"
 #include "written_model.hpp"
 
 namespace llama::test {
 namespace {
-
-/// Runs a command line; the message of what it threw, or "".
-std::string run(std::vector<std::string> arguments) {
-  CLI::App program("test", "planish-llama");
-  program.require_subcommand(1);
-  add_calibrate(program);
-  add_compare(program);
-  add_info(program);
-  std::reverse(arguments.begin(), arguments.end());
-  try {
-    program.parse(arguments);
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
-}
 
 /// A small model and text to learn from, drawn already: no tokenizer is needed.
 struct Trial {

@@ -71,9 +71,7 @@ TEST_CASE("the gradient of a whole block equals central differences, of every pa
     method.rounds = false;
     method.clip_logit = 0.4;  // so that clips cut
     LearnedBlock<double> block(f.config, f.weights, f.recipe, method, ones(f.config), 5);
-    planish::Random random(9);
-    for (auto& m : block.parameters().members())
-      for (double& value : m.values) value += 0.03 * random.normal();
+    disturb(block, 0.03);
     const std::vector<double> target = f.teacher();
     tape::Tape<double> on;
     const auto loss = [&] {
@@ -81,33 +79,7 @@ TEST_CASE("the gradient of a whole block equals central differences, of every pa
       return tape::mean_squared_error(f.forward(on, block),
                                       MatrixView<const double>(target.data(), window * windows, f.config.hidden_size));
     };
-    block.parameters().clear_gradients();
-    on.backward(loss());
-    on.clear();
-    double largest_of_all = 0.0;
-    for (auto& m : block.parameters().members())
-      for (double g : m.gradient) largest_of_all = std::max(largest_of_all, std::fabs(g));
-    for (auto& m : block.parameters().members()) {
-      CAPTURE(m.name);
-      double largest = 0.01 * largest_of_all;  // differences of the loss know no smaller ones
-      for (double g : m.gradient) largest = std::max(largest, std::fabs(g));
-      // A few elements of each: every one would be 6000 forward passes.
-      for (int sample = 0; sample < 3; ++sample) {
-        const auto i = static_cast<std::size_t>(random.below(m.values.size()));
-        const double saved = m.values[i];
-        const auto at = [&](double value) {
-          m.values[i] = value;
-          const double result = loss().value()(0, 0);
-          on.clear();
-          return result;
-        };
-        constexpr double step = 2e-6;
-        const double difference = (at(saved + step) - at(saved - step)) / (2.0 * step);
-        m.values[i] = saved;
-        CAPTURE(i);
-        CHECK(std::fabs(m.gradient[i] - difference) < 1e-6 * largest);
-      }
-    }
+    check_gradient(block, on, loss, 3);
   }
 }
 

@@ -3,10 +3,9 @@
 #include <doctest/doctest.h>
 
 #include "block_fixture.hpp"
-#include "fixtures.hpp"
-#include "llama/calibration/calibrate.hpp"
 #include "llama/calibration/objective.hpp"
 #include "llama/thread_pool.hpp"
+#include "small_job.hpp"
 
 namespace llama::test {
 namespace {
@@ -14,13 +13,6 @@ namespace {
 using planish::calibration::FlatQuant;
 
 constexpr Objective objectives[] = {Objective::weight, Objective::layer, Objective::module, Objective::block};
-
-template <class T>
-void disturb(LearnedBlock<T>& block, double size) {
-  planish::Random random(9);
-  for (auto& m : block.parameters().members())
-    for (T& value : m.values) value += static_cast<T>(size * random.normal());
-}
 
 TEST_CASE("without rounding and clips every objective is zero, whatever the transforms are") {
   for (RotaryPairs pairs : {RotaryPairs::interleaved, RotaryPairs::halves})
@@ -57,58 +49,8 @@ TEST_CASE("the gradient of every objective equals central differences") {
       return record_objective(objective, method, f.weights, f.graph(), block, f.input(on),
                               {target.data(), window * windows, f.config.hidden_size});
     };
-    block.parameters().clear_gradients();
-    on.backward(loss());
-    on.clear();
-    double largest_of_all = 0.0;
-    for (auto& m : block.parameters().members())
-      for (double g : m.gradient) largest_of_all = std::max(largest_of_all, std::fabs(g));
-    planish::Random random(4);
-    for (auto& m : block.parameters().members()) {
-      CAPTURE(m.name);
-      double largest = 0.01 * largest_of_all;  // differences of the loss know no smaller ones
-      for (double g : m.gradient) largest = std::max(largest, std::fabs(g));
-      for (int sample = 0; sample < 2; ++sample) {
-        const auto i = static_cast<std::size_t>(random.below(m.values.size()));
-        const double saved = m.values[i];
-        const auto at = [&](double value) {
-          m.values[i] = value;
-          const double result = loss().value()(0, 0);
-          on.clear();
-          return result;
-        };
-        constexpr double step = 2e-6;
-        const double difference = (at(saved + step) - at(saved - step)) / (2.0 * step);
-        m.values[i] = saved;
-        CHECK(std::fabs(m.gradient[i] - difference) < 1e-6 * largest);
-      }
-    }
+    check_gradient(block, on, loss, 2);
   }
-}
-
-CalibrationJob small_job(const WeightSource& source, const std::string& parts, std::string_view recipe) {
-  CalibrationJob job;
-  job.options.recipe = require(parse_recipe(recipe));
-  job.options.method.epochs = 3;
-  job.options.window = 16;
-  job.windows =
-      calibration_windows(random_ids(5, 200, source.config().vocabulary), 4, job.options.window, 1, "random ids");
-  job.parts = parts;
-  job.last_layer = source.config().layers;
-  return job;
-}
-
-std::vector<CalibratedBlock> run(const WeightSource& source, const CalibrationJob& job,
-                                 ExecutorReference executor = {}) {
-  calibrate(source, job, executor, [] { return false; });
-  return finished_blocks(source, job);
-}
-
-bool same(const std::vector<CalibratedBlock>& a, const std::vector<CalibratedBlock>& b) {
-  if (a.size() != b.size()) return false;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    if (!(a[i].parameters == b[i].parameters)) return false;
-  return true;
 }
 
 TEST_CASE("every objective learns every kind of recipe that it can see") {

@@ -1,7 +1,5 @@
 // Files in the Hugging Face layout, and the commands from their arguments on: what they write, what they refuse, and
 // that a refusal writes nothing.
-#include "llama/commands/commands.hpp"
-
 #include <filesystem>
 #include <fstream>
 
@@ -10,31 +8,13 @@
 
 #include <planish/io/safetensors_writer.hpp>
 
+#include "command_line.hpp"
 #include "llama/calibration/write_calibrated.hpp"
 #include "small_job.hpp"
 #include "written_model.hpp"
 
 namespace llama::test {
 namespace {
-
-/// Runs a command line; the message of what it threw, or "".
-std::string run(std::vector<std::string> arguments) {
-  CLI::App program("test", "planish-llama");
-  program.require_subcommand(1);
-  add_perplexity(program);
-  add_compare(program);
-  add_generate(program);
-  add_quantize(program);
-  add_info(program);
-  add_merge(program);
-  std::reverse(arguments.begin(), arguments.end());
-  try {
-    program.parse(arguments);
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
-}
 
 void check_figures(const std::string& path, const std::vector<std::string>& measured) {
   std::ifstream file(path);

@@ -4,21 +4,11 @@
 #include "fixtures.hpp"
 #include "llama/host.hpp"
 #include "llama/model_artefact.hpp"
+#include "messages.hpp"
 #include "random_flatquant.hpp"
 
 namespace llama::test {
 namespace {
-
-std::string message_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 TEST_CASE("matrices with clips of their own read inputs of their own; equal clips share one") {
   const auto source = std::make_shared<RandomModel>(20, RotaryPairs::halves);

@@ -6,6 +6,7 @@
 #include "llama/host.hpp"
 #include "llama/model_artefact.hpp"
 #include "llama/thread_pool.hpp"
+#include "messages.hpp"
 #include "random_model.hpp"
 
 namespace llama::test {
@@ -16,17 +17,6 @@ constexpr std::uint64_t seed = 20;
 std::shared_ptr<RandomModel> random_model(RotaryPairs pairs = RotaryPairs::halves) {
   return std::make_shared<RandomModel>(seed, pairs);
 }
-
-std::string message_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 /// Keeps the input of every site of one block.
 class InputKeeper final : public SiteObserver {

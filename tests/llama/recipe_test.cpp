@@ -4,7 +4,10 @@
 
 #include <doctest/doctest.h>
 
+#include "messages.hpp"
+
 using namespace llama;
+using llama::test::contains;
 
 namespace {
 
@@ -21,8 +24,6 @@ std::string error(std::string_view text) {
   REQUIRE_FALSE(result.has_value());
   return std::string(result.status().message());
 }
-
-bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 

@@ -7,20 +7,19 @@
 
 #include <doctest/doctest.h>
 
+#include "command_line.hpp"
 #include "fixtures.hpp"
 #include "llama/calibration/write_calibrated.hpp"
-#include "llama/commands/commands.hpp"
 #include "llama/model_artefact.hpp"
 #include "llama/report_page/log_axis.hpp"
 #include "llama/report_page/magnitudes.hpp"
 #include "llama/report_page/page.hpp"
 #include "llama/report_page/record_json.hpp"
+#include "messages.hpp"
 #include "written_model.hpp"
 
 namespace llama::test {
 namespace {
-
-bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 std::size_t count(const std::string& text, std::string_view part) {
   std::size_t found = 0;
@@ -157,21 +156,6 @@ TEST_CASE("one block, a loss of zero and channels of zero do not break the page"
   CHECK(imbalance(page) == "");
   CHECK_FALSE(contains(page, "nan"));
   CHECK(record.improvement() == 1.0);
-}
-
-/// Runs a command line; the message of what it threw, or "".
-std::string run(std::vector<std::string> arguments) {
-  CLI::App program("test", "planish-llama");
-  program.require_subcommand(1);
-  add_report(program);
-  add_quantize(program);
-  std::reverse(arguments.begin(), arguments.end());
-  try {
-    program.parse(arguments);
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
 }
 
 TEST_CASE("the command writes the page and the same figures as JSON") {

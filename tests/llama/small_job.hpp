@@ -6,6 +6,7 @@
 
 #include "fixtures.hpp"
 #include "llama/calibration/calibrate.hpp"
+#include "messages.hpp"
 #include "random_model.hpp"
 
 namespace llama::test {
@@ -34,16 +35,5 @@ inline bool same(const std::vector<CalibratedBlock>& a, const std::vector<Calibr
     if (!(a[i].parameters == b[i].parameters) || a[i].report.step_losses != b[i].report.step_losses) return false;
   return true;
 }
-
-inline std::string message_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-inline bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 }  // namespace llama::test

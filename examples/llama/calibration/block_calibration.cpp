@@ -6,6 +6,7 @@
 
 #include <planish/core/random.hpp>
 
+#include "channel_figures.hpp"
 #include "export_parameters.hpp"
 #include "learned_block.hpp"
 #include "objective.hpp"
@@ -49,7 +50,7 @@ void BlockCalibration::go_to(index layer, const LearnedBefore& learned) {
     start();
   else
     layer_ = from;
-  while (layer_ < layer) skip(walks ? learned(layer_) : std::nullopt);
+  while (layer_ < layer) skip(walks && learned ? learned(layer_) : std::nullopt);
 }
 
 std::size_t BlockCalibration::activation_bytes() const noexcept {
@@ -130,10 +131,7 @@ CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockT
   for (SiteKind kind : site_kinds)
     magnitudes[static_cast<std::size_t>(kind)].resize(static_cast<std::size_t>(channels_at(kind, config)));
   run_teacher(weights, [&](SiteKind kind, MatrixView<const float> x) {
-    std::vector<float>& largest = magnitudes[static_cast<std::size_t>(kind)];
-    for (index r = 0; r < x.rows(); ++r)
-      for (index c = 0; c < x.columns(); ++c)
-        largest[static_cast<std::size_t>(c)] = std::max(largest[static_cast<std::size_t>(c)], std::fabs(x(r, c)));
+    raise_to_column_magnitudes(x, magnitudes[static_cast<std::size_t>(kind)]);
   });
 
   LearnedBlock<float> block(config, weights, options_.recipe, method, magnitudes,

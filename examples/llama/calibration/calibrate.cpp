@@ -9,7 +9,6 @@
 #include <utility>
 
 #include <planish/core/random.hpp>
-#include <planish/io/safetensors.hpp>
 #include <planish/io/sha256.hpp>
 
 #include "../flatquant_build.hpp"
@@ -17,6 +16,7 @@
 #include "describe_method.hpp"
 #include "parts_folder.hpp"
 #include "trace_file.hpp"
+#include "written_files.hpp"
 
 namespace llama {
 namespace {
@@ -40,11 +40,7 @@ std::string inputs_text(const WeightSource& source, const CalibrationJob& job) {
 
 /// True if the file is an artefact that this job has made.
 bool is_result_of(const std::string& path, const std::string& job) {
-  std::error_code ignored;
-  if (path.empty() || !std::filesystem::exists(path, ignored)) return false;
-  const auto file = planish::io::SafetensorsFile::open(path);
-  const std::string* text = file ? file->find_metadata("calibration") : nullptr;
-  return text != nullptr && *text == job;
+  return !path.empty() && calibration_of(path) == job;
 }
 
 /// The next block to learn; nullopt at the end. What other processes work on is waited for if the job says so: their

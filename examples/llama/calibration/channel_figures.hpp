@@ -7,11 +7,16 @@
 
 namespace llama {
 
+/// Raises `largest` to max |x_j| of every column j.
+inline void raise_to_column_magnitudes(planish::MatrixView<const float> x, std::vector<float>& largest) {
+  for (planish::index r = 0; r < x.rows(); ++r)
+    for (std::size_t c = 0; c < largest.size(); ++c) largest[c] = std::max(largest[c], std::fabs(x.row(r)[c]));
+}
+
 /// max |x_j| of every column.
 [[nodiscard]] inline std::vector<float> column_magnitudes(planish::MatrixView<const float> x) {
   std::vector<float> largest(static_cast<std::size_t>(x.columns()));
-  for (planish::index r = 0; r < x.rows(); ++r)
-    for (std::size_t c = 0; c < largest.size(); ++c) largest[c] = std::max(largest[c], std::fabs(x.row(r)[c]));
+  raise_to_column_magnitudes(x, largest);
   return largest;
 }
 

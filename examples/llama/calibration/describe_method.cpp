@@ -1,5 +1,6 @@
 #include "describe_method.hpp"
 
+#include <cmath>
 #include <cstdio>
 
 #include "../json_output.hpp"
@@ -121,8 +122,10 @@ MethodWords describe_method(const CalibrationJob& job) {
     words.emplace_back("form of scales", scale_of(m.scale_form));
     words.emplace_back("start of scales", "max|W|^" + number(1.0 - m.alpha) + " / max|X|^" + number(m.alpha));
   }
-  if (m.learns_clip)
+  if (m.learns_clip) {
     words.emplace_back("activation clips", m.shared_clip ? "one pair per site" : "one pair per matrix");
+    words.emplace_back("start of clips", number(1.0 / (1.0 + std::exp(-m.clip_logit))) + " of the range");
+  }
   words.emplace_back("loss", loss_of(m));
   words.emplace_back("objective", objective_of(job.options.objective));
   words.emplace_back("inputs", inputs_of(job.options.inputs));

@@ -16,6 +16,9 @@ void add_report(CLI::App& program);
 void add_merge(CLI::App& program);
 void add_info(CLI::App& program);
 
+/// All of them, in the order of the manual.
+void add_commands(CLI::App& program);
+
 /// --model, --tokenizer, --threads.
 void add_model_options(CLI::App& command, HostOptions& options);
 

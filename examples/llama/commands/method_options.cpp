@@ -25,12 +25,16 @@ const std::map<std::string, bool> shared_clips{{"shared", true}, {"consumer", fa
 const std::map<std::string, Loss> losses{
     {"mse", Loss::mean_squared_error}, {"mae", Loss::mean_absolute_error}, {"huber", Loss::huber}};
 
-const std::map<std::string, Objective> objectives{{"weight", Objective::weight},
-                                                  {"layer", Objective::layer},
-                                                  {"module", Objective::module},
-                                                  {"block", Objective::block}};
-const std::map<std::string, Inputs> input_words{
-    {"float", Inputs::plain}, {"quantized", Inputs::quantized}, {"mixed", Inputs::mixed}};
+/// The words of an enumeration, in the order of its values.
+template <class Value, std::size_t count>
+std::map<std::string, Value> by_word(const std::array<std::string_view, count>& words) {
+  std::map<std::string, Value> named;
+  for (std::size_t i = 0; i < count; ++i) named.emplace(words[i], static_cast<Value>(i));
+  return named;
+}
+
+const std::map<std::string, Objective> objectives = by_word<Objective>(objective_words);
+const std::map<std::string, Inputs> input_words = by_word<Inputs>(inputs_words);
 const std::map<std::string, Inputs> rounding_input_words{{"float", Inputs::plain}, {"quantized", Inputs::quantized}};
 
 template <class Value>
