@@ -43,8 +43,11 @@ class GgufWeights final : public WeightSource {
   [[nodiscard]] std::string identity() const override {
     Identity identity;
     for (const GgufTensor& t : file_.tensors()) identity.add(t.name, t.layout.name, t.bytes);
+    release();
     return identity.hex();
   }
+
+  void release() const noexcept override { file_.release(); }
 
  private:
   [[nodiscard]] std::string file_name_of(std::string_view name) const override { return gguf_names.spell(name); }

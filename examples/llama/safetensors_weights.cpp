@@ -116,7 +116,12 @@ class SafetensorsWeights final : public WeightSource {
       const Tensor& t = *model_.find(name).tensor;
       identity.add(name, planish::io::name_of(t.dtype), t.bytes);
     }
+    release();
     return identity.hex();
+  }
+
+  void release() const noexcept override {
+    for (const auto& file : model_.files()) file.release();
   }
 
  private:

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <sys/mman.h>
 #include <utility>
 
 #include "../require.hpp"
@@ -91,12 +90,6 @@ bool ActivationStore::open(index layer) {
   data_ = reinterpret_cast<const float*>(file_.bytes().data() + header.size());
   layer_ = layer;
   return true;
-}
-
-void ActivationStore::release() const noexcept {
-  // Only of a mapping: memory that the file was read into would be lost.
-  if (!file_.is_mapped()) return;
-  ::madvise(const_cast<std::byte*>(file_.bytes().data()), file_.bytes().size(), MADV_DONTNEED);
 }
 
 }  // namespace llama

@@ -54,7 +54,7 @@ class ActivationStore {
   [[nodiscard]] std::vector<float> values() const { return {data_, data_ + size()}; }
 
   /// Gives back the memory of mapped rows, which come again from the file when they are read.
-  void release() const noexcept;
+  void release() const noexcept { file_.release(); }
 
  private:
   index rows_, columns_;

@@ -37,6 +37,7 @@ void BlockCalibration::start() {
       inputs_.append(row.data(), 1);
     }
   inputs_.finish();
+  source_->release();
   if (options_.inputs != Inputs::plain) quantized_.emplace(*source_, windows_, options_, true, executor_);
   layer_ = 0;
 }
@@ -76,6 +77,12 @@ planish::Range BlockCalibration::rows_of(index batch) const noexcept {
   return {batch * rows, std::min(rows_, (batch + 1) * rows)};
 }
 
+LayerWeights BlockCalibration::read_block() const {
+  LayerWeights weights = read_layer(*source_, layer_);
+  source_->release();
+  return weights;
+}
+
 /// The float block's outputs, window by window.
 void BlockCalibration::run_teacher(const TapeWeights<float>& weights,
                                    const std::function<void(SiteKind, MatrixView<const float>)>& see) {
@@ -104,7 +111,7 @@ void BlockCalibration::advance(const std::optional<FlatQuantParameters>& learned
 }
 
 void BlockCalibration::skip(const std::optional<FlatQuantParameters>& learned) {
-  run_teacher(TapeWeights<float>(source_->config(), read_layer(*source_, layer_)), {});
+  run_teacher(TapeWeights<float>(source_->config(), read_block()), {});
   advance(learned);
 }
 
@@ -123,10 +130,22 @@ std::vector<float> BlockCalibration::student_inputs() {
 
 CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockTrace* trace) {
   if (inputs_.data() == nullptr) start();
+  const std::string where = source_->path() + ": layer " + std::to_string(layer_);
+  CalibratedBlock made = fit(where, on_step, trace);
+  step_bytes_ = std::max(step_bytes_, tape_.memory_bytes());
+  if (made.report.stopped) return made;
+  tape_.release();  // the profile needs as much
+  made.profile =
+      profile_block(source_->config(), read_block(), options_.recipe, made.parameters,
+                    {inputs_.data(), rows_, source_->config().hidden_size}, options_.window, where, executor_);
+  advance(made.parameters);
+  return made;
+}
+
+CalibratedBlock BlockCalibration::fit(const std::string& where, const OnCalibrationStep& on_step, BlockTrace* trace) {
   const Config& config = source_->config();
   const planish::calibration::FlatQuant& method = options_.method;
-  const std::string where = source_->path() + ": layer " + std::to_string(layer_);
-  const TapeWeights<float> weights(config, read_layer(*source_, layer_));
+  const TapeWeights<float> weights(config, read_block());
   SiteMagnitudes magnitudes;
   for (SiteKind kind : site_kinds)
     magnitudes[static_cast<std::size_t>(kind)].resize(static_cast<std::size_t>(channels_at(kind, config)));
@@ -169,11 +188,6 @@ CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockT
   block.record(tape_);
   made.parameters = export_parameters(config, block);
   tape_.clear();
-  if (!made.report.stopped) {
-    made.profile = profile_block(config, read_layer(*source_, layer_), options_.recipe, made.parameters,
-                                 {inputs_.data(), rows_, config.hidden_size}, options_.window, where, executor_);
-    advance(made.parameters);
-  }
   return made;
 }
 

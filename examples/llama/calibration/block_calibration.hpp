@@ -62,7 +62,7 @@ class BlockCalibration {
 
   /// Bytes of both activation matrices, wherever they are, of the tape, and of a block's float32 weights.
   [[nodiscard]] std::size_t activation_bytes() const noexcept;
-  [[nodiscard]] std::size_t step_bytes() const noexcept { return tape_.memory_bytes(); }
+  [[nodiscard]] std::size_t step_bytes() const noexcept { return step_bytes_; }
   [[nodiscard]] std::size_t block_bytes() const noexcept;
 
  private:
@@ -73,7 +73,9 @@ class BlockCalibration {
   void start();
   void skip(const std::optional<FlatQuantParameters>& learned);
   void advance(const std::optional<FlatQuantParameters>& learned);
+  [[nodiscard]] LayerWeights read_block() const;
   [[nodiscard]] std::vector<float> student_inputs();
+  [[nodiscard]] CalibratedBlock fit(const std::string& where, const OnCalibrationStep& on_step, BlockTrace* trace);
 
   const WeightSource* source_;
   std::span<const std::vector<int>> windows_;
@@ -86,6 +88,7 @@ class BlockCalibration {
   ActivationStore targets_;
   std::optional<CalibratedLayers> quantized_;  // where inputs come from the quantized prefix
   index layer_ = 0;
+  std::size_t step_bytes_ = 0;  // of the tape, when it held the most
 };
 
 }  // namespace llama

@@ -22,12 +22,16 @@ struct SeenRows {
   [[nodiscard]] const std::vector<float>& site(SiteKind kind) const { return sites[static_cast<std::size_t>(kind)]; }
 };
 
+void append(std::vector<float>& rows, MatrixView<const float> x) {
+  rows.insert(rows.end(), x.data(), x.data() + x.size());
+}
+
 /// The float model, with a look at its keys.
 struct ProfileHooks : FloatHooks<float> {
   std::vector<float>* keys;
 
   [[nodiscard]] tape::Variable<float> key(tape::Variable<float> x) const {
-    keys->assign(x.value().data(), x.value().data() + x.value().size());
+    append(*keys, x.value());
     return x;
   }
 };
@@ -36,14 +40,17 @@ SeenRows see_block(const Config& config, const LayerWeights& weights, MatrixView
                    ExecutorReference executor) {
   SeenRows seen;
   const TapeWeights<float> matrices(config, weights);
-  const ProfileHooks hooks{{&matrices,
-                            [&seen](SiteKind kind, MatrixView<const float> x) {
-                              seen.sites[static_cast<std::size_t>(kind)].assign(x.data(), x.data() + x.size());
-                            }},
-                           &seen.keys};
+  const ProfileHooks hooks{
+      {&matrices,
+       [&seen](SiteKind kind, MatrixView<const float> x) { append(seen.sites[static_cast<std::size_t>(kind)], x); }},
+      &seen.keys};
   tape::Tape<float> tape(executor);
   const tape::RotaryTable<float> rotary(window, config.rotary_frequencies);
-  (void)BlockGraph<float>(config, matrices, rotary, window).forward(hooks, tape.constant(inputs));
+  const BlockGraph<float> graph(config, matrices, rotary, window);
+  for (index first = 0; first < inputs.rows(); first += window) {
+    (void)graph.forward(hooks, tape.constant(inputs.middle_rows(first, window)));
+    tape.clear();
+  }
   return seen;
 }
 

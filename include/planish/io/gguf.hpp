@@ -52,6 +52,9 @@ class GgufFile {
 
   [[nodiscard]] const std::string& path() const noexcept { return file_.path(); }
 
+  /// Gives back the memory that reading tensors has taken; see MappedFile::release.
+  void release() const noexcept { file_.release(); }
+
   /// All tensors, in the order of the file.
   [[nodiscard]] std::span<const GgufTensor> tensors() const noexcept { return header_.tensors; }
 

@@ -46,6 +46,9 @@ class SafetensorsFile {
 
   [[nodiscard]] const std::string& path() const noexcept { return file_.path(); }
 
+  /// Gives back the memory that reading tensors has taken; see MappedFile::release.
+  void release() const noexcept { file_.release(); }
+
   /// All tensors, in the order of their bytes.
   [[nodiscard]] std::span<const Tensor> tensors() const noexcept { return header_.tensors; }
 

@@ -51,6 +51,13 @@ class BufferPool {
     free_.insert(place, std::move(buffer));
   }
 
+  /// Frees every buffer that is not lent.
+  void release() noexcept {
+    for (const AlignedBuffer<T>& buffer : free_) total_ -= static_cast<std::size_t>(buffer.size()) * sizeof(T);
+    made_ -= free_.size();
+    free_.clear();
+  }
+
   /// Bytes lent and kept.
   [[nodiscard]] std::size_t total_bytes() const noexcept { return total_; }
 

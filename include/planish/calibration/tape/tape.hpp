@@ -146,6 +146,12 @@ class Tape {
     held_.clear();
   }
 
+  /// Forgets the record and frees its memory.
+  void release() {
+    clear();
+    pool_.release();
+  }
+
   /// Bytes that the tape holds for values, gradients and scratch, in use or kept.
   [[nodiscard]] std::size_t memory_bytes() const noexcept { return pool_.total_bytes(); }
 
