@@ -29,10 +29,14 @@ std::int64_t current_memory_bytes() { return status_bytes("VmRSS:"); }
 
 std::int64_t peak_memory_bytes() { return status_bytes("VmHWM:"); }
 
-bool reset_peak_memory() {
+void trim_memory() {
 #if defined(__GLIBC__)
-  malloc_trim(0);  // what was freed goes back to the system, else it counts in the next peak
+  malloc_trim(0);
 #endif
+}
+
+bool reset_peak_memory() {
+  trim_memory();
   std::ofstream file("/proc/self/clear_refs");  // 5: reset the peak (proc(5))
   file << '5' << std::flush;
   return file.good();

@@ -9,6 +9,9 @@ namespace llama {
 /// The largest resident memory since the start or the last reset.
 [[nodiscard]] std::int64_t peak_memory_bytes();
 
+/// Gives what was freed back to the system, else it counts in the next peak.
+void trim_memory();
+
 /// Starts the peak again at the current size. False where the system refuses; the peak then covers the whole run.
 bool reset_peak_memory();
 

@@ -6,6 +6,7 @@
 
 #include <planish/io/safetensors_writer.hpp>
 
+#include "../memory.hpp"
 #include "../model_artefact.hpp"
 #include "../progress.hpp"
 #include "../table.hpp"
@@ -28,6 +29,7 @@ void write_blocks(Host& host, const MergedJob& job, CalibratedLayers& layers, co
     require(file.write(parameters));
   }
 
+  trim_memory();  // what learning took
   ArtefactOutput artefact(source, job.recipe);
   artefact.set_string(calibration_key, job.text);
   artefact.set_string("calibration.method", job.method);
@@ -38,6 +40,7 @@ void write_blocks(Host& host, const MergedJob& job, CalibratedLayers& layers, co
   for (index layer = 0; layer < source.config().layers; ++layer) {
     const CalibratedBlock& block = blocks[static_cast<std::size_t>(layer)];
     BlockParameters built = layers.build(block.parameters);
+    source.release();
     artefact.add_layer(layer, built);
     layers.advance(std::move(built));
     const planish::calibration::LearnReport& report = block.report;
