@@ -49,6 +49,8 @@ set_tests_properties(docs.compile PROPERTIES RESOURCE_LOCK build_folder FIXTURES
 add_test(NAME docs.commands COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/commands.sh
          $<$<TARGET_EXISTS:planish-llama>:$<TARGET_FILE:planish-llama>> WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 add_test(NAME docs.links COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/links.sh)
+add_test(NAME docs.site COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/site.sh)
+set_tests_properties(docs.site PROPERTIES SKIP_RETURN_CODE 77)
 
 # The computed pictures are what their program draws.
 file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/pictures/*.cpp)
