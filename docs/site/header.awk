@@ -1,5 +1,6 @@
 # Headers as doxygen shows them: without the tag of the instruction set, and with a text for the page of the file: the
-# comment that follows #pragma once, or else the first sentence about something that the file declares.
+# comment that follows #pragma once, or else the first sentence about something that the file declares. A comment behind
+# a member is its text.
 /^#pragma once/ { print; about = 1; next }
 about && /^\/\/ / { text = text substr($0, 4) "\n"; print ""; next }
 { about = 0 }
@@ -9,6 +10,7 @@ text == "" && !hidden && !told && /^ *\/\/\/ / { first = first substr($0, index(
 first != "" && (!/^ *\/\/\/ / || first ~ /\.\n/) { told = 1 }
 {
   gsub(/::inline PLANISH_ABI/, "")
+  if (/^(  )?[^ ].*;  +\/\/ /) sub(/;  +\/\/ /, "; ///< ")
   sub(/requires\(.*\) explicit /, "explicit ")
   print
 }
