@@ -53,9 +53,9 @@ class KvCache {
   [[nodiscard]] KvPages values() const noexcept { return values_.pages(); }
 
   /// Quantizes and stores the next k.rows() tokens; k and v are tokens × kv_heads · head_size, k after its position
-  /// embedding and transform. Wrong shapes (`shape_mismatch`) and tokens beyond the capacity (`invalid_argument`) change
-  /// nothing. A vector with NaN or infinity is stored as NaN
-  /// (all that attend to it get NaN) and reported as not_finite, with the first such token and head.
+  /// embedding and transform. Wrong shapes (`shape_mismatch`) and tokens beyond the capacity (`invalid_argument`)
+  /// change nothing. A vector with NaN or infinity is stored as NaN (all that attend to it get NaN) and reported as
+  /// not_finite, with the first such token and head.
   template <AttentionBackend B = DefaultBackend>
   Status append(MatrixView<const float> k, MatrixView<const float> v, const B& backend = {}) noexcept {
     const index width = options_.kv_heads * options_.head_size;
