@@ -16,5 +16,5 @@ first != "" && (!/^ *\/\/\/ / || first ~ /\.\n/) { told = 1 }
 }
 END {
   if (text == "") { text = first; sub(/\.[ \n].*/, ".\n", text) }
-  printf "\n/** @file\n%s*/\n", text
+  printf "\n/** @file\n@brief %s*/\n", text
 }

@@ -11,7 +11,7 @@ status=$?
 [ $status = 0 ] && [ "$said" = "$(realpath "$work/site")/index.html" ] || { echo "$said"; echo "docs/site.sh: $status"; exit 1; }
 
 while IFS= read -r header; do
-  grep -q ">${header##*/}</a>" "$work/site/files.html" || { echo "$header is not on the list of headers"; failed=1; }
+  grep -q ">${header##*/}</a></td><td class=\"desc\">[^<]" "$work/site/files.html" || { echo "$header is not on the list of headers, or without a text"; failed=1; }
 done < <(find include/planish -name '*.hpp' -not -path '*/kernels/*')
 for page in index CHANGELOG concepts extending architecture numbers accuracy performance files annotated; do
   [ -s "$work/site/$page.html" ] || { echo "no $page.html"; failed=1; }

@@ -145,8 +145,8 @@ else
 fi
 
 # What only the program can answer.
-if [ -z "$program" ]; then
-  skip "the program: none was given"
+if [ ! -x "$program" ]; then
+  skip "the program: none was given, or it is not built"
   exit $failed
 fi
 printf 'GGUF\3\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\24\0\0\0\0\0\0\0general.architecture\10\0\0\0\4\0\0\0\0\0\0\0gpt2' >"$work/gpt2.gguf"
