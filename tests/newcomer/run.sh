@@ -158,7 +158,7 @@ answers "$work: holds neither model.safetensors nor model.safetensors.index.json
 try "not a model" "$program" info --model "$work/short.txt"
 answers "$work/short.txt: not a GGUF file"
 try "unsupported architecture" "$program" info --model "$work/gpt2.gguf"
-answers "architecture 'gpt2' is not of the Llama family (llama, qwen2)"
+answers "architecture 'gpt2' is not of the Llama family"
 try "no such command" "$program" speedup
 answers "planish-llama"
 try "no such option" "$program" info --modle x
