@@ -7,6 +7,18 @@ if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 
+set(oldest_GNU 12)
+set(oldest_Clang 14)
+set(oldest ${oldest_${CMAKE_CXX_COMPILER_ID}})
+if(oldest AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS oldest)
+  message(FATAL_ERROR "planish needs g++ 12 or clang 14, or newer; ${CMAKE_CXX_COMPILER} is version "
+                        "${CMAKE_CXX_COMPILER_VERSION}: name another by CXX=g++-12 in an empty build folder")
+endif()
+if(NOT Eigen3_FOUND AND (PLANISH_BUILD_TESTS OR PLANISH_BUILD_EXAMPLES))
+  message(FATAL_ERROR "planish's examples and tests need Eigen 3.4 (Debian: libeigen3-dev); the run-time half does "
+                      "not: -DPLANISH_BUILD_TESTS=OFF -DPLANISH_BUILD_EXAMPLES=OFF")
+endif()
+
 include(${CMAKE_CURRENT_LIST_DIR}/Warnings.cmake)
 
 # planish_own(target [ARCH arch]): our warnings, instruction set and sanitizers on one of our targets.

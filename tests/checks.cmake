@@ -4,6 +4,9 @@ add_test(NAME layering.catches_violations
          COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/headers/planted_violations.sh ${CMAKE_COMMAND})
 add_test(NAME count COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/count_test.sh)
 add_test(NAME example.run COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/llama/run_script_test.sh)
+add_test(NAME newcomer COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/newcomer/run.sh
+                               $<$<TARGET_EXISTS:planish-llama>:$<TARGET_FILE:planish-llama>>)
+set_tests_properties(newcomer PROPERTIES TIMEOUT 600)
 
 # What only compiles differently is not built again under sanitizers.
 if(NOT PLANISH_SANITIZE)

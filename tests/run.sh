@@ -18,6 +18,7 @@ mkdir -p "build/$preset"
 run() { # a step that must work; its output is shown only when it does not
   if ! "$@" >"$log" 2>&1; then
     cat "$log" >&2
+    echo "the build failed: $(first_error "$log"); the log is above and in $log" >&2
     echo "0 passed, 1 failed"
     exit 1
   fi

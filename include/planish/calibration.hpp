@@ -1,5 +1,9 @@
 #pragma once
 // Umbrella of calibration: activations → observers → method → parameters. Needs Eigen; the run-time half does not.
+#if !__has_include(<Eigen/Core>)
+#error "planish/calibration.hpp needs Eigen 3.4 (Debian: libeigen3-dev): -isystem /usr/include/eigen3"
+#endif
+
 #include <planish/calibration/channel_range.hpp>
 #include <planish/calibration/methods/flatquant/fit.hpp>
 #include <planish/calibration/methods/flatquant/fit_moment.hpp>

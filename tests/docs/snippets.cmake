@@ -1,5 +1,5 @@
 # Every ```cpp block of the documents is a program of its own: compiled, run if it has a main, its output compared with
-# the ```text block that follows it.
+# the ```text block that follows it. A block with a TEST_CASE is a doctest program that may use the laws of tests/laws.
 set(snippets ${PROJECT_BINARY_DIR}/snippets)
 file(GLOB_RECURSE pages CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/docs/*.md)
 list(APPEND pages README.md)
@@ -26,6 +26,14 @@ foreach(page IN LISTS pages)
                        ${snippets}/${snippet}.expected)
       set_tests_properties(docs.${snippet} PROPERTIES FIXTURES_REQUIRED docs_snippets
                            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    elseif(text MATCHES "TEST_CASE\\(")
+      add_executable(docs-${snippet} EXCLUDE_FROM_ALL ${source} $<TARGET_OBJECTS:planish_test_main>)
+      target_link_libraries(docs-${snippet} PRIVATE doctest::doctest)
+      target_include_directories(docs-${snippet} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+      target_compile_options(docs-${snippet} PRIVATE -UNDEBUG)
+      add_test(NAME docs.${snippet} COMMAND docs-${snippet} --no-version)
+      set_tests_properties(docs.${snippet} PROPERTIES FIXTURES_REQUIRED docs_snippets
+                           WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     else()
       add_library(docs-${snippet} OBJECT EXCLUDE_FROM_ALL ${source})
     endif()
@@ -40,3 +48,15 @@ set_tests_properties(docs.compile PROPERTIES RESOURCE_LOCK build_folder FIXTURES
 
 add_test(NAME docs.commands COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/commands.sh
          $<$<TARGET_EXISTS:planish-llama>:$<TARGET_FILE:planish-llama>> WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+add_test(NAME docs.links COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/links.sh)
+add_test(NAME docs.site COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/site.sh)
+set_tests_properties(docs.site PROPERTIES SKIP_RETURN_CODE 77)
+
+# The computed pictures are what their program draws.
+file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/pictures/*.cpp)
+add_executable(draw-pictures EXCLUDE_FROM_ALL ${sources})
+target_link_libraries(draw-pictures PRIVATE planish::planish)
+planish_own(draw-pictures)
+add_dependencies(docs-snippets draw-pictures)
+add_test(NAME docs.pictures COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/pictures.sh $<TARGET_FILE:draw-pictures>)
+set_tests_properties(docs.pictures PROPERTIES FIXTURES_REQUIRED docs_snippets)

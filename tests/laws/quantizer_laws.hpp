@@ -26,12 +26,13 @@ inline std::vector<float> sample_matrix(index rows, index columns, std::uint64_t
   return values;
 }
 
-/// Where tile (r, g) of granularity G lies.
+/// The tile that row r belongs to, g tiles from the left.
 template <class Q>
 MatrixView<const float> tile_of(MatrixView<const float> x, index r, index g, index width) {
-  if (std::same_as<typename Q::granularity, planish::PerTensor>) return x;
-  const index first = g * width;
-  return x.middle_rows(r, 1).middle_columns(first, std::min(width, x.columns() - first));
+  const index height = planish::detail::tile_rows<typename Q::granularity>(x.rows());
+  const index top = r / height * height, first = g * width;
+  return x.middle_rows(top, std::min(height, x.rows() - top))
+      .middle_columns(first, std::min(width, x.columns() - first));
 }
 
 /// Codes are those of core/affine.hpp for the range that the rule finds, stay in range, and mean what they say.

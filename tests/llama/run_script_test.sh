@@ -71,9 +71,10 @@ called generate "--threads 2 --tokenizer t.bin .*--fake --seed 3 --recipe w4a4kv
 not_called generate "--context"
 called calibrate "$first"
 
+touch "$work/other.gguf"
 run --model "$work/other.gguf"
 called calibrate "--model $work/other.gguf .*learned-other.gguf-"
-run --model /models/default.gguf --calibration-text my.txt
+run --calibration-text my.txt
 called calibrate "--text my.txt"
 not_called calibrate "$first"
 called generate "--calibration-text my.txt"

@@ -16,13 +16,7 @@ namespace planish::inline PLANISH_ABI {
 
 /// Runs on the instruction sets that the unit is compiled for.
 struct Cpu {
-#if defined(PLANISH_HAS_AVX512VNNI)
-  static constexpr const char* name = "avx512vnni";
-#elif defined(PLANISH_HAS_AVX2)
-  static constexpr const char* name = "avx2";
-#else
-  static constexpr const char* name = "portable";
-#endif
+  static constexpr const char* name = kernels::cpu::isa::Best::name;
 };
 
 /// Codes of the rows of x; returns how many rows held NaN or infinity.

@@ -2,6 +2,14 @@
 // The one place that knows compiler flags: which instruction sets this translation unit may use, and the
 // inline namespace that keeps units built with different flags from sharing a function body.
 
+#if defined(_MSVC_LANG) ? _MSVC_LANG < 202002L : __cplusplus < 202002L
+#error "planish needs C++20: compile with -std=c++20"
+#elif defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 12
+#error "planish needs g++ 12 or clang 14, or newer"
+#elif defined(__clang__) && __clang_major__ < 14
+#error "planish needs g++ 12 or clang 14, or newer"
+#endif
+
 #if defined(__FAST_MATH__)
 #error "planish: -ffast-math and --use_fast_math change codes; compile units that include planish without them"
 #endif

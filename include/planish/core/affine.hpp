@@ -63,6 +63,7 @@ inline constexpr float least_scale = 0x1p-126f;
   return {scale, static_cast<std::int32_t>(zero)};
 }
 
+/// One of the two, chosen at run time.
 [[nodiscard]] PLANISH_HOST_DEVICE inline Affine affine_of(ValueRange range, ClipPair clip, int bits,
                                                           Symmetry symmetry) noexcept {
   return symmetry == Symmetry::symmetric ? symmetric_affine(range, clip, bits) : asymmetric_affine(range, clip, bits);

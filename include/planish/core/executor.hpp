@@ -77,10 +77,11 @@ concept Executor = executor_clauses::CountsItsWorkers<E> && executor_clauses::Ru
 
 static_assert(Executor<const ExecutorReference>, "planish: the reference is itself an executor");
 
-/// Splits [0, items) into `parts` runs of nearly equal length; part p is [begin, end).
+/// The whole numbers from begin to before end: rows, panels, lines.
 struct Range {
   std::ptrdiff_t begin, end;
 };
+/// Splits [0, items) into `parts` runs of nearly equal length; part p is [begin, end).
 [[nodiscard]] PLANISH_ALWAYS_INLINE constexpr Range part_of(std::ptrdiff_t items, std::ptrdiff_t part,
                                                             std::ptrdiff_t parts) noexcept {
   return {items * part / parts, items * (part + 1) / parts};

@@ -35,11 +35,30 @@ template <class G>
 inline constexpr bool is_group = false;
 template <index Size>
 inline constexpr bool is_group<PerGroup<Size>> = true;
+
+template <class G>
+concept SaysItsTile = requires(index n) {
+  { G::tile_rows(n) } -> std::same_as<index>;
+  { G::tile_columns(n) } -> std::same_as<index>;
+};
 }  // namespace detail
 
-/// The tile of a matrix that shares one scale.
+/// The tile of a matrix that shares one scale: one of those above, or a type of one's own with the static functions
+/// `index tile_rows(index rows)` and `index tile_columns(index columns)`, which say how many rows and columns of a
+/// matrix with so many belong to a tile, at least 1; the last tiles may be smaller.
 template <class G>
 concept Granularity = std::same_as<G, PerTensor> || std::same_as<G, PerToken> || std::same_as<G, PerChannel> ||
-    std::same_as<G, PerHead> || detail::is_group<G>;
+    std::same_as<G, PerHead> || detail::is_group<G> || detail::SaysItsTile<G>;
+
+namespace detail {
+/// Rows that share a scale under G in a matrix of `rows` rows.
+template <Granularity G>
+[[nodiscard]] constexpr index tile_rows(index rows) noexcept {
+  if constexpr (SaysItsTile<G>)
+    return G::tile_rows(rows);
+  else
+    return std::same_as<G, PerTensor> ? rows : 1;
+}
+}  // namespace detail
 
 }  // namespace planish::inline PLANISH_ABI

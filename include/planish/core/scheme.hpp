@@ -14,6 +14,7 @@ struct CodeRange {
   int highest;
 };
 
+/// `bits`: 2 to 8.
 [[nodiscard]] PLANISH_HOST_DEVICE constexpr CodeRange code_range(int bits, Symmetry symmetry) noexcept {
   if (symmetry == Symmetry::symmetric) return {-(1 << (bits - 1)), (1 << (bits - 1)) - 1};
   return {0, (1 << bits) - 1};

@@ -11,6 +11,7 @@
 
 namespace planish::inline PLANISH_ABI {
 
+/// Of the library: a new major breaks, a new minor adds.
 struct Version {
   int major, minor, patch;
 };

@@ -99,6 +99,7 @@ inline Status add_transform(ArtefactWriter& writer, const std::string& name, con
   });
 }
 
+/// Whether the artefact holds a transform of that name.
 [[nodiscard]] inline bool has_transform(const Artefact& artefact, std::string_view name) {
   return artefact.find_string(std::string(artefact_key::transform).append(name)) != nullptr;
 }

@@ -18,6 +18,7 @@ enum class GgufValueType : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, bool
   return bytes[static_cast<std::size_t>(type)];
 }
 
+/// The type as messages spell it.
 [[nodiscard]] constexpr std::string_view name_of(GgufValueType type) noexcept {
   constexpr std::array<std::string_view, 13> names{"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
                                                    "bool", "string", "array", "u64", "i64", "f64"};

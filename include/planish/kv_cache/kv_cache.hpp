@@ -53,8 +53,9 @@ class KvCache {
   [[nodiscard]] KvPages values() const noexcept { return values_.pages(); }
 
   /// Quantizes and stores the next k.rows() tokens; k and v are tokens × kv_heads · head_size, k after its position
-  /// embedding and transform. Wrong shapes and overflow change nothing. A vector with NaN or infinity is stored as NaN
-  /// (all that attend to it get NaN) and reported as not_finite, with the first such token and head.
+  /// embedding and transform. Wrong shapes (`shape_mismatch`) and tokens beyond the capacity (`invalid_argument`)
+  /// change nothing. A vector with NaN or infinity is stored as NaN (all that attend to it get NaN) and reported as
+  /// not_finite, with the first such token and head.
   template <AttentionBackend B = DefaultBackend>
   Status append(MatrixView<const float> k, MatrixView<const float> v, const B& backend = {}) noexcept {
     const index width = options_.kv_heads * options_.head_size;
@@ -102,6 +103,7 @@ class KvCache {
   /// Forgets all tokens from `tokens` on.
   void truncate(index tokens) noexcept { tokens_ = tokens < 0 ? 0 : tokens < tokens_ ? tokens : tokens_; }
 
+  /// A copy, asked for by name: for sequences that share a beginning. Fails with out_of_memory.
   [[nodiscard]] Result<KvCache> clone() const noexcept {
     KvCache copy;
     copy.options_ = options_;
@@ -124,7 +126,8 @@ class KvCache {
 
   /// Causal attention: q and y are rows × query_heads · head_size, query_heads a multiple of kv_heads; row r is the
   /// token at first_position + r, already appended, and sees tokens [0, first_position + r]. q and y must not overlap.
-  /// Rows that come out as NaN are reported as not_finite, the others are valid.
+  /// Rows that come out as NaN are reported as not_finite, the others are valid. Errors that write nothing:
+  /// `shape_mismatch`, `invalid_argument` (positions that the cache does not hold, a workspace that is too small).
   template <AttentionBackend B = DefaultBackend>
   Status attend(MatrixView<const float> q, index first_position, float softmax_scale, MatrixView<float> y,
                 Workspace workspace, ExecutorReference executor = {}, const B& backend = {}) const noexcept {

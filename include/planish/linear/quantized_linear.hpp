@@ -103,7 +103,9 @@ class QuantizedLinear {
 
   /// y = T(x) quantized · W̃ᵀ + b̃ (+ residual, which may be y itself). x: rows × in, any strides; y: rows × out, dense
   /// rows; they must not overlap. A row of x with NaN or infinity gives `not_finite` and a row of NaN in y; all other
-  /// rows are right. Allocates nothing.
+  /// rows are right. Errors that write nothing: `shape_mismatch` (of x, y or residual), `unsupported` (rows of y or of
+  /// the residual that are not contiguous), `invalid_argument` (overlap, a workspace that is too small). Allocates
+  /// nothing.
   Status forward(MatrixView<const float> x, MatrixView<float> y, Workspace workspace, ExecutorReference executor = {},
                  MatrixView<const float> residual = {}) const noexcept {
     return run(x, y, workspace, executor, residual);
@@ -117,7 +119,8 @@ class QuantizedLinear {
     return run(x, y, workspace, executor, residual);
   }
 
-  /// The second half of forward, on an input that a site shares among its consumers.
+  /// The second half of forward, on an input that a site shares among its consumers. y: rows × out. The errors of
+  /// forward, and `shape_mismatch` where the input is that of another site.
   Status multiply(const QuantizedInput& in, MatrixView<float> y, ExecutorReference executor = {}) const noexcept {
     return linear_.multiply(in, y, executor);
   }

@@ -76,7 +76,8 @@ class Site {
   }
 
   /// x (rows × size) → `in`, which lies in the workspace and is valid as long as that is. x may have any strides. A row
-  /// with NaN or infinity gives `not_finite` and NaN outputs; all other rows are right.
+  /// with NaN or infinity gives `not_finite` and NaN outputs; all other rows are right. Errors that make nothing:
+  /// `shape_mismatch` (columns of x), `invalid_argument` (a workspace that is too small).
   Status prepare(MatrixView<const float> x, QuantizedInput& in, Workspace& workspace,
                  ExecutorReference executor = {}) const noexcept {
     return prepare(x, std::span<QuantizedInput>(&in, 1), workspace, executor);

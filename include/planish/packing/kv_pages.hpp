@@ -23,10 +23,12 @@ inline constexpr index page_tokens = 64;
   return (count + parts - 1) / parts;
 }
 
+/// Code e of a run; part = run_bytes(count, width). Unsigned.
 [[nodiscard]] PLANISH_ALWAYS_INLINE int run_code(const std::uint8_t* run, index part, int width, index e) noexcept {
   return (run[e % part] >> (e / part * width)) & ((1 << width) - 1);
 }
 
+/// Writes code e of a run and leaves its neighbours.
 PLANISH_ALWAYS_INLINE void set_run_code(std::uint8_t* run, index part, int width, index e, int code) noexcept {
   const auto shift = static_cast<int>(e / part * width);
   const int kept = run[e % part] & ~(((1 << width) - 1) << shift);
@@ -82,16 +84,18 @@ struct KvPages {
   }
 };
 
-/// Floats of one page of keys; bytes of its codes.
+/// Floats of one page of keys.
 [[nodiscard]] constexpr index key_page_floats(index head_size) noexcept { return head_size * page_tokens; }
+/// Bytes of the codes of one page of keys.
 [[nodiscard]] constexpr index key_page_bytes(index head_size, int bits) noexcept {
   return head_size * run_bytes(page_tokens, kv_code_width(bits));
 }
 
-/// Floats of one page of values; bytes of its codes.
+/// Floats of one page of values.
 [[nodiscard]] constexpr index value_page_floats(index head_size) noexcept {
   return page_tokens * value_stride(head_size);
 }
+/// Bytes of the codes of one page of values.
 [[nodiscard]] constexpr index value_page_bytes(index head_size, int bits) noexcept {
   return page_tokens * run_bytes(head_size, kv_code_width(bits));
 }

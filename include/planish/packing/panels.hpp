@@ -30,6 +30,7 @@ enum class CodeStorage : std::uint8_t { nibble, byte };
   return storage == CodeStorage::nibble ? panel_width * line_depth / 2 : panel_width * line_depth;
 }
 
+/// Panels that so many output channels take, and lines that so many columns take.
 [[nodiscard]] constexpr index panel_count(index rows) noexcept { return (rows + panel_width - 1) / panel_width; }
 [[nodiscard]] constexpr index line_count(index columns) noexcept { return (columns + line_depth - 1) / line_depth; }
 
@@ -54,6 +55,7 @@ struct PanelPosition {
   return {line * line_bytes(storage) + channel * line_depth + depth, 0};
 }
 
+/// The stored value at a position, in 0 … 15 or 0 … 255.
 [[nodiscard]] constexpr int stored_value(CodeStorage storage, const std::uint8_t* panels,
                                          PanelPosition position) noexcept {
   const int byte = panels[position.byte];

@@ -17,6 +17,8 @@ template <Granularity G>
 [[nodiscard]] constexpr index tile_columns(index columns, index group_size) noexcept {
   if constexpr (is_group<G>)
     return G::size == dynamic_group ? group_size : G::size;
+  else if constexpr (SaysItsTile<G>)
+    return G::tile_columns(columns);
   else
     return columns;
 }
@@ -34,8 +36,10 @@ class QuantizedMatrix {
     made.rows_ = rows;
     made.columns_ = columns;
     made.group_size_ = group_size;
-    if (rows < 0 || columns < 0 || (columns > 0 && group_size < 1))
-      return Status(ErrorCode::invalid_argument, "codes of ", rows, " x ", columns, " in groups of ", group_size);
+    made.tile_rows_ = rows > 0 ? detail::tile_rows<G>(rows) : 1;
+    if (rows < 0 || columns < 0 || made.tile_rows_ < 1 || (columns > 0 && group_size < 1))
+      return Status(ErrorCode::invalid_argument, "codes of ", rows, " x ", columns, " in tiles of ", made.tile_rows_,
+                    " x ", group_size);
     auto codes = AlignedBuffer<std::uint8_t>::make(rows * columns);
     if (!codes) return codes.status();
     auto scales = AlignedBuffer<float>::make(made.tiles());
@@ -51,7 +55,9 @@ class QuantizedMatrix {
   [[nodiscard]] index rows() const noexcept { return rows_; }
   [[nodiscard]] index columns() const noexcept { return columns_; }
   [[nodiscard]] index group_size() const noexcept { return group_size_; }
-  /// Tiles across: groups of a row, 1 for every other granularity.
+  /// Rows that share a scale.
+  [[nodiscard]] index tile_rows() const noexcept { return tile_rows_; }
+  /// Tiles across: groups of a row, 1 where whole rows share a scale.
   [[nodiscard]] index groups() const noexcept { return columns_ == 0 ? 0 : (columns_ + group_size_ - 1) / group_size_; }
 
   /// One byte per code, row-major: two's complement where Scale is symmetric, else unsigned.
@@ -68,7 +74,7 @@ class QuantizedMatrix {
     return Scale::symmetry == Symmetry::symmetric ? static_cast<std::int8_t>(byte) : byte;
   }
   [[nodiscard]] Affine affine(index r, index c) const noexcept {
-    const index tile = std::same_as<G, PerTensor> ? 0 : r * groups() + c / group_size_;
+    const index tile = r / tile_rows_ * groups() + c / group_size_;
     return {scales_[tile], zero_points_[tile]};
   }
   [[nodiscard]] float value(index r, index c) const noexcept { return to_value(code(r, c), affine(r, c)); }
@@ -135,11 +141,9 @@ class QuantizedMatrix {
 
  private:
   QuantizedMatrix() = default;
-  [[nodiscard]] index tiles() const noexcept {
-    return std::same_as<G, PerTensor> ? (rows_ > 0 && columns_ > 0 ? 1 : 0) : rows_ * groups();
-  }
+  [[nodiscard]] index tiles() const noexcept { return (rows_ + tile_rows_ - 1) / tile_rows_ * groups(); }
 
-  index rows_ = 0, columns_ = 0, group_size_ = 1;
+  index rows_ = 0, columns_ = 0, group_size_ = 1, tile_rows_ = 1;
   AlignedBuffer<std::uint8_t> codes_;
   AlignedBuffer<float> scales_;
   AlignedBuffer<std::int32_t> zero_points_;

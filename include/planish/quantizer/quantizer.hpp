@@ -31,18 +31,14 @@ struct Quantizer {
     const index width = detail::tile_columns<G>(x.columns(), group_size);
     auto made = result_type::make(x.rows(), x.columns(), width);
     if (!made || x.empty()) return made;
-    if constexpr (std::same_as<G, PerTensor>) {
-      if (const Status status = quantize_tile(x, 0, 0, 0, *made); !status) return status;
-    } else {
-      for (index r = 0; r < x.rows(); ++r)
-        for (index g = 0; g < made->groups(); ++g) {
-          const index first = g * width;
-          const index count = x.columns() - first < width ? x.columns() - first : width;
-          const auto tile = x.middle_rows(r, 1).middle_columns(first, count);
-          if (const Status status = quantize_tile(tile, r, first, r * made->groups() + g, *made); !status)
-            return status;
-        }
-    }
+    const index height = made->tile_rows();
+    for (index r = 0, at = 0; r < x.rows(); r += height)
+      for (index c = 0; c < x.columns(); c += width, ++at) {
+        const index rows = x.rows() - r < height ? x.rows() - r : height;
+        const index columns = x.columns() - c < width ? x.columns() - c : width;
+        const auto tile = x.middle_rows(r, rows).middle_columns(c, columns);
+        if (const Status status = quantize_tile(tile, r, c, at, *made); !status) return status;
+      }
     return made;
   }
 
@@ -57,7 +53,7 @@ struct Quantizer {
         (static_zero_point < 0 || static_zero_point >= (1 << Bits)))
       return Status(ErrorCode::invalid_argument, "the static zero point ", static_zero_point, " is not a ", Bits,
                     "-bit code");
-    if (detail::tile_columns<G>(1, group_size) < 1)
+    if (detail::is_group<G> && detail::tile_columns<G>(1, group_size) < 1)
       return Status(ErrorCode::invalid_argument, "PerGroup<dynamic_group> needs .group_size of at least 1");
     return {};
   }
@@ -65,7 +61,7 @@ struct Quantizer {
   /// What the kernels need to quantize rows of activations while a layer runs.
   [[nodiscard]] constexpr RowQuantizer row_quantizer() const noexcept
       requires((std::same_as<Scale, Symmetric> || std::same_as<Scale, Asymmetric>)&&std::same_as<Rule, MinMax> &&
-               !detail::is_group<G>) {
+               !detail::is_group<G> && !detail::SaysItsTile<G>) {
     return {.bits = Bits,
             .symmetry = Scale::symmetry,
             .clip = clip,

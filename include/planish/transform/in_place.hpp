@@ -1,4 +1,5 @@
 #pragma once
+// What folding is made of: a stage applied to the rows of a matrix where they lie, and whether it keeps zero.
 #include <algorithm>
 #include <span>
 #include <vector>

@@ -40,6 +40,7 @@ enum class Producer : std::uint8_t {
   return false;
 }
 
+/// "norm_gain": as `describe` and messages spell it.
 [[nodiscard]] constexpr const char* producer_name(Producer producer) noexcept {
   switch (producer) {
     case Producer::none:
@@ -61,28 +62,36 @@ enum class Producer : std::uint8_t {
 }
 
 // The same producers as types, for fold<...>(transform).
+/// The host's own operator: everything runs online.
 struct after_nothing {
   static constexpr Producer producer = Producer::none;
 };
+/// RMSNorm: its gain absorbs scales.
 struct after_norm_gain {
   static constexpr Producer producer = Producer::norm_gain;
 };
+/// LayerNorm: its gain and bias absorb scales and shifts.
 struct after_layer_norm {
   static constexpr Producer producer = Producer::layer_norm;
 };
+/// RMSNorm whose gain went into its consumers: the residual stream absorbs orthogonal maps.
 struct after_gain_free_norm {
   static constexpr Producer producer = Producer::gain_free_norm;
 };
+/// The value projection, with attention in between: its rows absorb maps within heads.
 struct after_attention_values {
   static constexpr Producer producer = Producer::attention_values;
 };
+/// The up projection, with ⊙ act(gate) in between: its rows absorb scales, and permutations together with gate's.
 struct after_gated_product {
   static constexpr Producer producer = Producer::gated_product;
 };
+/// A linear layer and nothing in between: it absorbs everything.
 struct after_linear {
   static constexpr Producer producer = Producer::linear;
 };
 
+/// One of those.
 template <class Tag>
 concept ProducerTag = requires {
   { Tag::producer } -> std::convertible_to<Producer>;

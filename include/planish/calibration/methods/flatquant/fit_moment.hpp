@@ -1,4 +1,5 @@
 #pragma once
+// FlatQuant on one site from the second moment of its inputs, where no activations were kept.
 #include <algorithm>
 #include <cmath>
 #include <vector>
