@@ -22,7 +22,11 @@ TEST_CASE("Kronecker products: gradients equal central differences") {
   for (const auto& s : {Sizes{1, 1, 1}, {3, 1, 4}, {2, 5, 1}, {4, 3, 5}, {5, 7, 2}}) {
     CAPTURE(s.n1);
     CAPTURE(s.n2);
-    Parameter x(s.rows, s.n1 * s.n2, 1), left(s.n1, s.n1, 2), right(s.n2, s.n2, 3);
+    Parameter x(s.rows, s.n1 * s.n2, 1), left(s.n1, s.n1, 2), right(s.n2, s.n2, 3), scale(1, s.n1 * s.n2, 4);
+    check({&x, &left, &right, &scale},
+          [](auto&, auto& p) { return weighted_sum(tape::kronecker(p[0], p[1], p[2], p[3])); });
+    check({&x, &left, &scale}, [](auto&, auto& p) { return weighted_sum(tape::kronecker_left(p[0], p[1], p[2])); });
+    check({&x, &right, &scale}, [](auto&, auto& p) { return weighted_sum(tape::kronecker_right(p[0], p[1], p[2])); });
     check({&x, &left, &right}, [](auto&, auto& p) { return weighted_sum(tape::kronecker(p[0], p[1], p[2])); });
     check({&x, &left}, [](auto&, auto& p) { return weighted_sum(tape::kronecker_left(p[0], p[1])); });
     check({&x, &right}, [](auto&, auto& p) { return weighted_sum(tape::kronecker_right(p[0], p[1])); });
@@ -40,6 +44,15 @@ TEST_CASE("Kronecker products: gradients of a part of the inputs") {
   check({&right}, [&](auto& t, auto& p) {
     return weighted_sum(tape::kronecker(t.constant(x.view()), t.constant(left.view()), p[0]));
   });
+  Parameter scale(1, 12, 7);
+  check({&scale}, [&](auto& t, auto& p) {
+    return weighted_sum(tape::kronecker(t.constant(x.view()), t.constant(left.view()), t.constant(right.view()), p[0]));
+  });
+  check({&left, &right, &scale},
+        [&](auto& t, auto& p) { return weighted_sum(tape::kronecker(t.constant(x.view()), p[0], p[1], p[2])); });
+  check({&x}, [&](auto& t, auto& p) {
+    return weighted_sum(tape::kronecker_right(p[0], t.constant(right.view()), t.constant(scale.view())));
+  });
 }
 
 TEST_CASE("Kronecker products: what is used twice collects both gradients") {
@@ -47,6 +60,11 @@ TEST_CASE("Kronecker products: what is used twice collects both gradients") {
   check({&x, &factor}, [](auto&, auto& p) {
     const auto once = tape::kronecker(p[0], p[1], p[1]);
     return weighted_sum(tape::add(tape::kronecker_left(once, p[1]), tape::kronecker_right(once, p[1])));
+  });
+  Parameter scale(1, 9, 9);
+  check({&x, &factor, &scale}, [](auto&, auto& p) {
+    const auto once = tape::kronecker(p[0], p[1], p[1], p[2]);
+    return weighted_sum(tape::add(tape::kronecker_left(once, p[1], p[2]), tape::kronecker_right(once, p[1], p[2])));
   });
 }
 
@@ -81,6 +99,9 @@ TEST_CASE("Kronecker products in float: close to float64, the same bits on any n
     CAPTURE(s.n2);
     const tape_check::Shape x{s.rows, s.n1 * s.n2}, left{s.n1, s.n1}, right{s.n2, s.n2};
     check_float({x, left, right}, [](auto& p) { return tape::kronecker(p[0], p[1], p[2]); });
+    check_float({x, left, right, {1, x.columns}}, [](auto& p) { return tape::kronecker(p[0], p[1], p[2], p[3]); });
+    check_float({x, left, {1, x.columns}}, [](auto& p) { return tape::kronecker_left(p[0], p[1], p[2]); });
+    check_float({x, right, {1, x.columns}}, [](auto& p) { return tape::kronecker_right(p[0], p[1], p[2]); });
     check_float({x, left}, [](auto& p) { return tape::kronecker_left(p[0], p[1]); });
     check_float({x, right}, [](auto& p) { return tape::kronecker_right(p[0], p[1]); });
   }

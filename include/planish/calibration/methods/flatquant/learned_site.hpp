@@ -64,8 +64,8 @@ class LearnedSite {
 
   /// What runs online on the site's input, tokens × channels.
   [[nodiscard]] tape::Variable<T> transform(tape::Variable<T> x) const {
-    if (on_.scale) x = tape::scale_columns(x, *on_.scale);
-    return map(x, left_ ? &on_.left->matrix : nullptr, right_ && !site_.right_absorbed ? &on_.right->matrix : nullptr);
+    return map(x, on_.scale, left_ ? &on_.left->matrix : nullptr,
+               right_ && !site_.right_absorbed ? &on_.right->matrix : nullptr);
   }
 
   /// The values of the codes that a consumer reads, of an already transformed input. Record it once where
@@ -81,8 +81,8 @@ class LearnedSite {
 
   /// Rows of a consumer's weights by the dual of the whole transform.
   [[nodiscard]] tape::Variable<T> transform_weights(tape::Variable<T> w) const {
-    if (on_.inverse_scale) w = tape::scale_columns(w, *on_.inverse_scale);
-    return map(w, left_ ? &on_.left->inverse_transpose : nullptr, right_ ? &on_.right->inverse_transpose : nullptr);
+    return map(w, on_.inverse_scale, left_ ? &on_.left->inverse_transpose : nullptr,
+               right_ ? &on_.right->inverse_transpose : nullptr);
   }
 
   /// The way back from `transform_weights`.
@@ -90,16 +90,17 @@ class LearnedSite {
     std::optional<tape::Variable<T>> left, right;
     if (left_) left = tape::transpose(on_.left->matrix);
     if (right_) right = tape::transpose(on_.right->matrix);
-    w = map(w, left ? &*left : nullptr, right ? &*right : nullptr);
+    w = map(w, {}, left ? &*left : nullptr, right ? &*right : nullptr);
     return on_.scale ? tape::scale_columns(w, *on_.scale) : w;
   }
 
  private:
-  [[nodiscard]] tape::Variable<T> map(tape::Variable<T> x, const tape::Variable<T>* left,
-                                      const tape::Variable<T>* right) const {
-    if (left != nullptr && right != nullptr) return tape::kronecker(x, *left, *right);
-    if (left != nullptr) return tape::kronecker_left(x, *left);
-    return right != nullptr ? tape::kronecker_right(x, *right) : x;
+  [[nodiscard]] tape::Variable<T> map(tape::Variable<T> x, const std::optional<tape::Variable<T>>& scale,
+                                      const tape::Variable<T>* left, const tape::Variable<T>* right) const {
+    if (left != nullptr && right != nullptr) return tape::kronecker(x, *left, *right, scale);
+    if (left != nullptr) return tape::kronecker_left(x, *left, scale);
+    if (right != nullptr) return tape::kronecker_right(x, *right, scale);
+    return scale ? tape::scale_columns(x, *scale) : x;
   }
 
   struct Recorded {
