@@ -11,3 +11,23 @@ if(NOT PLANISH_SANITIZE AND CMAKE_OBJCOPY)
   set_tests_properties(example.dispatch_portable PROPERTIES PASS_REGULAR_EXPRESSION "runs portable,"
                                                             FAIL_REGULAR_EXPRESSION "differs")
 endif()
+
+# host_executor/: the host's own threads.
+find_package(Threads REQUIRED)
+find_package(OpenMP QUIET COMPONENTS CXX)
+add_executable(example-host_executor host_executor/main.cpp host_executor/c_threads.cpp llama/thread_pool.cpp)
+target_link_libraries(example-host_executor PRIVATE planish::planish Threads::Threads)
+if(OpenMP_CXX_FOUND AND NOT PLANISH_SANITIZE)
+  target_link_libraries(example-host_executor PRIVATE OpenMP::OpenMP_CXX)
+endif()
+planish_own(example-host_executor)
+add_test(NAME example.host_executor COMMAND example-host_executor)
+
+# ggml_like/: an engine in C whose product planish takes over.
+enable_language(C)
+add_executable(example-ggml_like ggml_like/main.c ggml_like/host.c ggml_like/planish_mul_mat.cpp
+                                 host_executor/c_threads.cpp)
+target_link_libraries(example-ggml_like PRIVATE planish::planish Threads::Threads m)
+planish_own(example-ggml_like)
+add_test(NAME example.ggml_like COMMAND example-ggml_like)
+add_test(NAME example.ggml_like_lines COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/ggml_like/count_lines.sh)
