@@ -42,4 +42,16 @@ template <class G>
 concept Granularity = std::same_as<G, PerTensor> || std::same_as<G, PerToken> || std::same_as<G, PerChannel> ||
     std::same_as<G, PerHead> || detail::is_group<G>;
 
+namespace detail {
+template <class G>
+struct GranularityOrSentence {
+  static constexpr bool value = Granularity<G>;
+  static_assert(Granularity<G>,
+                "planish: a scale is shared PerTensor, PerToken, PerChannel, PerGroup<Size> or PerHead");
+};
+/// Granularity, with a sentence in front of the compiler's own words.
+template <class G>
+concept MustBeGranularity = GranularityOrSentence<G>::value;
+}  // namespace detail
+
 }  // namespace planish::inline PLANISH_ABI

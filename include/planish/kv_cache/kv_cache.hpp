@@ -55,7 +55,7 @@ class KvCache {
   /// Quantizes and stores the next k.rows() tokens; k and v are tokens × kv_heads · head_size, k after its position
   /// embedding and transform. Wrong shapes and overflow change nothing. A vector with NaN or infinity is stored as NaN
   /// (all that attend to it get NaN) and reported as not_finite, with the first such token and head.
-  template <AttentionBackend B = DefaultBackend>
+  template <detail::MustBeAttentionBackend B = DefaultBackend>
   Status append(MatrixView<const float> k, MatrixView<const float> v, const B& backend = {}) noexcept {
     const index width = options_.kv_heads * options_.head_size;
     if (k.columns() != width || v.columns() != width || k.rows() != v.rows())
@@ -116,7 +116,7 @@ class KvCache {
   }
 
   /// Bytes of workspace that `attend` needs.
-  template <AttentionBackend B = DefaultBackend>
+  template <detail::MustBeAttentionBackend B = DefaultBackend>
   [[nodiscard]] std::size_t workspace_size(index rows, index query_heads, int workers,
                                            const B& backend = {}) const noexcept {
     return attend_workspace_size(backend, attention(rows, query_heads), options_.kv_heads, workers);
@@ -125,7 +125,7 @@ class KvCache {
   /// Causal attention: q and y are rows × query_heads · head_size, query_heads a multiple of kv_heads; row r is the
   /// token at first_position + r, already appended, and sees tokens [0, first_position + r]. q and y must not overlap.
   /// Rows that come out as NaN are reported as not_finite, the others are valid.
-  template <AttentionBackend B = DefaultBackend>
+  template <detail::MustBeAttentionBackend B = DefaultBackend>
   Status attend(MatrixView<const float> q, index first_position, float softmax_scale, MatrixView<float> y,
                 Workspace workspace, ExecutorReference executor = {}, const B& backend = {}) const noexcept {
     const index size = options_.head_size;
