@@ -24,3 +24,10 @@ for compiler in $(compilers); do
     [ -z "$strangers" ] || { echo "$compiler, planish/$umbrella.hpp defines: $strangers"; exit 1; }
   done
 done
+
+# A shared library that hides its names exports none of planish.
+for compiler in $(compilers); do
+  compile "$compiler" library.so -shared -fPIC -fvisibility=hidden -I "$PREFIX/include" "$PROGRAM/layer.cpp"
+  exported=$(nm -DC --defined-only "$WORK/library.so" | grep ' planish::' | head -n 3) || true
+  [ -z "$exported" ] || { echo "$compiler exports $exported"; exit 1; }
+done
