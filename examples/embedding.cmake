@@ -1,5 +1,7 @@
-# dispatch/: several instruction sets in one program. Its units bring their own; a sanitizer is not for the linker to split.
-if(NOT PLANISH_SANITIZE AND CMAKE_OBJCOPY)
+# dispatch/: several instruction sets in one program. Its units bring their own. What a sanitizer adds to a unit cannot
+# be made local.
+include(dispatch/isolate.cmake)
+if(NOT PLANISH_SANITIZE AND PLANISH_GNU_LD AND PLANISH_GNU_OBJCOPY)
   add_subdirectory(dispatch)
   foreach(target example-dispatch dispatch-portable dispatch-avx2 dispatch-avx512vnni)
     if(TARGET ${target})
@@ -24,10 +26,14 @@ planish_own(example-host_executor)
 add_test(NAME example.host_executor COMMAND example-host_executor)
 
 # ggml_like/: an engine in C whose product planish takes over.
-enable_language(C)
-add_executable(example-ggml_like ggml_like/main.c ggml_like/host.c ggml_like/planish_mul_mat.cpp
-                                 host_executor/c_threads.cpp)
-target_link_libraries(example-ggml_like PRIVATE planish::planish Threads::Threads m)
-planish_own(example-ggml_like)
-add_test(NAME example.ggml_like COMMAND example-ggml_like)
+include(CheckLanguage)
+check_language(C)
+if(CMAKE_C_COMPILER)
+  enable_language(C)
+  add_executable(example-ggml_like ggml_like/main.c ggml_like/host.c ggml_like/planish_mul_mat.cpp
+                                   host_executor/c_threads.cpp)
+  target_link_libraries(example-ggml_like PRIVATE planish::planish Threads::Threads m)
+  planish_own(example-ggml_like)
+  add_test(NAME example.ggml_like COMMAND example-ggml_like)
+endif()
 add_test(NAME example.ggml_like_lines COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/ggml_like/count_lines.sh)

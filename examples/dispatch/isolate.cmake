@@ -4,7 +4,13 @@
 #
 # planish's own names carry their instruction set. Templates of the standard library do not: std::vector<float> has the
 # same name in every unit, and a linker keeps one body of it for all, which may hold instructions that the machine does
-# not have. Made local, each unit keeps its own. It takes ld and objcopy (binutils) and ELF; not link-time optimization.
+# not have. Made local, each unit keeps its own. It takes GNU ld and objcopy (binutils) and ELF, and no link-time
+# optimization.
+# With clang, CMake's own CMAKE_LINKER and CMAKE_OBJCOPY may be LLVM's, which have no --force-group-allocation.
+find_program(PLANISH_GNU_LD NAMES ld.bfd ld)
+find_program(PLANISH_GNU_OBJCOPY NAMES objcopy gobjcopy)
+mark_as_advanced(PLANISH_GNU_LD PLANISH_GNU_OBJCOPY)
+
 function(isolate_unit name)
   cmake_parse_arguments(PARSE_ARGV 1 unit "" "KEEP" "SOURCES;OPTIONS;LIBRARIES")
   add_library(${name} OBJECT ${unit_SOURCES})
@@ -15,8 +21,8 @@ function(isolate_unit name)
   set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
   add_custom_command(
     OUTPUT ${object}
-    COMMAND ${CMAKE_LINKER} -r --force-group-allocation -o ${object}.whole $<TARGET_OBJECTS:${name}>
-    COMMAND ${CMAKE_OBJCOPY} --wildcard --keep-global-symbol=${unit_KEEP} ${object}.whole ${object}
+    COMMAND ${PLANISH_GNU_LD} -r --force-group-allocation -o ${object}.whole $<TARGET_OBJECTS:${name}>
+    COMMAND ${PLANISH_GNU_OBJCOPY} --wildcard --keep-global-symbol=${unit_KEEP} ${object}.whole ${object}
     DEPENDS ${name} $<TARGET_OBJECTS:${name}>
     COMMAND_EXPAND_LISTS VERBATIM)
   set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
