@@ -6,5 +6,5 @@ here=$(cd "$(dirname "$0")" && pwd)
 configure "$here" build -DCMAKE_PREFIX_PATH="$PREFIX"
 build_and_run build consumer consumer-io consumer-calibration
 
-# A version that is not there is refused, and so is a component.
+# A version that is not there is refused, and so are a component, and a system without xsimd.
 configure "$here/refused" refused -DCMAKE_PREFIX_PATH="$PREFIX"
