@@ -1,7 +1,7 @@
 # cmake -P cmake/CheckLayering.cmake [-DINCLUDE_DIR=dir]
 # Checks the table of docs/architecture.md on every header: who may include whom, which headers of the standard library
 # and of others may appear where, at most 300 lines, nothing but <...> includes.
-cmake_minimum_required(VERSION 3.21)
+cmake_minimum_required(VERSION 3.20)
 if(NOT DEFINED INCLUDE_DIR)
   set(INCLUDE_DIR ${CMAKE_CURRENT_LIST_DIR}/../include/planish)
 endif()

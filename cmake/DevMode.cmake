@@ -1,7 +1,7 @@
 # What only planish's own tests, examples and benchmarks need: warnings, the instruction set, sanitizers.
 set(PLANISH_ARCH native CACHE STRING "-march of our own executables; empty: the compiler's default")
 set(PLANISH_SANITIZE "" CACHE STRING "-fsanitize= of our own executables, for example address,undefined")
-option(PLANISH_WARNINGS_AS_ERRORS "Warnings in our own executables are errors" ${PROJECT_IS_TOP_LEVEL})
+option(PLANISH_WARNINGS_AS_ERRORS "Warnings in our own executables are errors" ${planish_is_top_level})
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release)

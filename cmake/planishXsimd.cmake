@@ -1,19 +1,20 @@
 # planish::xsimd: the headers of xsimd, as system headers. Used by the build and, installed, by find_package(planish).
 # A host that already has a target named xsimd keeps its own copy. Only its include folders are taken: the target in
-# Debian's package also names a library (xtl) that does not exist.
+# Debian's package also names a library (xtl) that does not exist. Where there are none, PLANISH_XSIMD_MISSING says so.
 if(TARGET planish::xsimd)
   return()
 endif()
 if(NOT TARGET xsimd)
-  find_path(XSIMD_INCLUDE_DIR xsimd/xsimd.hpp)
-  mark_as_advanced(XSIMD_INCLUDE_DIR)
-  if(NOT XSIMD_INCLUDE_DIR)
-    message(FATAL_ERROR "planish needs the headers of xsimd (Debian: libxsimd-dev), or a target named xsimd")
+  find_path(PLANISH_XSIMD_INCLUDE_DIR xsimd/xsimd.hpp DOC "Folder that holds xsimd/xsimd.hpp")
+  mark_as_advanced(PLANISH_XSIMD_INCLUDE_DIR)
+  if(NOT PLANISH_XSIMD_INCLUDE_DIR)
+    set(PLANISH_XSIMD_MISSING "planish needs the headers of xsimd (Debian: libxsimd-dev), or a target named xsimd")
+    return()
   endif()
 endif()
 add_library(planish::xsimd INTERFACE IMPORTED GLOBAL)
 if(TARGET xsimd)
   target_include_directories(planish::xsimd INTERFACE $<TARGET_PROPERTY:xsimd,INTERFACE_INCLUDE_DIRECTORIES>)
 else()
-  target_include_directories(planish::xsimd INTERFACE ${XSIMD_INCLUDE_DIR})
+  target_include_directories(planish::xsimd INTERFACE ${PLANISH_XSIMD_INCLUDE_DIR})
 endif()

@@ -28,3 +28,38 @@ foreach(order one two)
 endforeach()
 add_test(NAME abi.symbols COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/check_symbols.sh ${CMAKE_NM}
          $<TARGET_OBJECTS:abi-baseline> $<TARGET_OBJECTS:abi-wide>)
+
+# At -O0 the units still share templates of the standard library. A host that isolates its units, as examples/dispatch
+# does, shares nothing: then each of them also runs its own std::vector.
+include(${PROJECT_SOURCE_DIR}/examples/dispatch/isolate.cmake)
+if(PLANISH_GNU_LD AND PLANISH_GNU_OBJCOPY)
+  set(baseline_FLAGS -march=x86-64)
+  set(wide_FLAGS -march=haswell)
+  foreach(unit baseline wide)
+    string(LENGTH ${unit} length)
+    isolate_unit(abi-isolated-${unit} SOURCES ${CMAKE_CURRENT_LIST_DIR}/unit.cpp LIBRARIES planish::planish
+                 OPTIONS -O0 ${${unit}_FLAGS} -DUNIT=${unit} KEEP "_ZN${length}${unit}*")
+  endforeach()
+  foreach(order one two)
+    set(objects "")
+    foreach(unit IN LISTS order_${order})
+      list(APPEND objects ${abi-isolated-${unit}_OBJECT})
+    endforeach()
+    add_executable(abi-isolated-${order} ${CMAKE_CURRENT_LIST_DIR}/main.cpp ${objects})
+    target_link_libraries(abi-isolated-${order} PRIVATE planish::planish)
+    planish_own(abi-isolated-${order} ARCH x86-64)
+    if(runs)
+      add_test(NAME abi.isolated_${order} COMMAND abi-isolated-${order})
+    endif()
+  endforeach()
+  add_test(NAME abi.isolated_symbols COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/check_isolated.sh ${CMAKE_NM}
+           ${abi-isolated-baseline_OBJECT} ${abi-isolated-wide_OBJECT})
+endif()
+
+# Optimised, the kernels themselves use no template of the standard library out of line.
+add_library(abi-kernels OBJECT ${CMAKE_CURRENT_LIST_DIR}/unit.cpp)
+target_link_libraries(abi-kernels PRIVATE planish::planish)
+planish_own(abi-kernels ARCH haswell)
+target_compile_options(abi-kernels PRIVATE -O2 -ffunction-sections -DUNIT=wide)
+add_test(NAME abi.kernels_stand_alone COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/check_kernels.sh ${CMAKE_OBJDUMP}
+         $<TARGET_OBJECTS:abi-kernels>)

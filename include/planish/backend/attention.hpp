@@ -62,6 +62,18 @@ concept StoresTokens = requires(const B& b, const KvPages& pages, const KvPage& 
 template <class B>
 concept AttentionBackend = detail::Attends<B> && detail::StoresTokens<B>;
 
+namespace detail {
+template <class B>
+struct AttentionBackendOrSentence {
+  static constexpr bool value = AttentionBackend<B>;
+  static_assert(AttentionBackend<B>,
+                "planish: a cache is kept by Cpu or Reference, or by a tag that satisfies AttentionBackend");
+};
+/// AttentionBackend, with a sentence in front of the compiler's own words.
+template <class B>
+concept MustBeAttentionBackend = AttentionBackendOrSentence<B>::value;
+}  // namespace detail
+
 static_assert(AttentionBackend<Cpu> && AttentionBackend<Reference>);
 
 }  // namespace planish::inline PLANISH_ABI

@@ -42,4 +42,15 @@ concept Backend = std::copyable<B> && detail::HasAName<B> && detail::AppliesStag
     detail::MultipliesBy<B, MatrixView<const float>, PackedWeightsView> &&
     detail::MultipliesBy<B, MatrixView<const float>, FloatPanelsView>;
 
+namespace detail {
+template <class B>
+struct BackendOrSentence {
+  static constexpr bool value = Backend<B>;
+  static_assert(Backend<B>, "planish: a backend is Cpu or Reference, or a tag of your own that satisfies Backend");
+};
+/// Backend, with a sentence in front of the compiler's own words.
+template <class B>
+concept MustBeBackend = BackendOrSentence<B>::value;
+}  // namespace detail
+
 }  // namespace planish::inline PLANISH_ABI

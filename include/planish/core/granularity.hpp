@@ -61,4 +61,16 @@ template <Granularity G>
 }
 }  // namespace detail
 
+namespace detail {
+template <class G>
+struct GranularityOrSentence {
+  static constexpr bool value = Granularity<G>;
+  static_assert(Granularity<G>,
+                "planish: a scale is shared PerTensor, PerToken, PerChannel, PerGroup<Size> or PerHead");
+};
+/// Granularity, with a sentence in front of the compiler's own words.
+template <class G>
+concept MustBeGranularity = GranularityOrSentence<G>::value;
+}  // namespace detail
+
 }  // namespace planish::inline PLANISH_ABI

@@ -56,7 +56,7 @@ class KvCache {
   /// embedding and transform. Wrong shapes (`shape_mismatch`) and tokens beyond the capacity (`invalid_argument`)
   /// change nothing. A vector with NaN or infinity is stored as NaN (all that attend to it get NaN) and reported as
   /// not_finite, with the first such token and head.
-  template <AttentionBackend B = DefaultBackend>
+  template <detail::MustBeAttentionBackend B = DefaultBackend>
   Status append(MatrixView<const float> k, MatrixView<const float> v, const B& backend = {}) noexcept {
     const index width = options_.kv_heads * options_.head_size;
     if (k.columns() != width || v.columns() != width || k.rows() != v.rows())
@@ -118,7 +118,7 @@ class KvCache {
   }
 
   /// Bytes of workspace that `attend` needs.
-  template <AttentionBackend B = DefaultBackend>
+  template <detail::MustBeAttentionBackend B = DefaultBackend>
   [[nodiscard]] std::size_t workspace_size(index rows, index query_heads, int workers,
                                            const B& backend = {}) const noexcept {
     return attend_workspace_size(backend, attention(rows, query_heads), options_.kv_heads, workers);
@@ -128,7 +128,7 @@ class KvCache {
   /// token at first_position + r, already appended, and sees tokens [0, first_position + r]. q and y must not overlap.
   /// Rows that come out as NaN are reported as not_finite, the others are valid. Errors that write nothing:
   /// `shape_mismatch`, `invalid_argument` (positions that the cache does not hold, a workspace that is too small).
-  template <AttentionBackend B = DefaultBackend>
+  template <detail::MustBeAttentionBackend B = DefaultBackend>
   Status attend(MatrixView<const float> q, index first_position, float softmax_scale, MatrixView<float> y,
                 Workspace workspace, ExecutorReference executor = {}, const B& backend = {}) const noexcept {
     const index size = options_.head_size;

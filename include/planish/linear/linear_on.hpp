@@ -13,7 +13,7 @@ namespace planish::inline PLANISH_ABI {
 
 /// y = x Wᵀ + b with weights packed for one backend: as codes, as float32, or as the float32 values of codes. Consumes
 /// the QuantizedInput of a site and never sees its transform. Const and shareable.
-template <Backend B = DefaultBackend>
+template <detail::MustBeBackend B = DefaultBackend>
 class LinearOn {
  public:
   /// Weights (out × in) that stay float32. Errors: NaN or infinity, a bias of another length, out of memory.

@@ -59,7 +59,8 @@ template <TransformStage T>
 /// y = x Wᵀ + b as one fused, quantized layer: the transform T runs online and its dual is in the weights, which W
 /// quantizes once; A quantizes the transformed rows as they come (KeepFloat in either place leaves that side float32).
 /// Const and shareable; a workspace belongs to one call.
-template <QuantizerOrFloat W, QuantizerOrFloat A, TransformStage T = Identity, Backend B = DefaultBackend>
+template <detail::MustBeWeightQuantizer W, detail::MustBeActivationQuantizer A, detail::MustBeStage T = Identity,
+          detail::MustBeBackend B = DefaultBackend>
 class QuantizedLinear {
  public:
   /// Folds, quantizes and packs once. weights: out × in; bias: out values or empty. Errors: shapes, NaN or infinity,

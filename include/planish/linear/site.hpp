@@ -19,10 +19,6 @@ template <QuantizerOrFloat A>
   if constexpr (std::same_as<A, KeepFloat>) {
     return RowQuantizer{.bits = 16};
   } else {
-    static_assert(
-        requires { quantizer.row_quantizer(); },
-        "planish: activations are quantized online by Symmetric or Asymmetric over MinMax, per token, per head or with "
-        "one static scale; use clip or static_scale for other ranges");
     if (const Status status = quantizer.validate(); !status) return status;
     if constexpr (std::same_as<typename A::granularity, PerTensor>)
       if (quantizer.static_scale == 0.0f)
@@ -48,7 +44,7 @@ template <QuantizerOrFloat A>
 /// Where several linears share one input: one online transform T and one activation quantizer A (or KeepFloat), whose
 /// QuantizedInput feeds every consumer; or quantizers of the consumers' own behind the one transform. Const and
 /// shareable; a workspace belongs to one call.
-template <QuantizerOrFloat A, TransformStage T, Backend B = DefaultBackend>
+template <detail::MustBeActivationQuantizer A, detail::MustBeStage T, detail::MustBeBackend B = DefaultBackend>
 class Site {
  public:
   /// Errors: a quantizer whose members are outside their ranges.

@@ -25,7 +25,7 @@ template <Granularity G>
 }  // namespace detail
 
 /// What a Quantizer makes of a matrix: codes, scales and zero points; a value that is moved, or copied by `clone`.
-template <int Bits, Granularity G, ScaleRule Scale>
+template <int Bits, detail::MustBeGranularity G, detail::MustBeScaleRule Scale>
 class QuantizedMatrix {
  public:
   static constexpr int bits = Bits;

@@ -8,7 +8,8 @@ namespace planish::inline PLANISH_ABI {
 
 /// Turns a matrix into codes: `Bits` wide, one scale per tile of `G`, by the scale rule over the range that the range
 /// rule finds. A value whose members may be named: `Quantizer<4, PerToken>{.clip = {0.75f, 0.75f}}`.
-template <int Bits, Granularity G, ScaleRule Scale = Symmetric, RangeRule Rule = MinMax>
+template <int Bits, detail::MustBeGranularity G, detail::MustBeScaleRule Scale = Symmetric,
+          detail::MustBeRangeRule Rule = MinMax>
 struct Quantizer {
   static_assert(is_code_width(Bits),
                 "planish: a Quantizer has 2 to 8 bits; write KeepFloat where a matrix stays unquantized");
@@ -109,5 +110,54 @@ inline constexpr bool is_quantizer<Quantizer<Bits, G, S, R>> = true;
 /// A Quantizer, or KeepFloat.
 template <class Q>
 concept QuantizerOrFloat = detail::is_quantizer<Q> || std::same_as<Q, KeepFloat>;
+
+namespace detail {
+/// Whether a quantizer shares its scales as weights do, or as activations do: what stands in the wrong place is
+/// refused.
+template <class Q>
+inline constexpr bool is_per_channel = false;
+template <int Bits, class G, class S, class R>
+inline constexpr bool is_per_channel<Quantizer<Bits, G, S, R>> = std::same_as<G, PerChannel> || is_group<G>;
+template <class Q>
+inline constexpr bool is_per_token = false;
+template <int Bits, class G, class S, class R>
+inline constexpr bool is_per_token<Quantizer<Bits, G, S, R>> = std::same_as<G, PerToken> || std::same_as<G, PerHead>;
+
+template <class W>
+struct WeightQuantizerOrSentence {
+  static_assert(QuantizerOrFloat<W>,
+                "planish: weights are quantized by a Quantizer<Bits, Granularity>, or KeepFloat leaves them float32");
+  static_assert(!is_per_token<W>,
+                "planish: PerToken and PerHead are for activations; weights take PerChannel, PerGroup<Size> or "
+                "PerTensor");
+  static constexpr bool value = QuantizerOrFloat<W> && !is_per_token<W>;
+};
+/// What quantizes weights, with a sentence in front of the compiler's own words.
+template <class W>
+concept MustBeWeightQuantizer = WeightQuantizerOrSentence<W>::value && requires {
+  W::bits;
+};
+
+template <class A>
+concept RunsOnline = std::same_as<A, KeepFloat> || requires(const A& quantizer) {
+  quantizer.row_quantizer();
+};
+
+template <class A>
+struct ActivationQuantizerOrSentence {
+  static_assert(QuantizerOrFloat<A>,
+                "planish: activations are quantized by a Quantizer<Bits, PerToken>, or KeepFloat leaves them float32");
+  static_assert(!is_per_channel<A>,
+                "planish: PerChannel and PerGroup are for weights; activations take PerToken, PerHead or PerTensor");
+  static constexpr bool is_placed = QuantizerOrFloat<A> && !is_per_channel<A>;
+  static_assert(!is_placed || RunsOnline<A>,
+                "planish: activations are quantized online by Symmetric or Asymmetric over MinMax; use clip or "
+                "static_scale for other ranges");
+  static constexpr bool value = is_placed && RunsOnline<A>;
+};
+/// What quantizes activations, with a sentence in front of the compiler's own words.
+template <class A>
+concept MustBeActivationQuantizer = ActivationQuantizerOrSentence<A>::value;
+}  // namespace detail
 
 }  // namespace planish::inline PLANISH_ABI

@@ -32,6 +32,19 @@ concept SearchesWithTheScheme = requires(const R& rule, MatrixView<const float> 
 template <class R>
 concept RangeRule = detail::LooksAtTheTile<R> || detail::SearchesWithTheScheme<R>;
 
+namespace detail {
+template <class R>
+struct RangeRuleOrSentence {
+  static constexpr bool value = RangeRule<R>;
+  static_assert(RangeRule<R>,
+                "planish: a range rule is callable, const, with a tile, or with a tile and its TileScheme, and returns "
+                "a ValueRange; MinMax, Percentile and MseShrink are such");
+};
+/// RangeRule, with a sentence in front of the compiler's own words.
+template <class R>
+concept MustBeRangeRule = RangeRuleOrSentence<R>::value;
+}  // namespace detail
+
 /// The range that a rule gives a tile.
 template <RangeRule R, ScaleRule Scale>
 [[nodiscard]] ValueRange find_range(const R& rule, MatrixView<const float> tile, TileScheme<Scale> scheme) {

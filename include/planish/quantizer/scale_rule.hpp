@@ -28,6 +28,19 @@ concept TurnsARangeIntoAnAffine = requires(ValueRange range, ClipPair clip, int 
 template <class S>
 concept ScaleRule = detail::SaysHowCodesAreSigned<S> && detail::HasACodeRange<S> && detail::TurnsARangeIntoAnAffine<S>;
 
+namespace detail {
+template <class S>
+struct ScaleRuleOrSentence {
+  static constexpr bool value = ScaleRule<S>;
+  static_assert(ScaleRule<S>,
+                "planish: a scale rule has symmetry, codes(bits) and affine(range, clip, bits); Symmetric, Asymmetric "
+                "and the policies are such");
+};
+/// ScaleRule, with a sentence in front of the compiler's own words.
+template <class S>
+concept MustBeScaleRule = ScaleRuleOrSentence<S>::value;
+}  // namespace detail
+
 /// planish's own symmetric rule: the one that kernels, files and every default follow.
 struct Symmetric {
   static constexpr Symmetry symmetry = Symmetry::symmetric;

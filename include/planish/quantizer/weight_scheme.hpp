@@ -67,11 +67,12 @@ template <ScaleRule Scale, class T, RangeRule Rule>
 /// Codes of weights (out × in), of float or double that is cast to float32 once. `row_clips`: a clip pair per row
 /// (learned weight clipping), or empty. Fails with `not_finite` on NaN or infinity, `invalid_argument`,
 /// `shape_mismatch`, `out_of_memory`.
-template <class T, RangeRule Rule = MinMax>
+template <class T, class Rule = MinMax>
 [[nodiscard]] Result<Codes> quantize_weights(MatrixView<const T> w, const WeightScheme& scheme, const Rule& rule = {},
                                              std::span<const ClipPair> row_clips = {},
                                              ExecutorReference executor = {}) noexcept {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "planish: weights are float or double");
+  static_assert(detail::MustBeRangeRule<Rule>, "planish: the rule is no range rule");
   if (!is_code_width(scheme.bits))
     return Status(ErrorCode::invalid_argument, "weights of ", scheme.bits, " bits; codes have 2 to 8");
   if (scheme.group_size < 0) return Status(ErrorCode::invalid_argument, "weights in groups of ", scheme.group_size);

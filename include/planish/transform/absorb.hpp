@@ -16,8 +16,9 @@ namespace planish::inline PLANISH_ABI {
 
 /// Producer side, linear → linear: every output row y of the producer becomes T(y): W ← Aᵀ W, b ← T(b), in float64 and
 /// in place. w: n × in; bias: n values, or empty where no stage has an offset.
-template <TransformStage S>
+template <class S>
 [[nodiscard]] Status absorb_into_producer(const S& transform, MatrixView<double> w, std::span<double> bias = {}) {
+  static_assert(detail::MustBeStage<S>, "planish: the transform is no stage");
   const index n = transform.size();
   if (n != w.rows() || (!bias.empty() && static_cast<index>(bias.size()) != n))
     return Status(ErrorCode::shape_mismatch, "absorb: the transform has ", n, " channels, the producer ", w.rows(),
@@ -37,8 +38,9 @@ template <TransformStage S>
 
 /// Norm gain (and the bias of a LayerNorm): gain ← gain · s, bias ← T(bias), for transforms that are diagonal up to an
 /// offset; anything else is refused. bias may be empty where no stage has an offset.
-template <TransformStage S>
+template <class S>
 [[nodiscard]] Status absorb_into_norm(const S& transform, std::span<double> gain, std::span<double> bias = {}) {
+  static_assert(detail::MustBeStage<S>, "planish: the transform is no stage");
   const index n = transform.size();
   if (static_cast<index>(gain.size()) != n || (!bias.empty() && bias.size() != gain.size()))
     return Status(ErrorCode::shape_mismatch, "absorb: the transform has ", n, " channels, the norm ", gain.size(),
@@ -115,9 +117,10 @@ template <TransformStage S>
 /// the value projection, shared by the query heads of a group. transform: query heads · head size channels; w: KV heads
 /// · head size × in; bias: one per row, or empty where no stage has an offset (rows of attention sum to 1, so offsets
 /// pass through). Refuses transforms that mix heads or that differ between the query heads of a KV head.
-template <TransformStage S>
+template <class S>
 [[nodiscard]] Status absorb_into_values(const S& transform, index head_size, MatrixView<double> w,
                                         std::span<double> bias = {}) {
+  static_assert(detail::MustBeStage<S>, "planish: the transform is no stage");
   const index n = transform.size(), rows = w.rows();
   if (head_size < 1 || rows < 1 || rows % head_size != 0 || n % rows != 0 ||
       (!bias.empty() && static_cast<index>(bias.size()) != rows))

@@ -14,7 +14,7 @@ namespace planish::inline PLANISH_ABI {
 
 /// One stage per block of neighbouring channels (head, expert), all of one type; sizes may differ. Where all blocks are
 /// the same map, Kronecker<Identity, Block> holds it once.
-template <TransformStage Block>
+template <detail::MustBeStage Block>
 class BlockDiagonal {
  public:
   static constexpr const char* name = "block_diagonal";

@@ -46,8 +46,9 @@ template <TransformStage S>
 
 /// Consumer side: W ← W A⁻ᵀ and b ← b + W z, stage by stage, in float64 and in place, so that T(x) W̃ᵀ + b̃ = x Wᵀ + b.
 /// w: out × n; bias: out values, or empty where no stage has an offset.
-template <TransformStage S>
+template <class S>
 [[nodiscard]] Status fold_into_weights(const S& transform, MatrixView<double> w, std::span<double> bias = {}) {
+  static_assert(detail::MustBeStage<S>, "planish: the transform is no stage");
   return detail::fold_one(transform, w, bias);
 }
 
@@ -82,7 +83,7 @@ auto part_of_transform(const Transform<Stages...>& transform, std::index_sequenc
 
 /// Splits a composition into the longest prefix that the producer absorbs and the rest, which runs online: each a
 /// Transform, of Identity where it is empty. `auto [absorbed, online] = fold<after_norm_gain>(transform);`
-template <ProducerTag Tag, TransformStage... Stages>
+template <detail::MustBeProducerTag Tag, detail::MustBeStage... Stages>
 [[nodiscard]] auto fold(const Transform<Stages...>& transform) {
   constexpr std::size_t count = detail::admitted_prefix<Tag, Stages...>();
   auto absorbed = detail::part_of_transform<0>(transform, std::make_index_sequence<count>{});
@@ -91,7 +92,7 @@ template <ProducerTag Tag, TransformStage... Stages>
 }
 
 /// A single stage is a composition of one.
-template <ProducerTag Tag, TransformStage Stage>
+template <detail::MustBeProducerTag Tag, detail::MustBeStage Stage>
 requires(!StageComposition<Stage>) [[nodiscard]] auto fold(const Stage& stage) {
   return fold<Tag>(Transform<Stage>(stage));
 }

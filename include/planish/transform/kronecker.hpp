@@ -18,7 +18,7 @@ namespace planish::inline PLANISH_ABI {
 /// x · (L ⊗ R): a row of n = n₁ · n₂ channels, reshaped row-major to M (n₁ × n₂), becomes Lᵀ · (M · R), right factor
 /// first (FlatQuant, arXiv 2410.09426). The factors are linear stages; the dual has the factors' duals.
 /// Kronecker<Identity, R> maps every head alike, Kronecker<L, Identity> mixes heads.
-template <TransformStage Left, TransformStage Right>
+template <detail::MustBeStage Left, detail::MustBeStage Right>
 class Kronecker {
   static_assert(!HasOffset<Left> && !HasOffset<Right>,
                 "planish: factors of Kronecker must be linear; put Shift in front of it in a Transform");

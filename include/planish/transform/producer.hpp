@@ -97,4 +97,18 @@ concept ProducerTag = requires {
   { Tag::producer } -> std::convertible_to<Producer>;
 };
 
+namespace detail {
+template <class Tag>
+struct ProducerTagOrSentence {
+  static constexpr bool value = ProducerTag<Tag>;
+  static_assert(ProducerTag<Tag>,
+                "planish: fold<Tag> is told what stands between producer and consumers: after_norm_gain, "
+                "after_layer_norm, after_gain_free_norm, after_attention_values, after_gated_product, after_linear or "
+                "after_nothing");
+};
+/// ProducerTag, with a sentence in front of the compiler's own words.
+template <class Tag>
+concept MustBeProducerTag = ProducerTagOrSentence<Tag>::value;
+}  // namespace detail
+
 }  // namespace planish::inline PLANISH_ABI

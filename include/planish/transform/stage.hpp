@@ -59,6 +59,20 @@ concept HasDual = requires(const S& stage) {
 template <class S>
 concept TransformStage = std::copyable<S> && detail::KnowsItsSize<S> && detail::TransformsRows<S> && detail::HasDual<S>;
 
+namespace detail {
+template <class S>
+struct StageOrSentence {
+  static constexpr bool value = TransformStage<S>;
+  static_assert(TransformStage<S>,
+                "planish: a stage is copyable and has size(), scratch_size(rows), apply(x, y, scratch) for float and "
+                "double, and dual(), all const; see TransformStage");
+};
+/// TransformStage, with a sentence in front of the compiler's own words. It ends the compilation instead of dropping
+/// out of an overload set, so it is for class templates.
+template <class S>
+concept MustBeStage = StageOrSentence<S>::value;
+}  // namespace detail
+
 /// A stage with an offset z: `fold_bias(w, bias)` adds W z to the bias (rows of w as the stages before left them).
 template <class S>
 concept HasOffset = requires(const S& stage, MatrixView<const double> w, std::span<double> bias) {

@@ -19,7 +19,7 @@ namespace planish::inline PLANISH_ABI {
 inline constexpr index transform_tile_rows = 8;
 
 /// Stages from left to right, as the data flows: x goes through the first one first. Itself a stage.
-template <TransformStage... Stages>
+template <detail::MustBeStage... Stages>
 class Transform {
   static_assert(sizeof...(Stages) > 0, "planish: a Transform has at least one stage; use Identity for none");
   using Sequence = std::index_sequence_for<Stages...>;
