@@ -24,8 +24,8 @@ enum class GgufValueType : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, bool
   return names[static_cast<std::size_t>(type)];
 }
 
-/// Types of tensors, numbered as files number them: those whose layout is known here. The values of the
-/// first six can be read (gguf_blocks.hpp).
+/// Types of tensors, numbered as files number them: those whose layout is known here. Whose values are read,
+/// `can_dequantize` tells (gguf_blocks.hpp).
 enum class GgufType : std::uint32_t {
   f32 = 0,
   f16 = 1,
