@@ -8,7 +8,8 @@ namespace llama {
 
 std::unique_ptr<WeightSource> WeightSource::open(const std::string& path) {
   std::error_code ignored;
-  const bool is_hugging_face = path.ends_with(".safetensors") || std::filesystem::is_directory(path, ignored);
+  const bool is_hugging_face = path.ends_with(".safetensors") || path.ends_with(".safetensors.index.json") ||
+                               std::filesystem::is_directory(path, ignored);
   return is_hugging_face ? open_safetensors(path) : open_gguf(path);
 }
 

@@ -46,7 +46,8 @@ struct MatrixShape {
 }
 
 /// Names of tensors, the same for every file format: `embedding`, `norm`, `head`, and per layer
-/// `layers.0.attention_norm`, `layers.0.q`, `layers.0.q.bias`, ..., `layers.0.mlp_norm`, `layers.0.gate`, ...
+/// `layers.0.attention_norm`, `layers.0.q`, `layers.0.q.bias`, ..., `layers.0.q_norm`, `layers.0.k_norm`,
+/// `layers.0.mlp_norm`, `layers.0.gate`, ...
 [[nodiscard]] inline std::string layer_tensor(index layer, std::string_view what) {
   return "layers." + std::to_string(layer) + "." + std::string(what);
 }
