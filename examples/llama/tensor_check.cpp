@@ -18,31 +18,30 @@ void check_tensors(const WeightSource& source, const TensorNames& spelling, std:
   const Config& config = source.config();
   std::set<std::string, std::less<>> known;
   const auto allow = [&](const std::string& name) { known.insert(spelling.spell(name)); };
-  const auto expect = [&](const std::string& name) {
-    if (!source.has(name))
-      fail(source.path(), ": tensor '", spelling.spell(name), "': is not in this file, but the model needs it");
+  const auto expect = [&](const std::string& name, MatrixShape shape) {
+    source.check(name, shape);
     allow(name);
   };
-  expect("embedding");
-  expect("norm");
+  const MatrixShape vocabulary{config.vocabulary, config.hidden_size}, vector{1, config.hidden_size};
+  expect("embedding", vocabulary);
+  expect("norm", vector);
   if (config.tied_head)
     allow("head");
   else
-    expect("head");
+    expect("head", vocabulary);
   for (index layer = 0; layer < config.layers; ++layer) {
-    expect(layer_tensor(layer, "attention_norm"));
-    expect(layer_tensor(layer, "mlp_norm"));
+    expect(layer_tensor(layer, "attention_norm"), vector);
+    expect(layer_tensor(layer, "mlp_norm"), vector);
     if (config.head_norms) {
-      expect(layer_tensor(layer, "q_norm"));
-      expect(layer_tensor(layer, "k_norm"));
+      expect(layer_tensor(layer, "q_norm"), {1, config.head_size});
+      expect(layer_tensor(layer, "k_norm"), {1, config.head_size});
     }
     for (Projection p : projections) {
       const std::string name = layer_tensor(layer, name_of(p));
-      expect(name);
-      if (config.attention_biases && site_of(p) == SiteKind::attention)
-        expect(name + ".bias");
-      else
-        allow(name + ".bias");
+      const MatrixShape shape = shape_of(p, config);
+      expect(name, shape);
+      if (source.has(name + ".bias") || (config.attention_biases && site_of(p) == SiteKind::attention))
+        expect(name + ".bias", {1, shape.rows});
     }
   }
   for (std::string_view name : names)

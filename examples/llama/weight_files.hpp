@@ -56,7 +56,7 @@ struct TensorNames {
 };
 
 /// Throws Error unless the file's tensors, by the names they have there, are those that the model computes with: every
-/// one that it needs, and none that it would leave out.
+/// one that it needs, of the shape that its hyper-parameters ask for, and none that it would leave out.
 void check_tensors(const WeightSource& source, const TensorNames& spelling, std::span<const std::string_view> names);
 
 /// Tells models apart: SHA-256 over names, storage and a sample of the bytes of every tensor.

@@ -72,8 +72,11 @@ class WeightSource {
   /// How the file stores a tensor, for people ("Q4_1", "F32", ...).
   [[nodiscard]] virtual std::string storage(std::string_view name) const = 0;
 
+  /// Throws Error unless the file has the tensor, of that shape. Vectors have one row.
+  void check(std::string_view name, MatrixShape shape) const;
+
   /// Rows [first, first + count) of a matrix of `shape`; throws Error on a missing tensor, another shape, NaN or
-  /// infinity. Vectors have one row.
+  /// infinity.
   void read_rows(std::string_view name, MatrixShape shape, index first, index count, float* out) const;
 
   /// The whole matrix, row-major.

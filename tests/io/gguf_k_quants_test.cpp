@@ -348,4 +348,9 @@ TEST_CASE("GGUF super-blocks: a scale that is not finite is refused by place, ty
   const std::string message = io_test::message_of(opened->read_floats(*opened->find("t")).status());
   CHECK(contains(message, "values of type Q8_K (15) are not read; F32, F16, BF16, Q4_0"));
   CHECK(contains(message, "Q5_K and Q6_K are"));
+
+  io_test::GgufBuilder unread;
+  unread.tensor("t", {256}, 23, 0);
+  CHECK(contains(io_test::message_of(io_test::open_gguf(unread.build(Bytes(136))).status()),
+                 "tensor 't': type IQ4_XS (23) is not read; F32, F16, BF16, Q4_0"));
 }

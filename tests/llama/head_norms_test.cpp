@@ -8,6 +8,7 @@
 #include "llama/calibration/objective.hpp"
 #include "llama/model_artefact.hpp"
 #include "random_flatquant.hpp"
+#include "small_job.hpp"
 
 namespace llama::test {
 namespace {
@@ -88,6 +89,15 @@ TEST_CASE("head norms: what was learned runs in the real kernels") {
     for (auto mode : {planish::SiteMode::packed, planish::SiteMode::fake})
       CHECK(relative_difference(run_block(f.config, first_layer(f.source, options), mode, f.hidden), learned) < 0.01);
   }
+}
+
+TEST_CASE("head norms: a whole calibration makes the loss of every block smaller") {
+  const TemporaryFolder folder;
+  const RandomModel source(45, normed(RotaryPairs::halves), /*biases=*/false);
+  const CalibrationJob job = small_job(source, folder.file("parts"), "w4a4kv4+flatquant");
+  const auto blocks = run(source, job);
+  REQUIRE(blocks.size() == 2);
+  for (const CalibratedBlock& block : blocks) CHECK(block.report.loss_after < block.report.loss_before);
 }
 
 TEST_CASE("head norms: stages on keys cancel, and an artefact gives the same logits") {

@@ -91,8 +91,9 @@ TEST_CASE("tokenizer.json in the manner of SentencePiece: spaces, prefixes, byte
   const Json prepend{{"type", "Prepend"}, {"prepend", "▁"}};
   const Json legacy{{"type", "Sequence"}, {"normalizers", {prepend, replace}}};
   const Tokenizer old = folder.read(sentence_piece_tokenizer(legacy, nullptr));
-  CHECK(pieces(old, "ab  a") == Strings{" ", "ab", "  ", "a"});
-  CHECK(pieces(old, " a") == Strings{"  ", "a"});  // merges go on across words
+  CHECK(pieces(old, "ab  a") == Strings{" ", "ab", " ", " a"});
+  CHECK(pieces(old, " a") == Strings{" ", " a"});              // a space comes before any text
+  CHECK(pieces(old, "b  b") == Strings{" ", "b", "  ", "b"});  // merges go on across words
   CHECK(old.encode("é") == std::vector{1, 6, 7});
   CHECK(old.encode("xyäz") == std::vector{1, 0});  // neighbours without a token are one unknown token
   CHECK(old.decode(old.encode("ab é")) == "ab é");

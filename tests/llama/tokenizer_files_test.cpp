@@ -83,7 +83,9 @@ TEST_CASE(
   CHECK(t.encode_prompt(content) == oracle);
 
   const Vocabulary v = read_sentence_piece_vocabulary(model);
-  Json json = sentence_piece_tokenizer(nullptr, metaspace("first", false));
+  const Json replace{{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "▁"}};
+  const Json prepend{{"type", "Prepend"}, {"prepend", "▁"}};
+  Json json = sentence_piece_tokenizer({{"type", "Sequence"}, {"normalizers", {prepend, replace}}}, nullptr);
   Json vocab = Json::object();
   for (std::size_t i = 0; i < v.tokens.size(); ++i) vocab[v.tokens[i]] = i;
   json["model"]["vocab"] = vocab;

@@ -74,4 +74,16 @@ inline constexpr std::array<GgufLayout, 20> gguf_layouts{{
   return nullptr;
 }
 
+/// Name of a type whose layout is not known here, for messages; empty for unknown and private numbers.
+[[nodiscard]] constexpr std::string_view name_of_unread_type(std::uint32_t number) noexcept {
+  constexpr struct {
+    std::uint32_t number;
+    std::string_view name;
+  } names[] = {{16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"},
+               {22, "IQ2_S"},   {23, "IQ4_XS"}, {29, "IQ1_M"},   {34, "TQ1_0"}, {35, "TQ2_0"},  {39, "MXFP4"}};
+  for (const auto& type : names)
+    if (type.number == number) return type.name;
+  return {};
+}
+
 }  // namespace planish::inline PLANISH_ABI::io
