@@ -64,7 +64,8 @@ Vocabulary read_gguf_vocabulary(const planish::io::GgufFile& file) {
   const std::string model = value_of(file.get_string("tokenizer.ggml.model"));
   if (model == "gpt2") {
     vocabulary.kind = TokenizerKind::byte_level;
-    vocabulary.pre = file.has("tokenizer.ggml.pre") ? value_of(file.get_string("tokenizer.ggml.pre")) : "default";
+    if (file.has("tokenizer.ggml.pre")) vocabulary.pre = value_of(file.get_string("tokenizer.ggml.pre"));
+    if (vocabulary.pre.empty()) vocabulary.pre = "default";
     vocabulary.takes_whole_words = takes_whole_words(vocabulary.pre);
     vocabulary.merges = value_of(file.string_array("tokenizer.ggml.merges"));
   } else if (model == "llama") {

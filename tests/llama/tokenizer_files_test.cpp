@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <string>
 #include <tuple>
@@ -14,6 +15,7 @@
 #include <planish/core/random.hpp>
 #include <planish/io/gguf.hpp>
 
+#include "io/files.hpp"
 #include "llama/text_source.hpp"
 #include "tokenizer_json.hpp"
 
@@ -48,6 +50,47 @@ TEST_CASE("the tokenizer of a model: itself, or what lies in its folder") {
   CHECK(read_chat_template(json) == "d");
   std::ofstream(folder.file("chat_template.jinja")) << "file";
   CHECK(read_chat_template(json) == "file");
+}
+
+TEST_CASE("the tokenizer of a GGUF file: the habits of its kind, and what the file says against them") {
+  const auto read = [](const std::function<void(io_test::GgufBuilder&)>& more) {
+    io_test::GgufBuilder file;
+    more(file);
+    const auto opened = io_test::open_gguf(file.build());
+    REQUIRE(opened.has_value());
+    return Tokenizer::from_gguf(*opened);
+  };
+  const auto byte_level = [&](const char* pre, const std::function<void(io_test::GgufBuilder&)>& more = {}) {
+    return read([&](io_test::GgufBuilder& file) {
+      file.string("tokenizer.ggml.model", "gpt2").array<std::string>("tokenizer.ggml.merges", 8, {"a b", "1 2"});
+      file.array<std::string>("tokenizer.ggml.tokens", 8, {"<b>", "a", "b", "c", "ab", "abc", "1", "2", "12", "<u>"});
+      file.array<std::int32_t>("tokenizer.ggml.token_type", 5, {3, 1, 1, 1, 1, 1, 1, 1, 1, 4});
+      file.metadata("tokenizer.ggml.bos_token_id", 4, std::uint32_t{0});
+      if (pre != nullptr) file.string("tokenizer.ggml.pre", pre);
+      if (more) more(file);
+    });
+  };
+  CHECK(byte_level("llama-bpe").adds_begin());
+  CHECK_FALSE(byte_level("qwen2").adds_begin());
+  CHECK_FALSE(
+      byte_level("llama-bpe", [](auto& f) { f.metadata("tokenizer.ggml.add_bos_token", 7, false); }).adds_begin());
+  CHECK(pieces(byte_level("llama-bpe"), "abc12") == Strings{"abc", "12"});  // a word that is a token
+  CHECK(pieces(byte_level("qwen2"), "abc12") == Strings{"ab", "c", "1", "2"});
+  CHECK(pieces(byte_level("gpt-2"), "a<u>b") == Strings{"a", "<u>", "b"});
+  for (const char* pre : {static_cast<const char*>(nullptr), ""})
+    CHECK(pieces(byte_level(pre), "12a") == pieces(byte_level("default"), "12a"));
+  CHECK(contains(message_of([&] { (void)byte_level("gpt-9"); }), "memory: the model cuts text into words by 'gpt-9'"));
+
+  const Tokenizer t = read([](io_test::GgufBuilder& file) {
+    file.string("tokenizer.ggml.model", "llama").array<float>("tokenizer.ggml.scores", 6, {0, 0, -3, -3, -3, -1, -2});
+    file.array<std::string>("tokenizer.ggml.tokens", 8, {"<unk>", "<s>", "▁", "a", "b", "ab", "▁a"});
+    file.array<std::int32_t>("tokenizer.ggml.token_type", 5, {2, 3, 1, 1, 1, 1, 1});
+    file.metadata("tokenizer.ggml.bos_token_id", 4, std::uint32_t{1});
+    file.metadata("tokenizer.ggml.unknown_token_id", 4, std::uint32_t{0});
+  });
+  CHECK(t.encode_prompt("ab a") == std::vector{1, 2, 5, 6});
+  CHECK(contains(message_of([&] { (void)read([](auto& f) { f.string("tokenizer.ggml.model", "t5"); }); }),
+                 "of the kind 't5'; gpt2 and llama are known"));
 }
 
 /// What tokenizer.json of a SentencePiece model lists: every way to make a token of two others, the best score first.
