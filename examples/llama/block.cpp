@@ -36,12 +36,22 @@ void transform_heads(const AnyTransform& transform, MatrixView<const float> x, M
   });
 }
 
+/// RMSNorm of every head in place; without a gain there is none.
+void normalise_heads(MatrixView<float> x, const std::vector<float>& gain, float epsilon) noexcept {
+  const auto size = static_cast<index>(gain.size());
+  if (size == 0) return;
+  const MatrixView<float> heads(x.data(), x.rows() * (x.columns() / size), size);
+  rms_norm(heads, gain.data(), epsilon, heads);
+}
+
 }  // namespace
 
 Block::Block(const Config& config, BlockParameters parameters, planish::SiteMode mode, const std::string& where)
     : config_(config),
       attention_gain_(std::move(parameters.attention_gain)),
       mlp_gain_(std::move(parameters.mlp_gain)),
+      query_gain_(std::move(parameters.query_gain)),
+      key_gain_(std::move(parameters.key_gain)),
       key_(std::move(parameters.key)),
       query_(std::move(parameters.query)),
       cache_(parameters.cache) {
@@ -130,14 +140,18 @@ void Block::normalise(MatrixView<const float> x, const std::vector<float>& gain,
   });
 }
 
-/// Turns queries and keys to the positions at which their sequences continue.
+/// Normalises the heads of queries and keys where the model asks for it, then turns them to the positions at which
+/// their sequences continue.
 void Block::rotate(MatrixView<float> query, MatrixView<float> key, const BlockPass& pass) const {
   index row = 0;
   for (const Segment& segment : pass.segments) {
     const index position = pass.caches[static_cast<std::size_t>(segment.sequence)].tokens();
     for_rows(pass.executor, segment.rows, least_rows, [&](index first, index count) {
-      pass.rope->apply(query.middle_rows(row + first, count), position + first);
-      pass.rope->apply(key.middle_rows(row + first, count), position + first);
+      const auto queries = query.middle_rows(row + first, count), keys = key.middle_rows(row + first, count);
+      normalise_heads(queries, query_gain_, config_.norm_epsilon);
+      normalise_heads(keys, key_gain_, config_.norm_epsilon);
+      pass.rope->apply(queries, position + first);
+      pass.rope->apply(keys, position + first);
     });
     row += segment.rows;
   }
@@ -209,7 +223,8 @@ void Block::multiply(Projection p, const QuantizedInput& in, MatrixView<float> y
 }
 
 std::size_t Block::size_bytes() const noexcept {
-  std::size_t bytes = (attention_gain_.size() + mlp_gain_.size()) * sizeof(float);
+  std::size_t bytes =
+      (attention_gain_.size() + mlp_gain_.size() + query_gain_.size() + key_gain_.size()) * sizeof(float);
   for (const AnyLinear& linear : linears_) bytes += linear.size_bytes();
   return bytes;
 }

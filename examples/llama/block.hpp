@@ -40,6 +40,7 @@ struct CacheParameters {
 /// Everything that one transformer block computes with: plain values that can be saved.
 struct BlockParameters {
   std::vector<float> attention_gain, mlp_gain;  // RMSNorm gains, absorbed scales included
+  std::vector<float> query_gain, key_gain;      // of every head's RMSNorm before RoPE; empty: none
   std::array<SiteParameters, site_kinds.size()> sites;
   std::array<LinearParameters, projections.size()> linears;
   planish::AnyTransform key, query;  // of each head, after RoPE; the query's is the dual of the key's
@@ -106,8 +107,9 @@ class Block {
 
   Config config_;
   std::vector<float> attention_gain_, mlp_gain_;
-  std::vector<planish::AnySite> sites_;      // by SiteKind
-  std::vector<planish::AnyLinear> linears_;  // by Projection
+  std::vector<float> query_gain_, key_gain_;  // of a head, or empty
+  std::vector<planish::AnySite> sites_;       // by SiteKind
+  std::vector<planish::AnyLinear> linears_;   // by Projection
   planish::AnyTransform key_, query_;
   CacheParameters cache_;
 };

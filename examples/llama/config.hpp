@@ -30,7 +30,9 @@ struct Config {
   index vocabulary = 0;  // token ids
   index context = 0;     // most tokens of a sequence
   float norm_epsilon = 1e-5f;
-  bool tied_head = false;  // the head is the embedding
+  bool tied_head = false;         // the head is the embedding
+  bool attention_biases = false;  // q, k and v must have biases (Qwen2)
+  bool head_norms = false;        // every head of queries and keys meets an RMSNorm before RoPE (Qwen3)
   RotaryPairs pairs = RotaryPairs::interleaved;
   std::vector<double> rotary_frequencies;  // radians per position, one per pair; pairs beyond it are not turned
 

@@ -15,6 +15,8 @@ constexpr TensorNames gguf_names = {.embedding = "token_embd.weight",
                                     .layer_prefix = "blk.",
                                     .attention_norm = "attn_norm",
                                     .mlp_norm = "ffn_norm",
+                                    .q_norm = "attn_q_norm",
+                                    .k_norm = "attn_k_norm",
                                     .q = "attn_q",
                                     .k = "attn_k",
                                     .v = "attn_v",
@@ -25,7 +27,12 @@ constexpr TensorNames gguf_names = {.embedding = "token_embd.weight",
 
 class GgufWeights final : public WeightSource {
  public:
-  GgufWeights(const std::string& path, GgufFile file) : WeightSource(path), file_(std::move(file)) { read_config(); }
+  GgufWeights(const std::string& path, GgufFile file) : WeightSource(path), file_(std::move(file)) {
+    read_config();
+    std::vector<std::string_view> names;
+    for (const GgufTensor& t : file_.tensors()) names.push_back(t.name);
+    check_tensors(*this, gguf_names, names);
+  }
 
   [[nodiscard]] bool has(std::string_view name) const override { return file_.find(file_name_of(name)) != nullptr; }
 
@@ -68,20 +75,14 @@ class GgufWeights final : public WeightSource {
   }
 
   void read_config() {
-    const auto text = [&](const std::string& key) { return value(file_.get_string(key)); };
-    const std::string architecture = text("general.architecture");
-    if (architecture != "llama" && architecture != "qwen2")
-      throw Error(path_ + ": architecture '" + architecture + "' is not of the Llama family (llama, qwen2)");
-    const auto key = [&](std::string_view what) { return architecture + "." + std::string(what); };
-    const auto number = [&](std::string_view what) { return static_cast<index>(value(file_.get_integer(key(what)))); };
-    const auto number_or = [&](std::string_view what, index otherwise) {
-      return file_.has(key(what)) ? number(what) : otherwise;
-    };
-    const auto real_or = [&](std::string_view what, double otherwise) {
-      return file_.has(key(what)) ? value(file_.get_float(key(what))) : otherwise;
-    };
+    architecture_ = text("general.architecture");
+    const bool known = architecture_ == "llama" || architecture_ == "qwen2" || architecture_ == "qwen3";
+    if (!known) fail(path_, ": architecture '", architecture_, "' is not of the Llama family (llama, qwen2, qwen3)");
+    if (const index parts = file_.has("split.count") ? value(file_.get_integer("split.count")) : 1; parts > 1)
+      fail(path_, ": is one of ", parts, " parts of a model; join them first, as llama.cpp's gguf-split --merge does");
+    if (number_or("expert_count", 0) > 0) fail(path_, ": mixtures of experts are not supported");
 
-    config_.name = file_.has("general.name") ? text("general.name") : architecture;
+    config_.name = file_.has("general.name") ? text("general.name") : architecture_;
     config_.hidden_size = number("embedding_length");
     config_.ffn_size = number("feed_forward_length");
     config_.layers = number("block_count");
@@ -90,27 +91,51 @@ class GgufWeights final : public WeightSource {
     config_.head_size = number_or("attention.key_length", config_.heads > 0 ? config_.hidden_size / config_.heads : 0);
     config_.context = number("context_length");
     config_.norm_epsilon = static_cast<float>(real_or("attention.layer_norm_rms_epsilon", 1e-5));
-    config_.pairs = architecture == "llama" ? RotaryPairs::interleaved : RotaryPairs::halves;
+    config_.pairs = architecture_ == "llama" ? RotaryPairs::interleaved : RotaryPairs::halves;
     config_.vocabulary = stored_shape("embedding").rows;
     config_.tied_head = !has("head");
-    if (number_or("expert_count", 0) > 0) throw Error(path_ + ": mixtures of experts are not supported");
-
-    const index rotary_size = number_or("rope.dimension_count", config_.head_size);
-    config_.rotary_frequencies = rotary_frequencies(real_or("rope.freq_base", 10000.0), rotary_size);
-    if (file_.has(key("rope.scaling.type"))) {
-      const std::string scaling = text(key("rope.scaling.type"));
-      if (scaling != "none" && scaling != "linear")
-        throw Error(path_ + ": RoPE scaling '" + scaling + "' is not supported (none, linear)");
-      if (scaling == "linear")
-        for (double& frequency : config_.rotary_frequencies) frequency /= real_or("rope.scaling.factor", 1.0);
-    }
-    if (has("rope_freqs.weight")) {  // one divisor per pair
-      const std::vector<float> divisors =
-          read("rope_freqs.weight", {1, static_cast<index>(config_.rotary_frequencies.size())});
-      for (std::size_t i = 0; i < divisors.size(); ++i)
-        config_.rotary_frequencies[i] /= static_cast<double>(divisors[i]);
-    }
+    config_.attention_biases = architecture_ == "qwen2";
+    config_.head_norms = architecture_ == "qwen3";
+    if (const index size = number_or("attention.value_length", config_.head_size); size != config_.head_size)
+      fail(path_, ": heads of ", config_.head_size, " key and ", size, " value channels are not supported");
+    if (const index window = number_or("attention.sliding_window", 0); window > 0 && window < config_.context)
+      fail(path_, ": attention slides over ", window, " tokens, fewer than the context of ", config_.context,
+           ", which is not supported");
+    read_rotary_frequencies();
     validate(config_, path_);
+  }
+
+  void read_rotary_frequencies() {
+    const index rotary_size = number_or("rope.dimension_count", config_.head_size);
+    if (rotary_size < 0 || rotary_size > config_.head_size)
+      fail(path_, ": RoPE turns ", rotary_size, " channels of heads of ", config_.head_size);
+    config_.rotary_frequencies = rotary_frequencies(real_or("rope.freq_base", 10000.0), rotary_size);
+    const std::string scaling = file_.has(key("rope.scaling.type")) ? text(key("rope.scaling.type")) : "";
+    if (!scaling.empty() && scaling != "none" && scaling != "linear")
+      fail(path_, ": RoPE scaling '", scaling, "' is not supported (none, linear, and rope_freqs.weight)");
+    double factor = scaling.empty() ? real_or("rope.scale_linear", 1.0) : 1.0;  // older files have that key alone
+    if (scaling == "linear") factor = real_or("rope.scaling.factor", 1.0);
+    if (!(factor > 0.0)) fail(path_, ": the factor of RoPE scaling is ", factor);
+    for (double& frequency : config_.rotary_frequencies) frequency /= factor;
+    if (!has("rope_freqs.weight")) return;  // one divisor per pair: how Llama 3.1's rule is written down
+    const auto divisors = read("rope_freqs.weight", {1, static_cast<index>(config_.rotary_frequencies.size())});
+    for (std::size_t i = 0; i < divisors.size(); ++i) {
+      if (!(divisors[i] > 0.0f)) refuse("rope_freqs.weight", "holds a divisor that is not positive");
+      config_.rotary_frequencies[i] /= static_cast<double>(divisors[i]);
+    }
+  }
+
+  // Metadata of the architecture by what follows its name; `text` takes whole keys.
+  [[nodiscard]] std::string key(std::string_view what) const { return architecture_ + "." + std::string(what); }
+  [[nodiscard]] std::string text(const std::string& whole_key) const { return value(file_.get_string(whole_key)); }
+  [[nodiscard]] index number(std::string_view what) const {
+    return static_cast<index>(value(file_.get_integer(key(what))));
+  }
+  [[nodiscard]] index number_or(std::string_view what, index otherwise) const {
+    return file_.has(key(what)) ? number(what) : otherwise;
+  }
+  [[nodiscard]] double real_or(std::string_view what, double otherwise) const {
+    return file_.has(key(what)) ? value(file_.get_float(key(what))) : otherwise;
   }
 
   template <class T>
@@ -120,6 +145,7 @@ class GgufWeights final : public WeightSource {
   }
 
   GgufFile file_;
+  std::string architecture_;
 };
 
 }  // namespace

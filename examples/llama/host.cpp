@@ -2,13 +2,12 @@
 
 #include <filesystem>
 
-#include <planish/io/gguf.hpp>
-
 #include "model_artefact.hpp"
 #include "progress.hpp"
 #include "require.hpp"
 #include "sampled_sequences.hpp"
 #include "text_source.hpp"
+#include "tokenizer_files.hpp"
 
 namespace llama {
 namespace {
@@ -18,8 +17,6 @@ using planish::calibration::FlatQuantFile;
 constexpr std::string_view learned_recipe = "w4a4kv4+flatquant";  // what parameters are for if nothing is said
 
 std::string default_model() { return cache_folder() + "/SmolLM2-135M-Instruct.Q4_1.gguf"; }
-
-bool is_gguf(const std::string& path) { return path.ends_with(".gguf"); }
 
 std::string model_path(const HostOptions& options) {
   if (!options.model.empty()) return options.model;
@@ -42,22 +39,15 @@ Host::Host(const HostOptions& options)
 
 const Tokenizer& Host::tokenizer() {
   if (tokenizer_) return *tokenizer_;
-  const std::string path = options_.tokenizer.empty() ? source_->path() : options_.tokenizer;
-  if (is_gguf(path))
-    tokenizer_ = Tokenizer::from_gguf(require(planish::io::GgufFile::open(path)));
-  else if (!options_.tokenizer.empty())
-    tokenizer_ = Tokenizer::from_llama2c(path);
-  else
-    fail(path, ": has no tokenizer; name one by --tokenizer FILE.gguf or FILE.bin");
+  const std::string path = find_tokenizer(options_.tokenizer.empty() ? source_->path() : options_.tokenizer);
+  tokenizer_ = Tokenizer::from_file(path);
   if (tokenizer_->size() > config().vocabulary)
     fail(path, ": the tokenizer has ", tokenizer_->size(), " tokens, the model ", config().vocabulary);
   return *tokenizer_;
 }
 
 std::string Host::chat_template() const {
-  const std::string path = options_.tokenizer.empty() ? source_->path() : options_.tokenizer;
-  if (!is_gguf(path)) fail(path, ": has no chat template");
-  return require(require(planish::io::GgufFile::open(path)).get_string("tokenizer.chat_template"));
+  return read_chat_template(find_tokenizer(options_.tokenizer.empty() ? source_->path() : options_.tokenizer));
 }
 
 std::shared_ptr<const Head> Host::head(int bits) {

@@ -17,7 +17,7 @@ namespace llama {
 /// Which model, and what a recipe may draw on: the options that all commands share.
 struct HostOptions {
   std::string model = {};             ///< .gguf, .safetensors or a folder; empty: the default model in the cache folder
-  std::string tokenizer = {};         ///< .gguf or llama2.c .bin; empty: the model file's own
+  std::string tokenizer = {};         ///< a file or folder that find_tokenizer knows; empty: the model's own
   std::string planish = {};           ///< artefact, or FlatQuant's parameters; empty: none
   std::string calibration_text = {};  ///< a file, or "sampled"; empty: none
   index calibration_tokens = 8192;

@@ -42,6 +42,8 @@ void ArtefactOutput::add_layer(index layer, const BlockParameters& parameters) {
   };
   add(layer_tensor(layer, "attention_norm"), parameters.attention_gain);
   add(layer_tensor(layer, "mlp_norm"), parameters.mlp_gain);
+  if (!parameters.query_gain.empty()) add(layer_tensor(layer, "q_norm"), parameters.query_gain);
+  if (!parameters.key_gain.empty()) add(layer_tensor(layer, "k_norm"), parameters.key_gain);
   for (SiteKind kind : site_kinds) {
     const SiteParameters& site = parameters.sites[static_cast<std::size_t>(kind)];
     add_transform(site_tensor(layer, kind), site.online);
@@ -124,6 +126,10 @@ BlockParameters ArtefactInput::layer(index layer) const {
   BlockParameters made;
   made.attention_gain = floats(layer_tensor(layer, "attention_norm"), config_->hidden_size);
   made.mlp_gain = floats(layer_tensor(layer, "mlp_norm"), config_->hidden_size);
+  if (config_->head_norms) {
+    made.query_gain = floats(layer_tensor(layer, "q_norm"), config_->head_size);
+    made.key_gain = floats(layer_tensor(layer, "k_norm"), config_->head_size);
+  }
   for (SiteKind kind : site_kinds) {
     SiteParameters& site = made.sites[static_cast<std::size_t>(kind)];
     const std::string name = site_tensor(layer, kind);

@@ -16,11 +16,11 @@ namespace llama {
 /// Writes the blocks of a quantized model as a planish artefact: codes, scales, biases, norm gains, and per site the
 /// stages that run online and the quantizer. Embedding, last norm and head stay in the model file.
 ///
-/// Per layer i: layers.i.attention_norm, layers.i.mlp_norm; layers.i.M (codes) or layers.i.M.weights (floats) and
-/// layers.i.M.bias for M in q, k, v, o, gate, up, down; transforms layers.i.T for T in attn_in, o_in, mlp_in, down_in,
-/// key, query; layers.i.S.quantizer of each site S, one row for all matrices or one for each (format 1.1);
-/// layers.i.cache. A calibration adds layers.i.calibration.* and strings (calibration/block_record.hpp), which nothing
-/// that runs the model reads.
+/// Per layer i: layers.i.attention_norm, layers.i.mlp_norm, layers.i.q_norm and k_norm where heads are normalised;
+/// layers.i.M (codes) or layers.i.M.weights (floats) and layers.i.M.bias for M in q, k, v, o, gate, up, down;
+/// transforms layers.i.T for T in attn_in, o_in, mlp_in, down_in, key, query; layers.i.S.quantizer of each site S, one
+/// row for all matrices or one for each (format 1.1); layers.i.cache. A calibration adds layers.i.calibration.* and
+/// strings (calibration/block_record.hpp), which nothing that runs the model reads.
 class ArtefactOutput {
  public:
   ArtefactOutput(const WeightSource& source, const Recipe& recipe);

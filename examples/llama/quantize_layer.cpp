@@ -270,7 +270,10 @@ StatisticsDetail detail_for(const Recipe& recipe) {
 BlockParameters quantize_layer(const Config& config, const LayerWeights& weights, const BuildOptions& options,
                                const LayerStatistics* statistics, const FlatQuantParameters* learned,
                                const std::string& where, ExecutorReference executor) {
-  return LayerQuantizer(config, weights, options, statistics, learned, where, executor).run();
+  BlockParameters made = LayerQuantizer(config, weights, options, statistics, learned, where, executor).run();
+  made.query_gain = weights.query_gain;
+  made.key_gain = weights.key_gain;
+  return made;
 }
 
 }  // namespace llama

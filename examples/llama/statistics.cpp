@@ -30,6 +30,8 @@ BlockParameters float_parameters(const Config& config, const LayerWeights& weigh
   BlockParameters parameters;
   parameters.attention_gain = weights.attention_gain;
   parameters.mlp_gain = weights.mlp_gain;
+  parameters.query_gain = weights.query_gain;
+  parameters.key_gain = weights.key_gain;
   for (SiteKind site : site_kinds)
     parameters.sites[static_cast<std::size_t>(site)].online =
         planish::AnyTransform::identity(channels_at(site, config));

@@ -4,73 +4,23 @@
 
 #include <planish/io/gguf.hpp>
 
-#include "error.hpp"
+#include "require.hpp"
+#include "token_spelling.hpp"
 
 namespace llama {
-namespace {
-
-/// GPT-2 spells each byte as a printable character: those that are printable in Latin-1 as themselves, the others as
-/// U+0100, U+0101 and so on. Returns the byte by character; -1 where there is none.
-std::array<int, 512> byte_by_character() {
-  std::array<int, 512> bytes;
-  bytes.fill(-1);
-  std::size_t further = 256;
-  for (int byte = 0; byte < 256; ++byte) {
-    const bool printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-    bytes[printable ? static_cast<std::size_t>(byte) : further++] = byte;
-  }
-  return bytes;
-}
-
-/// The bytes that a token of a byte-level vocabulary spells, or nothing if it does not use that spelling.
-std::optional<std::string> spelled_bytes(std::string_view token) {
-  static const std::array<int, 512> bytes = byte_by_character();
-  std::string result;
-  for (std::size_t i = 0; i < token.size(); ++i) {
-    auto character = static_cast<unsigned char>(token[i]);
-    std::size_t code = character;
-    if (character >= 0x80) {  // two bytes of UTF-8 reach every character of the spelling
-      if ((character & 0xe0) != 0xc0 || ++i == token.size()) return std::nullopt;
-      code = static_cast<std::size_t>(character & 0x1f) << 6 | (static_cast<unsigned char>(token[i]) & 0x3f);
-    }
-    if (code >= bytes.size() || bytes[code] < 0) return std::nullopt;
-    result += static_cast<char>(bytes[code]);
-  }
-  return result;
-}
-
-/// The byte of a token that reads <0x0A>.
-std::optional<unsigned char> byte_of(std::string_view token) {
-  const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; };
-  if (token.size() != 6 || token.substr(0, 3) != "<0x" || token[5] != '>') return std::nullopt;
-  if (digit(token[3]) < 0 || digit(token[4]) < 0) return std::nullopt;
-  return static_cast<unsigned char>(digit(token[3]) * 16 + digit(token[4]));
-}
-
-/// SentencePiece writes a space as U+2581.
-std::string with_spaces(std::string_view token) {
-  constexpr std::string_view mark = "\u2581";
-  std::string text(token);
-  for (std::size_t at = 0; (at = text.find(mark, at)) != std::string::npos; ++at) text.replace(at, mark.size(), 1, ' ');
-  return text;
-}
-
-/// Length in bytes of the UTF-8 character that starts here; 1 for bytes that start none.
-std::size_t character_length(std::string_view text) {
-  const auto first = static_cast<unsigned char>(text.front());
-  const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
-  return std::min(length, text.size());
-}
-
-}  // namespace
 
 Tokenizer::Tokenizer(const Vocabulary& vocabulary)
     : types_(vocabulary.types),
+      kind_(vocabulary.kind),
       begin_(vocabulary.begin),
       end_(vocabulary.end),
       unknown_(vocabulary.unknown),
       adds_begin_(vocabulary.adds_begin),
-      adds_space_prefix_(vocabulary.adds_space_prefix) {
+      adds_space_prefix_(vocabulary.adds_space_prefix),
+      prefixes_once_(vocabulary.prefixes_once),
+      prefixes_if_missing_(vocabulary.prefixes_if_missing),
+      takes_whole_words_(vocabulary.takes_whole_words),
+      fuses_unknown_(vocabulary.fuses_unknown) {
   const std::size_t count = vocabulary.tokens.size();
   if (count == 0) fail("the tokenizer has no tokens");
   if (count > std::size_t{1} << 24) fail("the tokenizer claims ", count, " tokens");
@@ -81,6 +31,10 @@ Tokenizer::Tokenizer(const Vocabulary& vocabulary)
       fail("the tokenizer names token ", *id, " but has only ", count);
   if (adds_begin_ && !begin_) fail("the tokenizer asks for a beginning-of-sequence token but names none");
 
+  if (!vocabulary.pre.empty())
+    splitter_.emplace(std::string_view(vocabulary.pre));
+  else if (kind_ == TokenizerKind::byte_level || !vocabulary.splits.empty())
+    splitter_.emplace(std::span<const SplitStep>(vocabulary.splits));
   byte_ids_.fill(-1);
   pieces_.reserve(count);
   ids_.reserve(count);
@@ -93,11 +47,12 @@ Tokenizer::Tokenizer(const Vocabulary& vocabulary)
 
 Tokenizer Tokenizer::byte_level(const Vocabulary& vocabulary) {
   Tokenizer tokenizer(vocabulary);
-  tokenizer.splitter_.emplace(vocabulary.pre);
+  std::unordered_map<std::string, int> others;  // tokens that no text becomes by itself, but merges may name
   for (std::size_t i = 0; i < vocabulary.tokens.size(); ++i) {
     const std::string& token = vocabulary.tokens[i];
     const bool normal = tokenizer.types_[i] == TokenType::normal;
     std::string piece = normal ? spelled_bytes(token).value_or(token) : token;
+    if (!normal) others.try_emplace(spelled_bytes(token).value_or(token), static_cast<int>(i));
     if (normal) {
       tokenizer.ids_.try_emplace(piece, static_cast<int>(i));
       if (piece.size() == 1) tokenizer.byte_ids_[static_cast<unsigned char>(piece[0])] = static_cast<int>(i);
@@ -112,7 +67,9 @@ Tokenizer Tokenizer::byte_level(const Vocabulary& vocabulary) {
     const auto left = spelled_bytes(std::string_view(merge).substr(0, space));
     const auto right = spelled_bytes(space == std::string::npos ? "" : std::string_view(merge).substr(space + 1));
     const auto id = [&](const std::optional<std::string>& piece) {
-      return piece ? tokenizer.id_of(*piece) : std::nullopt;
+      const auto found = piece ? tokenizer.id_of(*piece) : std::nullopt;
+      const auto other = piece && !found ? others.find(*piece) : others.end();
+      return other != others.end() ? std::optional(other->second) : found;
     };
     const auto left_id = id(left), right_id = id(right);
     const auto joined = left && right ? id(*left + *right) : std::nullopt;
@@ -126,7 +83,7 @@ Tokenizer Tokenizer::byte_level(const Vocabulary& vocabulary) {
 Tokenizer Tokenizer::sentence_piece(const Vocabulary& vocabulary) {
   Tokenizer tokenizer(vocabulary);
   const std::size_t count = vocabulary.tokens.size();
-  if (vocabulary.scores.size() != count)
+  if (vocabulary.merges.empty() && vocabulary.scores.size() != count)
     fail("the tokenizer has ", count, " tokens, but ", vocabulary.scores.size(), " scores");
   for (std::size_t i = 0; i < count; ++i) {
     const auto byte = byte_of(vocabulary.tokens[i]);
@@ -140,6 +97,19 @@ Tokenizer Tokenizer::sentence_piece(const Vocabulary& vocabulary) {
         tokenizer.ids_.try_emplace(tokenizer.pieces_[i], static_cast<int>(i));
     }
   }
+
+  for (std::size_t rank = 0; rank < vocabulary.merges.size(); ++rank) {
+    const std::string& merge = vocabulary.merges[rank];
+    const std::size_t space = std::min(merge.find(' '), merge.size());
+    const std::string left = with_spaces(merge.substr(0, space));
+    const std::string right = with_spaces(merge.substr(std::min(space + 1, merge.size())));
+    const auto left_id = tokenizer.id_of(left), right_id = tokenizer.id_of(right),
+               joined = tokenizer.id_of(left + right);
+    if (!left_id || !right_id || !joined)
+      fail("merge ", rank, " of the tokenizer, '", merge, "', names a token that the vocabulary lacks");
+    tokenizer.merges_.add(*left_id, *right_id, static_cast<int>(rank), *joined);
+  }
+  if (!vocabulary.merges.empty()) return tokenizer;
 
   std::vector<float> ranked = vocabulary.scores;  // best first, each once
   for (const float score : ranked)
@@ -172,31 +142,45 @@ Tokenizer Tokenizer::from_gguf(const planish::io::GgufFile& file) {
 
 Tokenizer Tokenizer::from_llama2c(const std::string& path) { return from(read_llama2c_vocabulary(path)); }
 
+Tokenizer Tokenizer::from_file(const std::string& path) {
+  if (path.ends_with(".gguf")) return from_gguf(require(planish::io::GgufFile::open(path)));
+  const auto read = path.ends_with(".json")    ? read_hugging_face_vocabulary
+                    : path.ends_with(".model") ? read_sentence_piece_vocabulary
+                                               : read_llama2c_vocabulary;
+  const Vocabulary vocabulary = read(path);
+  try {
+    return from(vocabulary);
+  } catch (const Error& error) {
+    fail(path, ": ", error.what());
+  }
+}
+
 std::vector<int> Tokenizer::encode(std::string_view text, SpecialTokens special) const {
   std::vector<int> ids;
-  if (special == SpecialTokens::as_text || specials_.empty()) {
-    encode_plain(text, ids);
-    return ids;
-  }
+  const auto is_found = [&](int id) {
+    return special == SpecialTokens::parsed || types_[static_cast<std::size_t>(id)] == TokenType::user_defined;
+  };
   std::array<bool, 256> starts_a_name{};
-  for (const auto& [name, id] : specials_) starts_a_name[static_cast<unsigned char>(name.front())] = true;
+  for (const auto& [name, id] : specials_)
+    if (is_found(id)) starts_a_name[static_cast<unsigned char>(name.front())] = true;
   std::size_t plain_from = 0;
   for (std::size_t i = 0; i < text.size();) {
-    const auto found = !starts_a_name[static_cast<unsigned char>(text[i])]
-                           ? specials_.end()
-                           : std::find_if(specials_.begin(), specials_.end(), [&](const auto& candidate) {
-                               return text.substr(i, candidate.first.size()) == candidate.first;
-                             });
+    const auto found =
+        !starts_a_name[static_cast<unsigned char>(text[i])]
+            ? specials_.end()
+            : std::find_if(specials_.begin(), specials_.end(), [&](const auto& candidate) {
+                return text.substr(i, candidate.first.size()) == candidate.first && is_found(candidate.second);
+              });
     if (found == specials_.end()) {
       ++i;
       continue;
     }
-    encode_plain(text.substr(plain_from, i - plain_from), ids);
+    encode_plain(text.substr(plain_from, i - plain_from), plain_from == 0, ids);
     ids.push_back(found->second);
     i += found->first.size();
     plain_from = i;
   }
-  encode_plain(text.substr(plain_from), ids);
+  encode_plain(text.substr(plain_from), plain_from == 0, ids);
   return ids;
 }
 
@@ -206,10 +190,17 @@ std::vector<int> Tokenizer::encode_prompt(std::string_view text, SpecialTokens s
   return ids;
 }
 
-void Tokenizer::encode_plain(std::string_view text, std::vector<int>& ids) const {
+void Tokenizer::encode_plain(std::string_view text, bool is_start, std::vector<int>& ids) const {
   if (text.empty()) return;
-  if (splitter_)
+  std::string prefixed;
+  const bool is_spelled_out = kind_ == TokenizerKind::sentence_piece && text.find(space_mark) != std::string_view::npos;
+  if (is_spelled_out) text = prefixed = with_spaces(text);
+  if (adds_space_prefix_ && (is_start || !prefixes_once_) && !(prefixes_if_missing_ && text.front() == ' '))
+    text = prefixed = ' ' + std::string(text);
+  if (kind_ == TokenizerKind::byte_level)
     encode_words(text, ids);
+  else if (splitter_)
+    splitter_->for_each_word(text, [&](std::string_view word) { encode_characters(word, ids); });
   else
     encode_characters(text, ids);
 }
@@ -224,8 +215,7 @@ void Tokenizer::encode_words(std::string_view text, std::vector<int>& ids) const
     const auto [place, is_new] = seen.try_emplace(word);
     if (is_new) {
       word_ids.clear();
-      append_bytes(word, word_ids);
-      merges_.apply(word_ids);
+      encode_word(word, word_ids);
       place->second = {ids.size(), word_ids.size()};
       ids.insert(ids.end(), word_ids.begin(), word_ids.end());
     } else {
@@ -237,32 +227,31 @@ void Tokenizer::encode_words(std::string_view text, std::vector<int>& ids) const
   });
 }
 
+void Tokenizer::encode_word(std::string_view word, std::vector<int>& ids) const {
+  if (const auto whole = takes_whole_words_ ? id_of(std::string(word)) : std::nullopt) return ids.push_back(*whole);
+  for (const char c : word)
+    if (const int id = byte_ids_[static_cast<unsigned char>(c)]; id >= 0) ids.push_back(id);
+  merges_.apply(ids);
+}
+
 void Tokenizer::encode_characters(std::string_view text, std::vector<int>& ids) const {
-  std::string prefixed;
-  if (adds_space_prefix_) {
-    prefixed = ' ' + std::string(text);
-    text = prefixed;
-  }
   std::vector<int> pieces;
   while (!text.empty()) {
     const std::size_t length = character_length(text);
-    if (const auto id = id_of(std::string(text.substr(0, length))))
-      pieces.push_back(*id);
-    else
-      append_bytes(text.substr(0, length), pieces);
+    append_character(text.substr(0, length), pieces);
     text.remove_prefix(length);
   }
   merges_.apply(pieces);
   ids.insert(ids.end(), pieces.begin(), pieces.end());
 }
 
-void Tokenizer::append_bytes(std::string_view bytes, std::vector<int>& ids) const {
-  for (const char c : bytes) {
-    const int id = byte_ids_[static_cast<unsigned char>(c)];
-    if (id >= 0)
-      ids.push_back(id);
-    else if (!splitter_ && unknown_)
-      ids.push_back(*unknown_);
+void Tokenizer::append_character(std::string_view character, std::vector<int>& ids) const {
+  if (const auto id = id_of(std::string(character))) return ids.push_back(*id);
+  const auto byte_id = [this](char c) { return byte_ids_[static_cast<unsigned char>(c)]; };
+  if (std::all_of(character.begin(), character.end(), [&](char c) { return byte_id(c) >= 0; })) {
+    for (const char c : character) ids.push_back(byte_id(c));
+  } else if (unknown_ && !(fuses_unknown_ && !ids.empty() && ids.back() == *unknown_)) {
+    ids.push_back(*unknown_);
   }
 }
 

@@ -15,7 +15,8 @@
 
 namespace llama {
 
-/// Whether text such as <|im_end|> is the special token of that name, or just characters.
+/// Whether text such as <|im_end|> is the control token of that name, or just characters. User-defined tokens are found
+/// in any text.
 enum class SpecialTokens : std::uint8_t { as_text, parsed };
 
 /// Text to token ids and back. Immutable, so threads may share one. Every problem is an Error.
@@ -25,8 +26,9 @@ class Tokenizer {
   /// joined in the order the merges are listed. A byte that has no token is left out.
   [[nodiscard]] static Tokenizer byte_level(const Vocabulary& vocabulary);
 
-  /// SentencePiece BPE (Llama 1 and 2): text is cut into characters, and neighbours are joined into the token with the
-  /// best score first. A character that has no token becomes byte tokens, or the unknown token where those are missing.
+  /// SentencePiece BPE (Llama 1 and 2): text is cut into characters, and neighbours are joined in the order the merges
+  /// are listed, or without merges into the token with the best score first. A character that has no token becomes byte
+  /// tokens, or the unknown token where those are missing.
   [[nodiscard]] static Tokenizer sentence_piece(const Vocabulary& vocabulary);
 
   /// Of the kind that the vocabulary names.
@@ -37,6 +39,9 @@ class Tokenizer {
 
   /// From a llama2.c tokenizer file, such as tok512.bin.
   [[nodiscard]] static Tokenizer from_llama2c(const std::string& path);
+
+  /// From any file that holds one: .gguf, .bin of llama2.c, .json of Hugging Face, .model of SentencePiece.
+  [[nodiscard]] static Tokenizer from_file(const std::string& path);
 
   /// The ids of a text, without a beginning-of-sequence token.
   [[nodiscard]] std::vector<int> encode(std::string_view text, SpecialTokens special = SpecialTokens::as_text) const;
@@ -70,10 +75,11 @@ class Tokenizer {
  private:
   explicit Tokenizer(const Vocabulary& vocabulary);
 
-  void encode_plain(std::string_view text, std::vector<int>& ids) const;
+  void encode_plain(std::string_view text, bool is_start, std::vector<int>& ids) const;
   void encode_words(std::string_view text, std::vector<int>& ids) const;
   void encode_characters(std::string_view text, std::vector<int>& ids) const;
-  void append_bytes(std::string_view bytes, std::vector<int>& ids) const;
+  void encode_word(std::string_view word, std::vector<int>& ids) const;
+  void append_character(std::string_view character, std::vector<int>& ids) const;
   [[nodiscard]] std::optional<int> id_of(const std::string& piece) const;
 
   std::vector<std::string> pieces_;                    ///< bytes by id
@@ -82,10 +88,12 @@ class Tokenizer {
   std::vector<std::pair<std::string, int>> specials_;  ///< name and id, longest name first
   std::array<int, 256> byte_ids_;                      ///< -1 where a byte has no token
   PairMerges merges_;
-  std::optional<WordSplitter> splitter_;  ///< byte-level BPE; SentencePiece has no words
+  TokenizerKind kind_;
+  std::optional<WordSplitter> splitter_;  ///< of byte-level BPE; SentencePiece mostly has no words
   std::optional<int> begin_, end_, unknown_;
   bool adds_begin_ = false;
-  bool adds_space_prefix_ = false;
+  bool adds_space_prefix_ = false, prefixes_once_ = false, prefixes_if_missing_ = false;
+  bool takes_whole_words_ = false, fuses_unknown_ = false;
 };
 
 }  // namespace llama

@@ -64,7 +64,9 @@ Vocabulary read_gguf_vocabulary(const planish::io::GgufFile& file) {
   const std::string model = value_of(file.get_string("tokenizer.ggml.model"));
   if (model == "gpt2") {
     vocabulary.kind = TokenizerKind::byte_level;
-    vocabulary.pre = value_of(file.get_string("tokenizer.ggml.pre"));
+    if (file.has("tokenizer.ggml.pre")) vocabulary.pre = value_of(file.get_string("tokenizer.ggml.pre"));
+    if (vocabulary.pre.empty()) vocabulary.pre = "default";
+    vocabulary.takes_whole_words = takes_whole_words(vocabulary.pre);
     vocabulary.merges = value_of(file.string_array("tokenizer.ggml.merges"));
   } else if (model == "llama") {
     vocabulary.kind = TokenizerKind::sentence_piece;
@@ -80,7 +82,7 @@ Vocabulary read_gguf_vocabulary(const planish::io::GgufFile& file) {
   vocabulary.begin = token_id(file, "tokenizer.ggml.bos_token_id");
   vocabulary.end = token_id(file, "tokenizer.ggml.eos_token_id");
   vocabulary.unknown = token_id(file, "tokenizer.ggml.unknown_token_id");
-  vocabulary.adds_begin = flag(file, "tokenizer.ggml.add_bos_token", is_sentence_piece);
+  vocabulary.adds_begin = flag(file, "tokenizer.ggml.add_bos_token", is_sentence_piece || vocabulary.takes_whole_words);
   vocabulary.adds_space_prefix = is_sentence_piece && flag(file, "tokenizer.ggml.add_space_prefix", true);
   return vocabulary;
 }

@@ -21,7 +21,7 @@ namespace llama {
 struct TensorNames {
   std::string_view embedding, norm, head;  // whole names
   std::string_view layer_prefix;           // followed by the layer's number and '.'
-  std::string_view attention_norm, mlp_norm, q, k, v, o, gate, up, down;
+  std::string_view attention_norm, mlp_norm, q_norm, k_norm, q, k, v, o, gate, up, down;
 
   /// "layers.3.q.bias" → for example "blk.3.attn_q.bias". Tensors are weights unless the name ends in ".bias".
   [[nodiscard]] std::string spell(std::string_view canonical) const {
@@ -42,6 +42,8 @@ struct TensorNames {
   [[nodiscard]] std::string_view part(std::string_view p) const {
     return p == "attention_norm" ? attention_norm
            : p == "mlp_norm"     ? mlp_norm
+           : p == "q_norm"       ? q_norm
+           : p == "k_norm"       ? k_norm
            : p == "q"            ? q
            : p == "k"            ? k
            : p == "v"            ? v
@@ -52,6 +54,10 @@ struct TensorNames {
                                  : p;
   }
 };
+
+/// Throws Error unless the file's tensors, by the names they have there, are those that the model computes with: every
+/// one that it needs, of the shape that its hyper-parameters ask for, and none that it would leave out.
+void check_tensors(const WeightSource& source, const TensorNames& spelling, std::span<const std::string_view> names);
 
 /// Tells models apart: SHA-256 over names, storage and a sample of the bytes of every tensor.
 class Identity {

@@ -8,7 +8,8 @@ namespace llama {
 
 std::unique_ptr<WeightSource> WeightSource::open(const std::string& path) {
   std::error_code ignored;
-  const bool is_hugging_face = path.ends_with(".safetensors") || std::filesystem::is_directory(path, ignored);
+  const bool is_hugging_face = path.ends_with(".safetensors") || path.ends_with(".safetensors.index.json") ||
+                               std::filesystem::is_directory(path, ignored);
   return is_hugging_face ? open_safetensors(path) : open_gguf(path);
 }
 
@@ -16,14 +17,15 @@ void WeightSource::refuse(std::string_view name, std::string_view reason) const 
   throw Error(path_ + ": tensor '" + std::string(name) + "': " + std::string(reason));
 }
 
+void WeightSource::check(std::string_view name, MatrixShape shape) const {
+  if (!has(name)) refuse(file_name_of(name), "is not in this file, but the model needs it");
+  const auto text = [](MatrixShape s) { return std::to_string(s.rows) + " x " + std::to_string(s.columns); };
+  if (const MatrixShape stored = stored_shape(name); stored != shape)
+    refuse(file_name_of(name), text(stored) + ", but the model's hyper-parameters ask for " + text(shape));
+}
+
 void WeightSource::read_rows(std::string_view name, MatrixShape shape, index first, index count, float* out) const {
-  if (!has(name)) refuse(file_name_of(name), "is not in this file");
-  const MatrixShape stored = stored_shape(name);
-  if (stored != shape)
-    refuse(file_name_of(name), std::to_string(stored.rows) + " x " + std::to_string(stored.columns) +
-                                   ", but the model's "
-                                   "hyper-parameters ask for " +
-                                   std::to_string(shape.rows) + " x " + std::to_string(shape.columns));
+  check(name, shape);
   convert_rows(name, first, count, out);
 }
 

@@ -46,7 +46,8 @@ struct MatrixShape {
 }
 
 /// Names of tensors, the same for every file format: `embedding`, `norm`, `head`, and per layer
-/// `layers.0.attention_norm`, `layers.0.q`, `layers.0.q.bias`, ..., `layers.0.mlp_norm`, `layers.0.gate`, ...
+/// `layers.0.attention_norm`, `layers.0.q`, `layers.0.q.bias`, ..., `layers.0.q_norm`, `layers.0.k_norm`,
+/// `layers.0.mlp_norm`, `layers.0.gate`, ...
 [[nodiscard]] inline std::string layer_tensor(index layer, std::string_view what) {
   return "layers." + std::to_string(layer) + "." + std::string(what);
 }
@@ -71,8 +72,11 @@ class WeightSource {
   /// How the file stores a tensor, for people ("Q4_1", "F32", ...).
   [[nodiscard]] virtual std::string storage(std::string_view name) const = 0;
 
+  /// Throws Error unless the file has the tensor, of that shape. Vectors have one row.
+  void check(std::string_view name, MatrixShape shape) const;
+
   /// Rows [first, first + count) of a matrix of `shape`; throws Error on a missing tensor, another shape, NaN or
-  /// infinity. Vectors have one row.
+  /// infinity.
   void read_rows(std::string_view name, MatrixShape shape, index first, index count, float* out) const;
 
   /// The whole matrix, row-major.

@@ -1,99 +1,138 @@
 #include "word_splitter.hpp"
 
-#include <algorithm>
 #include <string>
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
+
+#include <planish/io/utf8.hpp>
 
 #include "error.hpp"
 
 namespace llama {
 namespace {
 
-/// Patterns are written with [\s]; this is what stands in the class. PCRE2's own \s also takes U+180E, which is no
-/// white space to the libraries that models are trained with.
+/// What stands for \s in a class. PCRE2's own \s also takes U+180E, which is no white space to the libraries that
+/// models are trained with.
 constexpr std::string_view white_space = R"(\p{Z}\x{09}-\x{0D}\x{85})";
 
-struct NamedPattern {
-  std::string_view pre, pattern;
-};
-
-// A run of white space before a word leaves its last character to the word (" word"), hence the [\s]+ that looks ahead.
-constexpr NamedPattern patterns[] = {
-    // https://github.com/openai/gpt-2, src/encoder.py
-    {"gpt-2", R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|[\s]+(?![^\s])|[\s]+)"},
-    // Numbers are cut out digit by digit first, then the pattern of GPT-2 runs on each piece in between. In one
-    // pattern:
-    // no word holds a digit, and to white space a digit is the end of the text.
-    {"smollm", R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|[\s]+(?![^\s\p{N}])|[\s]+)"},
-    // https://github.com/meta-llama/llama3, llama/tokenizer.py
-    {"llama-bpe", R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
-                  R"(|[\s]*[\r\n]+|[\s]+(?![^\s])|[\s]+)"},
-};
-
-std::string with_white_space(std::string_view pattern) {
-  std::string text(pattern);
-  for (std::size_t at = 0; (at = text.find(R"(\s)", at)) != std::string::npos; at += white_space.size())
-    text.replace(at, 2, white_space);
-  return text;
-}
-
-std::string known_names() {
-  std::string names;
-  for (const NamedPattern& known : patterns) names += (names.empty() ? "" : ", ") + std::string(known.pre);
-  return names;
+/// A pattern as PCRE2 must read it to mean the same: white space spelled out. Throws Error for what has no such form.
+std::string for_pcre2(std::string_view pattern) {
+  const auto refuse = [pattern](std::string_view part) {
+    fail("the pattern '", pattern, "' that cuts text into words uses ", part, ", which is not supported");
+  };
+  std::string made;
+  bool in_class = false;
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    const char c = pattern[i];
+    if (in_class && pattern.substr(i, 2) == "&&") refuse("an intersection of classes");
+    if (c == '[' && in_class && pattern.substr(i, 2) != "[:") refuse("a class within a class");
+    if (c == '[') in_class = true;
+    if (c == ']') in_class = false;
+    if (c != '\\' || i + 1 == pattern.size()) {
+      made += c;
+      continue;
+    }
+    const char next = pattern[++i];
+    if (next == 'h' || next == 'H' || (next == 'S' && in_class)) refuse(std::string("\\") + next);
+    if (next == 's' && in_class)
+      made += white_space;
+    else if (next == 's' || next == 'S')
+      made += std::string(next == 's' ? "[" : "[^") + std::string(white_space) + "]";
+    else
+      made += {c, next};
+  }
+  return made;
 }
 
 PCRE2_SPTR bytes_of(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(text.data()); }
 pcre2_code* code_of(const std::shared_ptr<void>& pattern) { return static_cast<pcre2_code*>(pattern.get()); }
-pcre2_match_data* data_of(const std::shared_ptr<void>& match) { return static_cast<pcre2_match_data*>(match.get()); }
+
+std::shared_ptr<void> compile(const SplitStep& step) {
+  const std::string pattern = for_pcre2(step.pattern);
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  pcre2_code* code = pcre2_compile(bytes_of(pattern), pattern.size(), PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error,
+                                   &offset, nullptr);
+  if (code == nullptr)
+    fail("PCRE2 refuses the pattern '", step.pattern, "' that cuts text into words, at ", offset, " with error ",
+         error);
+  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // without it, matching is only slower
+  return {code, [](void* held) { pcre2_code_free(static_cast<pcre2_code*>(held)); }};
+}
 
 }  // namespace
 
-WordSplitter::WordSplitter(std::string_view pre) {
-  const auto found = std::find_if(std::begin(patterns), std::end(patterns),
-                                  [pre](const NamedPattern& known) { return known.pre == pre; });
-  if (found == std::end(patterns))
-    fail("the model cuts text into words by '", pre, "', which is not known here; known are ", known_names());
-  const std::string pattern = with_white_space(found->pattern);
-  int error = 0;
-  PCRE2_SIZE offset = 0;
-  pcre2_code* code = pcre2_compile(bytes_of(pattern), pattern.size(), PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED, &error,
-                                   &offset, nullptr);
-  if (code == nullptr) fail("PCRE2 refuses the pattern of '", pre, "' at ", offset, " with error ", error);
-  pattern_ = std::shared_ptr<void>(code, [](void* held) { pcre2_code_free(static_cast<pcre2_code*>(held)); });
-  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // without it, matching is only slower
-}
-
-WordSplitter::Cursor::Cursor(const WordSplitter& splitter, std::string_view text)
-    : splitter_(splitter), rest_(text), match_(pcre2_match_data_create(1, nullptr), [](void* held) {
-        pcre2_match_data_free(static_cast<pcre2_match_data*>(held));
-      }) {
-  if (match_ == nullptr) fail("out of memory while splitting text into words");
-}
-
-std::string_view WordSplitter::Cursor::next() {
-  const auto take = [this](std::size_t length) {
-    const std::string_view word = rest_.substr(0, length);
-    rest_.remove_prefix(length);
-    checked_ -= std::min(checked_, length);
-    return word;
-  };
-  const auto match = [this](std::size_t length, std::uint32_t options) {
-    return pcre2_match(code_of(splitter_.pattern_), bytes_of(rest_), length, 0, options, data_of(match_), nullptr);
-  };
-
-  if (checked_ == 0) {  // check once up to the next bad byte, not again for every word
-    const int result = match(rest_.size(), 0);
-    const bool bad_utf8 = result <= PCRE2_ERROR_UTF8_ERR1 && result >= PCRE2_ERROR_UTF8_ERR21;
-    checked_ = bad_utf8 ? pcre2_get_startchar(data_of(match_)) : rest_.size();
-    if (checked_ == 0) return take(1);
+/// The scratch of the matcher while one text is cut.
+class WordSplitter::Run {
+ public:
+  Run(const WordSplitter& splitter, const std::function<void(std::string_view)>& visit)
+      : splitter_(splitter), visit_(visit), match_(pcre2_match_data_create(1, nullptr)) {
+    if (match_ == nullptr) fail("out of memory while splitting text into words");
   }
-  const int result = match(checked_, PCRE2_NO_UTF_CHECK);
-  const std::size_t length = result > 0 ? pcre2_get_ovector_pointer(data_of(match_))[1] : 0;
-  if (length == 0) fail("PCRE2 cannot split text into words: error ", result);
-  return take(length);
+  ~Run() { pcre2_match_data_free(match_); }
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+
+  /// Cuts a piece of UTF-8 by the steps from `number` on.
+  void cut(std::string_view piece, std::size_t number) {
+    if (piece.empty()) return;
+    if (number == splitter_.steps_.size()) return visit_(piece);
+    const Step& step = splitter_.steps_[number];
+    std::size_t done = 0, from = 0;
+    while (from < piece.size()) {
+      const auto [first, last] = find(step, piece, from);
+      if (first == piece.size()) break;
+      if (first == last) {  // matches nothing here: goes on behind the character
+        from = last + planish::io::utf8_sequence_length(piece.substr(last));
+        continue;
+      }
+      if (step.keeps != SplitKeeps::matches) cut(piece.substr(done, first - done), number + 1);
+      if (step.keeps != SplitKeeps::gaps) cut(piece.substr(first, last - first), number + 1);
+      done = from = last;
+    }
+    if (step.keeps != SplitKeeps::matches) cut(piece.substr(done), number + 1);
+  }
+
+ private:
+  struct Found {
+    std::size_t first, last;
+  };
+
+  /// The next match; empty and at the end if there is none.
+  [[nodiscard]] Found find(const Step& step, std::string_view piece, std::size_t from) {
+    const auto match = [&](std::uint32_t options) {
+      return pcre2_match(code_of(step.pattern), bytes_of(piece), piece.size(), from, options | PCRE2_NO_UTF_CHECK,
+                         match_, nullptr);
+    };
+    int result = match(0);
+    if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);
+    if (result == PCRE2_ERROR_NOMATCH) return {piece.size(), piece.size()};
+    if (result < 0) fail("PCRE2 cannot split text into words: error ", result);
+    const PCRE2_SIZE* const ends = pcre2_get_ovector_pointer(match_);
+    return {ends[0], ends[1]};
+  }
+
+  const WordSplitter& splitter_;
+  const std::function<void(std::string_view)>& visit_;
+  pcre2_match_data* match_;
+};
+
+WordSplitter::WordSplitter(std::span<const SplitStep> steps) {
+  for (const SplitStep& step : steps) steps_.push_back({compile(step), step.keeps});
+}
+
+void WordSplitter::for_each_word(std::string_view text, const std::function<void(std::string_view)>& visit) const {
+  Run run(*this, visit);
+  while (!text.empty()) {
+    std::size_t good = 0;  // bytes up to the next that is not UTF-8
+    while (const std::size_t length = planish::io::utf8_sequence_length(text.substr(good))) good += length;
+    run.cut(text.substr(0, good), 0);
+    text.remove_prefix(good);
+    if (text.empty()) return;
+    visit(text.substr(0, 1));
+    text.remove_prefix(1);
+  }
 }
 
 }  // namespace llama

@@ -38,7 +38,9 @@ inline SiteMagnitudes ones(const Config& config) {
 template <class T>
 struct Fixture {
   explicit Fixture(RotaryPairs pairs, std::string_view spelled = "w4a4kv4+flatquant")
-      : source(3, pairs),
+      : Fixture(RandomModel::small(pairs), spelled) {}
+  explicit Fixture(const Config& sizes, std::string_view spelled = "w4a4kv4+flatquant")
+      : source(3, sizes),
         config(source.config()),
         layer(read_layer(source, 0)),
         weights(config, layer),

@@ -16,23 +16,16 @@ namespace llama::test {
 
 class RandomModel final : public WeightSource {
  public:
-  RandomModel(std::uint64_t seed, RotaryPairs pairs, bool tied = false) : WeightSource("random model"), random_(seed) {
-    config_ = {.name = "random",
-               .hidden_size = 40,
-               .ffn_size = 56,
-               .layers = 2,
-               .heads = 6,
-               .kv_heads = 2,
-               .head_size = 8,
-               .vocabulary = 97,
-               .context = 64,
-               .tied_head = tied,
-               .pairs = pairs,
-               .rotary_frequencies = rotary_frequencies(100.0, 8)};
+  RandomModel(std::uint64_t seed, RotaryPairs pairs, bool tied = false) : RandomModel(seed, small(pairs, tied)) {}
+
+  /// Of any sizes; `biases` for q, k and v.
+  RandomModel(std::uint64_t seed, const Config& config, bool biases = true)
+      : WeightSource("random model"), random_(seed) {
+    config_ = config;
     add("embedding", {config_.vocabulary, config_.hidden_size}, 1.0);
     for (index id = 0; id < config_.vocabulary; ++id) at("embedding", id, 7) *= 30.0f;
     add("norm", {1, config_.hidden_size}, 1.0);
-    if (!tied) add("head", {config_.vocabulary, config_.hidden_size}, 0.5);
+    if (!config_.tied_head) add("head", {config_.vocabulary, config_.hidden_size}, 0.5);
     for (index layer = 0; layer < config_.layers; ++layer) {
       add(layer_tensor(layer, "attention_norm"), {1, config_.hidden_size}, 1.0);
       add(layer_tensor(layer, "mlp_norm"), {1, config_.hidden_size}, 1.0);
@@ -40,9 +33,27 @@ class RandomModel final : public WeightSource {
         const MatrixShape shape = shape_of(p, config_);
         const std::string name = layer_tensor(layer, name_of(p));
         add(name, shape, 1.0 / std::sqrt(static_cast<double>(shape.columns)));
-        if (site_of(p) == SiteKind::attention) add(name + ".bias", {1, shape.rows}, 0.3);
+        if (biases && site_of(p) == SiteKind::attention) add(name + ".bias", {1, shape.rows}, 0.3);
       }
+      if (!config_.head_norms) continue;
+      add(layer_tensor(layer, "q_norm"), {1, config_.head_size}, 1.0);
+      add(layer_tensor(layer, "k_norm"), {1, config_.head_size}, 1.0);
     }
+  }
+
+  [[nodiscard]] static Config small(RotaryPairs pairs, bool tied = false) {
+    return {.name = "random",
+            .hidden_size = 40,
+            .ffn_size = 56,
+            .layers = 2,
+            .heads = 6,
+            .kv_heads = 2,
+            .head_size = 8,
+            .vocabulary = 97,
+            .context = 64,
+            .tied_head = tied,
+            .pairs = pairs,
+            .rotary_frequencies = rotary_frequencies(100.0, 8)};
   }
 
   [[nodiscard]] float& at(const std::string& name, index row, index column) {
@@ -54,6 +65,9 @@ class RandomModel final : public WeightSource {
   void for_each_tensor(Use&& use) const {
     for (const auto& [name, tensor] : tensors_) use(name, tensor.shape, tensor.values);
   }
+  /// The values of a tensor.
+  [[nodiscard]] std::vector<float>& values(const std::string& name) { return tensors_.at(name).values; }
+  [[nodiscard]] const std::vector<float>& values(const std::string& name) const { return tensors_.at(name).values; }
   void remove(const std::string& name) { tensors_.erase(name); }
   void reshape(const std::string& name, MatrixShape shape) { tensors_.at(name).shape = shape; }
 

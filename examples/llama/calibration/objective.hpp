@@ -33,12 +33,13 @@ class InnerLosses {
     const Variable normed = graph_->attention_norm(x);
     const auto in = block_->site(SiteKind::attention, normed);
     const Variable query = layer_of(Projection::query, in[0], normed);
-    const Variable key = graph_->rotate(graph_->project(teacher, Projection::key, normed));
-    take(block_->key_back(block_->key(graph_->rotate(graph_->project(*block_, Projection::key, in[1])))), key.value());
+    const Variable key = graph_->rotate(Projection::key, graph_->project(teacher, Projection::key, normed));
+    const Variable turned_key = graph_->rotate(Projection::key, graph_->project(*block_, Projection::key, in[1]));
+    take(block_->key_back(block_->key(turned_key)), key.value());
     const Variable value = graph_->project(teacher, Projection::value, normed);
     take(block_->value_back(block_->value(graph_->project(*block_, Projection::value, in[2]))), value.value());
 
-    const Variable attended = graph_->attend(graph_->rotate(query), key, value);
+    const Variable attended = graph_->attend(graph_->rotate(Projection::query, query), key, value);
     const Variable turned = block_->site(SiteKind::output, block_->turn_values(attended))[0];
     const Variable h = tape::add(x, layer_of(Projection::output, turned, attended));
 

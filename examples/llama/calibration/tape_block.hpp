@@ -23,12 +23,15 @@ using planish::MatrixView;
 template <class T>
 struct TapeWeights {
   std::vector<T> attention_gain, mlp_gain;
+  std::vector<T> query_gain, key_gain;  // of a head, or empty
   std::array<std::vector<T>, projections.size()> matrices, biases;
   std::array<MatrixShape, projections.size()> shapes;
 
   TapeWeights(const Config& config, const LayerWeights& weights)
       : attention_gain(weights.attention_gain.begin(), weights.attention_gain.end()),
-        mlp_gain(weights.mlp_gain.begin(), weights.mlp_gain.end()) {
+        mlp_gain(weights.mlp_gain.begin(), weights.mlp_gain.end()),
+        query_gain(weights.query_gain.begin(), weights.query_gain.end()),
+        key_gain(weights.key_gain.begin(), weights.key_gain.end()) {
     for (std::size_t i = 0; i < projections.size(); ++i) {
       matrices[i].assign(weights.matrices[i].begin(), weights.matrices[i].end());
       biases[i].assign(weights.biases[i].begin(), weights.biases[i].end());
@@ -86,7 +89,9 @@ class BlockGraph {
   }
   [[nodiscard]] Variable attention_norm(Variable x) const { return norm(x, weights_->attention_gain); }
   [[nodiscard]] Variable mlp_norm(Variable h) const { return norm(h, weights_->mlp_gain); }
-  [[nodiscard]] Variable rotate(Variable x) const {
+  /// Queries or keys to their positions, their heads normalised first where the model asks for it.
+  [[nodiscard]] Variable rotate(Projection p, Variable x) const {
+    x = normalise_heads(x, p == Projection::query ? weights_->query_gain : weights_->key_gain);
     const auto pairs =
         config_->pairs == RotaryPairs::halves ? tape::RotaryPairs::halves : tape::RotaryPairs::interleaved;
     return tape::rotary_embedding(x, *rotary_, {.head_size = config_->head_size, .window = window_, .pairs = pairs});
@@ -100,8 +105,8 @@ class BlockGraph {
   template <class Hooks>
   [[nodiscard]] Variable attention(const Hooks& hooks, Variable x) const {
     const auto in = hooks.site(SiteKind::attention, attention_norm(x));
-    const Variable query = hooks.query(rotate(project(hooks, Projection::query, in[0])));
-    const Variable key = hooks.key(rotate(project(hooks, Projection::key, in[1])));
+    const Variable query = hooks.query(rotate(Projection::query, project(hooks, Projection::query, in[0])));
+    const Variable key = hooks.key(rotate(Projection::key, project(hooks, Projection::key, in[1])));
     const Variable value = hooks.value(project(hooks, Projection::value, in[2]));
     return project(hooks, Projection::output, hooks.site(SiteKind::output, attend(query, key, value))[0]);
   }
@@ -126,6 +131,13 @@ class BlockGraph {
   [[nodiscard]] Variable norm(Variable x, const std::vector<T>& gain) const {
     const Variable on = x.tape().constant({gain.data(), 1, static_cast<index>(gain.size())});
     return tape::rms_norm(x, on, static_cast<T>(config_->norm_epsilon));
+  }
+
+  [[nodiscard]] Variable normalise_heads(Variable x, const std::vector<T>& gain) const {
+    if (gain.empty()) return x;
+    const index rows = x.rows(), columns = x.columns(), size = config_->head_size;
+    tape::Tape<T>& on = x.tape();
+    return on.reshape(norm(on.reshape(x, rows * (columns / size), size), gain), rows, columns);
   }
 
   const Config* config_;

@@ -36,6 +36,7 @@ void print_facts(const WeightSource& source) {
   std::printf("  %-17s %s%s\n", "head", source.storage(c.tied_head ? "embedding" : "head").c_str(),
               c.tied_head ? ", tied to the embedding" : "");
   std::printf("  %-17s %s\n", "q/k/v biases", source.has(layer_tensor(0, "q.bias")) ? "yes" : "no");
+  std::printf("  %-17s %s\n", "q/k norms", c.head_norms ? "yes" : "no");
 }
 
 void run(const Arguments& arguments) {

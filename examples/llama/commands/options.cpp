@@ -12,9 +12,11 @@ void add_model_options(CLI::App& command, HostOptions& options) {
       ->option_text("FILE|DIR")
       ->group(group);
   command
-      .add_option("--tokenizer", options.tokenizer,
-                  "A .gguf file, or a llama2.c .bin file, whose tokenizer is used. Without it: the model file's own.")
-      ->option_text("FILE")
+      .add_option(
+          "--tokenizer", options.tokenizer,
+          "Whose tokenizer is used: a .gguf file, a tokenizer.json or tokenizer.model, a llama2.c .bin file, or a "
+          "folder with one of them. Without it: the model's own.")
+      ->option_text("FILE|DIR")
       ->group(group);
   command.add_option("--threads", options.threads, "Worker threads; 0: as many as the machine runs at once.")
       ->check(CLI::Range(0, 1024))

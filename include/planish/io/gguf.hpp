@@ -158,14 +158,14 @@ class GgufFile {
     });
   }
 
-  /// Rows [first_row, first_row + count) of the tensor seen as rows × columns, as float32. F32, F16, BF16, Q4_0, Q4_1
-  /// and Q8_0; other types are refused by name. NaN and infinity are refused unless asked for.
+  /// Rows [first_row, first_row + count) of the tensor seen as rows × columns, as float32. Types that
+  /// `can_dequantize` does not name are refused by name. NaN and infinity are refused unless asked for.
   [[nodiscard]] Status dequantize_rows(const GgufTensor& tensor, index first_row, index count, float* out,
                                        NotFinite policy = NotFinite::refuse) const noexcept {
     if (!can_dequantize(tensor.type()))
       return detail::tensor_error(ErrorCode::unsupported, path(), tensor.name, "values of type ", tensor.layout.name,
-                                  " (", static_cast<std::uint32_t>(tensor.type()),
-                                  ") are not read; F32, F16, BF16, Q4_0, Q4_1 and Q8_0 are");
+                                  " (", static_cast<std::uint32_t>(tensor.type()), ") are not read; ",
+                                  dequantized_types, " are");
     if (first_row < 0 || count < 0 || first_row > tensor.rows() || count > tensor.rows() - first_row)
       return detail::tensor_error(ErrorCode::shape_mismatch, path(), tensor.name, "rows from ", first_row, ", ", count,
                                   " of them, were asked for; it has ", tensor.rows());

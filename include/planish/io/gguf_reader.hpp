@@ -13,6 +13,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/result.hpp>
 #include <planish/io/checked_size.hpp>
+#include <planish/io/gguf_blocks.hpp>
 #include <planish/io/gguf_types.hpp>
 #include <planish/io/message.hpp>
 
@@ -169,7 +170,14 @@ inline Status read_gguf_tensor(std::string_view path, GgufCursor& cursor, GgufTe
   }
   if (!cursor.read(type) || !cursor.read(offset)) return refuse("the file ends inside its description");
   const GgufLayout* layout = gguf_layout(type);
-  if (layout == nullptr) return tensor_error(ErrorCode::unsupported, path, name, "unknown or private type ", type);
+  if (layout == nullptr) {
+    const std::string_view known = name_of_unread_type(type);
+    if (known.empty())
+      return tensor_error(ErrorCode::unsupported, path, name, "unknown or private type ", type, "; ", dequantized_types,
+                          " are read");
+    return tensor_error(ErrorCode::unsupported, path, name, "type ", known, " (", type, ") is not read; ",
+                        dequantized_types, " are");
+  }
   tensor.layout = *layout;
   if (tensor.columns() % layout->values != 0)
     return refuse("rows of ", tensor.columns(), " values are no whole number of ", layout->name, " blocks of ",

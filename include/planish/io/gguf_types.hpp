@@ -25,8 +25,8 @@ enum class GgufValueType : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, bool
   return names[static_cast<std::size_t>(type)];
 }
 
-/// Types of tensors, numbered as files number them: those whose layout is known here. The values of the
-/// first six can be read (gguf_blocks.hpp).
+/// Types of tensors, numbered as files number them: those whose layout is known here. Whose values are read,
+/// `can_dequantize` tells (gguf_blocks.hpp).
 enum class GgufType : std::uint32_t {
   f32 = 0,
   f16 = 1,
@@ -73,6 +73,18 @@ inline constexpr std::array<GgufLayout, 20> gguf_layouts{{
   for (const auto& layout : gguf_layouts)
     if (static_cast<std::uint32_t>(layout.type) == number) return &layout;
   return nullptr;
+}
+
+/// Name of a type whose layout is not known here, for messages; empty for unknown and private numbers.
+[[nodiscard]] constexpr std::string_view name_of_unread_type(std::uint32_t number) noexcept {
+  constexpr struct {
+    std::uint32_t number;
+    std::string_view name;
+  } names[] = {{16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"},
+               {22, "IQ2_S"},   {23, "IQ4_XS"}, {29, "IQ1_M"},   {34, "TQ1_0"}, {35, "TQ2_0"},  {39, "MXFP4"}};
+  for (const auto& type : names)
+    if (type.number == number) return type.name;
+  return {};
 }
 
 }  // namespace planish::inline PLANISH_ABI::io
