@@ -1,6 +1,8 @@
 # What only planish's own tests, examples and benchmarks need: warnings, the instruction set, sanitizers.
 set(PLANISH_ARCH native CACHE STRING "-march of our own executables; empty: the compiler's default")
 set(PLANISH_SANITIZE "" CACHE STRING "-fsanitize= of our own executables, for example address,undefined")
+set(PLANISH_SANITIZE_NOT "" CACHE STRING "-fno-sanitize= beside it: checks that cost more than they find")
+option(PLANISH_TOGETHER "Compile several files of a target as one: quicker from scratch, slower after a change" OFF)
 option(PLANISH_WARNINGS_AS_ERRORS "Warnings in our own executables are errors" ${PROJECT_IS_TOP_LEVEL})
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
@@ -24,7 +26,21 @@ function(planish_own target)
   if(PLANISH_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${PLANISH_SANITIZE} -fno-sanitize-recover=all
                                              -fno-omit-frame-pointer -g1)
+    if(PLANISH_SANITIZE_NOT)
+      target_compile_options(${target} PRIVATE -fno-sanitize=${PLANISH_SANITIZE_NOT})
+    endif()
     target_link_options(${target} PRIVATE -fsanitize=${PLANISH_SANITIZE})
+  endif()
+endfunction()
+
+# planish_together(target files [ALONE sources...]): where PLANISH_TOGETHER is on, compiles so many files as one, those
+# that share a name with a neighbour by themselves. A name of one file may then hide that of another: no -Wshadow.
+function(planish_together target files)
+  cmake_parse_arguments(PARSE_ARGV 2 together "" "" "ALONE")
+  if(PLANISH_TOGETHER)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${files})
+    set_source_files_properties(${together_ALONE} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    target_compile_options(${target} PRIVATE -Wno-shadow)
   endif()
 endfunction()
 
