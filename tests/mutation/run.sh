@@ -32,7 +32,7 @@ if [ "$(cat "$work/mark" 2>/dev/null)" != "$mark" ]; then
   echo "$mark" >"$work/mark"
 fi
 cmake -S "$tree" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE="-O1 -DNDEBUG" \
-  -DPLANISH_TEST_ARCHS= -DPLANISH_BUILD_BENCH=OFF -DPLANISH_BUILD_EXAMPLES=OFF -DPLANISH_INSTALL=OFF -DPLANISH_WARNINGS_AS_ERRORS=OFF \
+  -DPLANISH_TEST_ARCHS= -DPLANISH_TEST_LAYER_ARCHS= -DPLANISH_BUILD_BENCH=OFF -DPLANISH_BUILD_EXAMPLES=OFF -DPLANISH_INSTALL=OFF -DPLANISH_WARNINGS_AS_ERRORS=OFF \
   "${launcher[@]}" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 
 # includes/FOLDER: the headers that the tests of a folder include.
