@@ -1,10 +1,12 @@
 # Sourced by the scripts that people run first. install_missing PACKAGE:PROBE... installs the Debian packages whose
-# probe (a command, or a file under an include folder) is not there yet; needs root only when something is missing.
+# probe (a command, a file under an include folder, or a whole path) is not there yet; needs root only when something is
+# missing.
 install_missing() {
   local entry probe missing=()
   for entry; do
     probe=${entry#*:}
     case $probe in
+      /*) compgen -G "$probe" >/dev/null || missing+=("${entry%%:*}") ;;
       */* | *.h | *.hpp)
         compgen -G "/usr/include/$probe" >/dev/null || compgen -G "/usr/include/*/$probe" >/dev/null ||
           compgen -G "/usr/local/include/$probe" >/dev/null || missing+=("${entry%%:*}") ;;
@@ -40,6 +42,7 @@ build_packages=(g++:g++ cmake:cmake ninja-build:ninja libxsimd-dev:xsimd/xsimd.h
   nlohmann-json3-dev:nlohmann/json.hpp libcli11-dev:CLI/CLI.hpp libpcre2-dev:pcre2.h)
 test_packages=(doctest-dev:doctest/doctest.h)
 bench_packages=(libbenchmark-dev:benchmark/benchmark.h)
+clang_packages=(clang:clang++ "libclang-rt-dev:/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.asan-$(uname -m).a")
 
 # first_error LOG: what stopped a build, as one line: CMake's own words, or the first error of the compiler.
 first_error() {

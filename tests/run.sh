@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, runs every test. The last line says "N passed, N failed".
 #
-#   bash tests/run.sh [preset]        preset: release (default), asan-ubsan, clang, avx2, nightly
+#   bash tests/run.sh [preset [CMake options...]]
+#
+# preset: release (default), clang, clang-release, asan-ubsan, asan-ubsan-all, avx2, nightly
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . cmake/packages.sh
 preset=${1:-release}
+shift || true
 
 # Tests that can use the real model do so where examples/run.sh has fetched it.
 cached=${XDG_CACHE_HOME:-${HOME:-}/.cache}/planish/SmolLM2-135M-Instruct.Q4_1.gguf
@@ -24,7 +27,7 @@ run() { # a step that must work; its output is shown only when it does not
   fi
 }
 start=$SECONDS
-run cmake --preset "$preset" "${launcher[@]}"
+run cmake --preset "$preset" "${launcher[@]}" "$@"
 echo "building ($preset); the first time takes some minutes"
 run cmake --build --preset "$preset"
 echo "built in $((SECONDS - start)) s"

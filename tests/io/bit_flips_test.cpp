@@ -1,5 +1,7 @@
 // Files with one wrong bit, or a few: whatever is still accepted is read to its end, and nothing may crash.
+#include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -96,4 +98,107 @@ TEST_CASE("bit flips: GGUF") {
   const Bytes good = file.build(data.bytes);
   REQUIRE(open_gguf(good).has_value());
   flip(good, good.size() - data.bytes.size(), 5000, 43, open_gguf);
+}
+
+namespace {
+
+/// A file with tensors of several types behind one another, and values of several types.
+Bytes whole_gguf() {
+  GgufBuilder file;
+  file.string("general.architecture", "llama").metadata<std::uint32_t>("general.alignment", 4, 32);
+  file.metadata("rope.freq_base", 6, 1e5f).metadata<std::uint8_t>("add_bos", 7, 0);
+  file.array<std::string>("tokenizer.ggml.tokens", 8, {"a", "bc", ""}).array<std::int32_t>("types", 5, {1, 2, 3});
+  file.tensor("token_embd.weight", {32, 4}, 8, 0).tensor("norm", {9}, 0, 160).tensor("q", {64, 3}, 3, 224);
+  ByteBuilder data;
+  for (int i = 0; i < 344; ++i) data.value(static_cast<std::uint8_t>(i * 37));
+  return file.build(data.bytes);
+}
+
+/// How many values and tensors of a file are others when one of its bits is wrong. Tensors are compared by their place:
+/// what lies there differs by that bit at most.
+std::size_t differences(const io::GgufHeader& a, std::span<const std::byte> a_file, const io::GgufHeader& b,
+                        std::span<const std::byte> b_file) {
+  REQUIRE(a.values.size() == b.values.size());
+  REQUIRE(a.tensors.size() == b.tensors.size());
+  const auto differ = [&](std::span<const std::byte> x, std::span<const std::byte> y) {
+    return x.size() != y.size() || (!x.empty() && x.data() - a_file.data() != y.data() - b_file.data());
+  };
+  std::size_t different = 0;
+  for (std::size_t i = 0; i < a.values.size(); ++i) {
+    const io::GgufValue &x = a.values[i], &y = b.values[i];
+    different += x.key != y.key || x.type != y.type || x.item != y.item || x.count != y.count ||
+                 !std::equal(x.bytes.begin(), x.bytes.end(), y.bytes.begin(), y.bytes.end());
+  }
+  for (std::size_t i = 0; i < a.tensors.size(); ++i) {
+    const io::GgufTensor &x = a.tensors[i], &y = b.tensors[i];
+    different += x.name != y.name || x.type() != y.type() || x.shape != y.shape || differ(x.bytes, y.bytes);
+  }
+  return different;
+}
+
+/// Flips a bit, reads what the file says, and flips it back: refused, or one value or tensor is another.
+void check_flip(Bytes& file, const io::GgufHeader& good, const Bytes& original, std::size_t byte, std::size_t bit) {
+  file[byte] ^= static_cast<std::byte>(1 << bit);
+  CAPTURE(byte);
+  CAPTURE(bit);
+  const auto header = io::read_gguf_header("memory", file);
+  if (header)
+    CHECK(differences(good, original, *header, file) <= 1);
+  else
+    CHECK(is_good_message(header.status(), "memory: "));
+  file[byte] = original[byte];
+}
+
+}  // namespace
+
+TEST_CASE("one wrong bit of a GGUF file, every one: refused, or in that one value or tensor") {
+  const Bytes original = whole_gguf();
+  const auto good = io::read_gguf_header("memory", original);
+  REQUIRE_MESSAGE(good.has_value(), message_of(good.status()));
+  Bytes file = original;
+  for (std::size_t byte = 0; byte < file.size(); ++byte)
+    for (std::size_t bit = 0; bit < 8; ++bit) check_flip(file, *good, original, byte, bit);
+}
+
+TEST_CASE("a file cut anywhere: GGUF, safetensors and artefact") {
+  const auto refused_everywhere = [](const Bytes& good, auto open) {
+    REQUIRE(open(good).has_value());
+    Random random(44);
+    for (int cut = 0; cut < 200; ++cut) {
+      const auto size = static_cast<std::ptrdiff_t>(random.below(good.size()));
+      CAPTURE(size);
+      CHECK(is_good_message(open(Bytes(good.begin(), good.begin() + size)).status(), "memory: "));
+    }
+  };
+  refused_everywhere(whole_gguf(), open_gguf);
+  refused_everywhere(safetensors_bytes(R"({"t":{"dtype":"F32","shape":[4,8],"data_offsets":[0,128]}})", 128),
+                     open_safetensors);
+  const TemporaryFolder folder;
+  io::ArtefactWriter writer;
+  auto codes = *Codes::make(5, 33, 4, Symmetry::asymmetric, 16);
+  REQUIRE(writer.add_codes("w", codes.view()).ok());
+  REQUIRE(writer.set_recipe("w4a4").ok());
+  REQUIRE(writer.write(folder / "a").ok());
+  refused_everywhere(read_bytes(folder / "a"), open_artefact);
+}
+
+TEST_CASE("the default model: 200 wrong bits in what describes it, 200 cuts") {
+  const char* path = std::getenv("PLANISH_TEST_MODEL");
+  if (path == nullptr) {
+    MESSAGE("skipped: no model here");
+    return;
+  }
+  const Bytes original = read_bytes(path);
+  const auto good = io::read_gguf_header("memory", original);
+  REQUIRE_MESSAGE(good.has_value(), message_of(good.status()));
+  std::size_t values = 0;  // bytes at the end that are the tensors'
+  for (const io::GgufTensor& tensor : good->tensors) values += tensor.bytes.size();
+  Bytes file = original;
+  Random random(45);
+  for (int i = 0; i < 200; ++i) {
+    check_flip(file, *good, original, random.below(file.size() - values), random.below(8));
+    const std::size_t cut = random.below(file.size());
+    CAPTURE(cut);
+    CHECK(is_good_message(io::read_gguf_header("memory", std::span(file).first(cut)).status(), "memory: "));
+  }
 }

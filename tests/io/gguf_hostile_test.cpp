@@ -143,6 +143,12 @@ TEST_CASE("GGUF: tensors outside the file or on top of each other") {
   file.tensor("a", {16}, 0, 0).tensor("b", {16}, 0, 32);
   CHECK(contains(refused(file), "tensor 'b': overlaps tensor 'a'"));
   file = GgufBuilder();
-  file.tensor("a", {4}, 0, 32).tensor("b", {4}, 0, 32);
+  file.tensor("a", {4}, 0, 0).tensor("b", {4}, 0, 0);
   CHECK(contains(refused(file), "overlaps tensor"));
+  file = GgufBuilder();
+  file.tensor("a", {4}, 0, 0).tensor("b", {4}, 0, 64);
+  CHECK(
+      contains(refused(file), "tensor 'b': begins at data byte 64, leaving a hole (the tensor before it ends at 16)"));
+  CHECK(contains(refused(one_tensor({4}, 0, 32)), "begins at data byte 32, leaving a hole"));
+  CHECK(contains(refused(one_tensor({4}, 0, 0)), "the tensors end at data byte 16, but the file has 108"));
 }

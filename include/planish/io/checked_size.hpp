@@ -44,6 +44,15 @@ inline constexpr std::uint64_t most_size = static_cast<std::uint64_t>(std::numer
   return true;
 }
 
+/// What a reader may take for tables of what a file lists: twice the file, and what a small file needs anyway.
+inline constexpr std::uint64_t least_table_bytes = std::uint64_t{1} << 20;
+
+/// True if `count` entries of `bytes_each` stay within that, so that a short file cannot ask for much memory.
+[[nodiscard]] constexpr bool tables_fit(std::uint64_t count, std::uint64_t bytes_each, std::uint64_t file) noexcept {
+  std::uint64_t bytes = 0;
+  return multiply_sizes(count, bytes_each, bytes) && (bytes <= least_table_bytes || bytes / 2 <= file);
+}
+
 /// Value of type T at any address, aligned or not.
 template <class T>
 [[nodiscard]] inline T load(const std::byte* address) noexcept {

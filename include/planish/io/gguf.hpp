@@ -121,6 +121,7 @@ class GgufFile {
     return with<std::vector<std::string>>(key, [&](const GgufValue& value) -> Result<std::vector<std::string>> {
       if (value.type != GgufValueType::array || value.item != GgufValueType::string)
         return wrong_type(value, "an array of strings");
+      if (Status status = check_count(value, sizeof(std::string)); !status.ok()) return status;
       std::vector<std::string> strings;
       strings.reserve(static_cast<std::size_t>(value.count));
       const std::byte* at = value.bytes.data();
@@ -150,6 +151,7 @@ class GgufFile {
   [[nodiscard]] Result<std::vector<std::int64_t>> int_array(std::string_view key) const noexcept {
     return with<std::vector<std::int64_t>>(key, [&](const GgufValue& value) -> Result<std::vector<std::int64_t>> {
       if (value.type != GgufValueType::array) return wrong_type(value, "an array of whole numbers");
+      if (Status status = check_count(value, sizeof(std::int64_t)); !status.ok()) return status;
       std::vector<std::int64_t> numbers(static_cast<std::size_t>(value.count));
       for (std::size_t i = 0; i < numbers.size(); ++i)
         if (!integer_at(value.item, value.bytes.data() + i * static_cast<std::size_t>(size_of(value.item)), numbers[i]))
@@ -229,6 +231,13 @@ class GgufFile {
         return detail::file_error(ErrorCode::invalid_argument, path(), "no metadata '", key.substr(0, 80), "'");
       return read(*value);
     });
+  }
+
+  Status check_count(const GgufValue& value, std::size_t bytes_each) const {
+    if (detail::tables_fit(value.count, bytes_each, file_.bytes().size())) return {};
+    return detail::file_error(ErrorCode::malformed, path(), "metadata '",
+                              std::string_view(detail::shown(value.key, 80)), "' lists ", value.count,
+                              " items, too many for a file of ", file_.bytes().size(), " bytes");
   }
 
   Status wrong_type(const GgufValue& value, const char* wanted) const {

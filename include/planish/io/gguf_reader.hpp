@@ -60,6 +60,10 @@ inline constexpr std::uint64_t most_gguf_key = 65535;  // bytes
 inline constexpr std::uint64_t most_gguf_name = 64;    // bytes
 inline constexpr std::uint32_t most_gguf_extents = 4;
 
+// What one of each takes while a file is read, short texts and the tables beside them included; bytes.
+inline constexpr std::uint64_t gguf_value_memory = sizeof(GgufValue) + 32;
+inline constexpr std::uint64_t gguf_tensor_memory = sizeof(GgufTensor) + 192;
+
 /// Walks the bytes of a file; every read says whether there was enough.
 class GgufCursor {
  public:
@@ -221,6 +225,13 @@ template <class Items, class Name>
     if (values > cursor.left() / 13 || tensors > cursor.left() / 24)  // the least that one of each takes
       return gguf_error(path, "claims ", tensors, " tensors and ", values, " metadata keys in ", file.size(), " bytes");
 
+    if (!detail::tables_fit(values, detail::gguf_value_memory, file.size()) ||
+        !detail::tables_fit(tensors, detail::gguf_tensor_memory, file.size()))
+      return gguf_error(path, "lists ", tensors, " tensors and ", values, " metadata keys, too many for a file of ",
+                        file.size(), " bytes");
+    header.values.reserve(static_cast<std::size_t>(values));
+    header.tensors.reserve(static_cast<std::size_t>(tensors));
+
     std::string twice;
     for (std::uint64_t i = 0; i < values; ++i)
       if (Status status = detail::read_gguf_value(path, cursor, header.values.emplace_back()); !status.ok())
@@ -241,6 +252,7 @@ template <class Items, class Name>
       std::size_t tensor;
     };
     std::vector<Place> places;
+    places.reserve(static_cast<std::size_t>(tensors));
     for (std::uint64_t i = 0; i < tensors; ++i) {
       auto& place = places.emplace_back(Place{0, 0, header.tensors.size()});
       auto& tensor = header.tensors.emplace_back();
@@ -267,11 +279,23 @@ template <class Items, class Name>
     std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
       return a.offset != b.offset ? a.offset < b.offset : a.size < b.size;
     });
-    for (std::size_t i = 1; i < places.size(); ++i)
-      if (places[i - 1].offset + places[i - 1].size > places[i].offset)
-        return detail::tensor_error(
-            ErrorCode::malformed, path, header.tensors[places[i].tensor].name, "overlaps tensor '",
-            std::string_view(detail::shown(header.tensors[places[i - 1].tensor].name, 80)), "'");
+    // One tensor behind the other, with no more between two than alignment asks for: a wrong extent or offset shows.
+    std::uint64_t end = 0;
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      const auto& place = places[i];
+      const std::string& name = header.tensors[place.tensor].name;
+      if (place.offset < end)
+        return detail::tensor_error(ErrorCode::malformed, path, name, "overlaps tensor '",
+                                    std::string_view(detail::shown(header.tensors[places[i - 1].tensor].name, 80)),
+                                    "'");
+      if (place.offset - end >= header.alignment)
+        return detail::tensor_error(ErrorCode::malformed, path, name, "begins at data byte ", place.offset,
+                                    ", leaving a hole (the tensor before it ends at ", end, ")");
+      end = place.offset + place.size;
+    }
+    if (data.size() - end >= header.alignment && !places.empty())
+      return gguf_error(path, "the tensors end at data byte ", end, ", but the file has ", data.size(),
+                        " bytes of data");
     return header;
   });
 }

@@ -60,9 +60,8 @@ class JsonReader {
     std::vector<std::string> keys;
     if (!take('}')) {
       do {
-        std::string key;
+        std::string& key = keys.emplace_back();
         if (!string(key) || !expect(':', "expected ':' after a key")) return false;
-        keys.push_back(key);
         if (!one_value([&] { member(static_cast<const std::string&>(key)); })) return false;
       } while (take(','));
       if (!expect('}', "expected ',' or '}'")) return false;
@@ -94,6 +93,8 @@ class JsonReader {
   bool string(std::string& out) {
     out.clear();
     if (!expect('"', "expected a string")) return false;
+    const std::size_t quote = text_.find('"', position_);  // the end, unless it is escaped
+    if (quote != text_.npos) out.reserve(quote - position_);
     while (position_ < text_.size()) {
       const char c = text_[position_];
       if (c == '"') return ++position_, true;

@@ -31,6 +31,9 @@ struct SafetensorsHeader {
 
 namespace detail {
 
+/// What a reader says of a header that lists more than the file can back.
+inline constexpr const char* too_many_entries = "too many entries for a file of this size";
+
 struct SafetensorsEntry {
   Tensor tensor;
   std::string dtype_name;
@@ -112,14 +115,21 @@ inline Status place_safetensors_entry(std::string_view path, std::span<const std
     SafetensorsHeader header;
     std::vector<detail::SafetensorsEntry> entries;
     JsonReader json(text);
+    // While tables grow, the old and the new one are there; each entry also has its key and its place.
+    const auto fits = [&](std::size_t count, std::size_t entry) {
+      return detail::tables_fit(count + 1, 3 * entry + 5 * sizeof(std::string), data.size()) ||
+             json.fail(detail::too_many_entries);
+    };
     json.object([&](const std::string& name) {
       if (name == "__metadata__") {
         json.object([&](const std::string& key) {
+          if (!fits(header.metadata.size(), sizeof(Metadata::value_type))) return;
           std::string value;
           if (json.string(value)) header.metadata.emplace_back(key, std::move(value));
         });
         return;
       }
+      if (!fits(entries.size(), sizeof(detail::SafetensorsEntry))) return;
       entries.emplace_back().tensor.name = name;
       detail::read_safetensors_entry(json, entries.back());
     });

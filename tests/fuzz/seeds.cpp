@@ -1,0 +1,156 @@
+// seeds FOLDER: writes small valid inputs for every fuzz target into FOLDER/TARGET.
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+#include <planish/transform/dense.hpp>
+#include <planish/transform/hadamard.hpp>
+#include <planish/transform/kronecker.hpp>
+#include <planish/transform/permutation.hpp>
+#include <planish/transform/rotation.hpp>
+#include <planish/transform/scale.hpp>
+#include <planish/transform/shift.hpp>
+
+#include "io/files.hpp"
+
+namespace pl = planish;
+namespace io = planish::io;
+using io_test::Bytes;
+
+namespace {
+
+std::string root;
+
+void write(const std::string& target, const std::string& name, std::span<const std::byte> bytes) {
+  std::filesystem::create_directories(root + '/' + target);
+  io_test::write_bytes(root + '/' + target + '/' + name, bytes);
+}
+void write(const std::string& target, const std::string& name, std::string_view text) {
+  write(target, name, std::as_bytes(std::span(text)));
+}
+
+void safetensors() {
+  write("safetensors", "empty", io_test::safetensors_bytes("{}", 0));
+  write("safetensors", "kinds",
+        io_test::safetensors_bytes(
+            R"({"__metadata__":{"format":"pt","\u00fc":"\n"},"a.weight":{"dtype":"F32","shape":[2,3],"data_offsets":)"
+            R"([0,24]},"b":{"dtype":"BF16","shape":[4],"data_offsets":[24,32]},"c":{"dtype":"I64","shape":[],)"
+            R"("data_offsets":[32,40]},"d":{"dtype":"U8","shape":[0,7],"data_offsets":[40,40]},)"
+            R"("e":{"dtype":"F16","shape":[1,1,2],"data_offsets":[40,44],"later":[1,{"x":null}]}})",
+            44));
+}
+
+Bytes numbers(int count) {
+  io_test::ByteBuilder data;
+  for (int i = 0; i < count; ++i) data.value(static_cast<std::uint8_t>(i * 37));
+  return data.bytes;
+}
+
+void gguf() {
+  io_test::GgufBuilder file;
+  file.string("general.architecture", "llama").metadata<std::uint32_t>("general.alignment", 4, 32);
+  file.metadata("rope", 6, 1e5f).metadata<std::uint8_t>("flag", 7, 1).metadata("wide", 12, 0.5);
+  file.metadata<std::uint64_t>("size", 10, 5).metadata<std::int16_t>("small", 3, -2);
+  file.array<std::string>("words", 8, {"a", "bc", ""}).array<float>("scores", 6, {1.0f, 2.0f});
+  file.array<std::int32_t>("types", 5, {1, 2, 3});
+  file.tensor("q8", {32, 2}, 8, 0).tensor("f32", {3}, 0, 96).tensor("q4_1", {64}, 3, 128).tensor("q4_0", {32}, 2, 192);
+  file.tensor("f16", {2, 2}, 1, 224).tensor("bf16", {1}, 30, 256);
+  write("gguf", "kinds", file.build(numbers(258)));
+  write("gguf", "empty", io_test::GgufBuilder().build());
+}
+
+/// Codes of a few widths, stages of every kind.
+void artefact() {
+  io::ArtefactWriter writer;
+  for (const int bits : {2, 4, 7})
+    for (const auto symmetry : {pl::Symmetry::symmetric, pl::Symmetry::asymmetric}) {
+      auto codes = *pl::Codes::make(3, 5, bits, symmetry, bits == 4 ? 2 : 0);
+      for (float& scale : codes.scales()) scale = 0.5f;
+      const char* kind = symmetry == pl::Symmetry::symmetric ? "s" : "a";
+      static_cast<void>(writer.add_codes("w" + std::to_string(bits) + kind, codes.view()));
+    }
+  const std::vector<float> ones(4, 1.0f), offsets = {0.5f, -1.0f, 0.0f, 2.0f};
+  const std::array<std::int32_t, 4> order = {2, 0, 3, 1};
+  const pl::AnyTransform transforms[] = {
+      pl::AnyTransform::identity(4),
+      pl::AnyTransform(pl::Transform(*pl::Shift::make(offsets), *pl::Scale::make(ones))),
+      pl::AnyTransform(*pl::Hadamard::make(4, 1)),
+      pl::AnyTransform(*pl::Hadamard::make(12)),
+      pl::AnyTransform(pl::Rotation::random(4, 2)),
+      pl::AnyTransform(pl::Dense::random(4, 3)),
+      pl::AnyTransform(*pl::Permutation::make(order)),
+      pl::AnyTransform(pl::Kronecker(pl::Dense::random(2, 4), pl::Dense::random(3, 5))),
+      pl::AnyTransform(pl::Kronecker(pl::Identity(2), *pl::Hadamard::make(4, 6))),
+  };
+  int number = 0;
+  for (const pl::AnyTransform& transform : transforms)
+    static_cast<void>(io::add_transform(writer, "t" + std::to_string(number++), transform));
+  static_cast<void>(writer.add_clip("clip", {0.75f, 0.5f}));
+  static_cast<void>(writer.set_recipe("w4a4kv4"));
+  static_cast<void>(writer.set_model_sha256(std::string(64, 'a')));
+  std::filesystem::create_directories(root + "/artefact");
+  static_cast<void>(writer.write(root + "/artefact/whole"));
+}
+
+void json() {
+  write("json", "values", R"({"a":[1,-2.5e3,true,null,"\ud83d\ude00\u00e9\\"],"b":{"c":{"d":[]}}})");
+  write("json", "codes", R"({"rows":2,"columns":4,"bits":4,"symmetric":false,"group_size":2})");
+  write("json", "stages",
+        R"({"size":4,"stages":[{"name":"scale","parameters":["factors"]},{"name":"x","parameters":[]}]})");
+}
+
+void recipe() {
+  int number = 0;
+  for (const char* text : {"fp32", "w4a4kv4+shift+scale+hadamard", "w4a16g128+gptq", "w8a8s,down=w8a16,head=w16a16",
+                           "w4a4k2v8+flatquant+mse", "w2a8kv16g7+kronecker"})
+    write("recipe", std::to_string(number++), text);
+}
+
+void tokenizer() {
+  const auto with_text = [](std::string_view text, const io_test::GgufBuilder& file) {
+    io_test::ByteBuilder all;
+    all.value(static_cast<std::uint8_t>(text.size())).raw(text);
+    const Bytes bytes = file.build();
+    all.bytes.insert(all.bytes.end(), bytes.begin(), bytes.end());
+    return all.bytes;
+  };
+  using Words = std::vector<std::string>;
+  for (const char* pre : {"gpt-2", "smollm", "llama-bpe"}) {
+    io_test::GgufBuilder file;
+    file.string("tokenizer.ggml.model", "gpt2").string("tokenizer.ggml.pre", pre);
+    file.array<std::string>("tokenizer.ggml.tokens", 8,
+                            Words{"<|end|>", "a", "b", "ab", "\u0120", "\u0120ab", "1", "\u0144"});
+    file.array<std::int32_t>("tokenizer.ggml.token_type", 5, {3, 1, 1, 1, 1, 1, 1, 1});
+    file.array<std::string>("tokenizer.ggml.merges", 8, Words{"a b", "\u0120 ab"});
+    file.metadata<std::uint32_t>("tokenizer.ggml.eos_token_id", 4, 0);
+    write("tokenizer", pre, with_text("ab abba 1 <|end|> \xc3\xa9\xff", file));
+  }
+  io_test::GgufBuilder file;
+  file.string("tokenizer.ggml.model", "llama");
+  file.array<std::string>("tokenizer.ggml.tokens", 8,
+                          Words{"<unk>", "<s>", "\u2581", "a", "b", "ab", "<0xC3>", "<0xA9>"});
+  file.array<float>("tokenizer.ggml.scores", 6, {0, 0, -9, -9, -9, -1, 0, 0});
+  file.array<std::int32_t>("tokenizer.ggml.token_type", 5, {2, 3, 1, 1, 1, 1, 6, 6});
+  file.metadata<std::uint32_t>("tokenizer.ggml.bos_token_id", 4, 1);
+  file.metadata<std::uint32_t>("tokenizer.ggml.unknown_token_id", 4, 0);
+  write("tokenizer", "sentence_piece", with_text("ab <s> \xc3\xa9 z", file));
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count != 2) {
+    std::fputs("seeds FOLDER\n", stderr);
+    return 2;
+  }
+  root = arguments[1];
+  safetensors();
+  gguf();
+  artefact();
+  json();
+  recipe();
+  tokenizer();
+  return 0;
+}
