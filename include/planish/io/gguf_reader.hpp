@@ -14,45 +14,11 @@
 #include <planish/core/result.hpp>
 #include <planish/io/checked_size.hpp>
 #include <planish/io/gguf_blocks.hpp>
-#include <planish/io/gguf_types.hpp>
+#include <planish/io/gguf_header.hpp>
+#include <planish/io/gguf_places.hpp>
 #include <planish/io/message.hpp>
 
 namespace planish::inline PLANISH_ABI::io {
-
-/// A metadata value where it lies in the file.
-struct GgufValue {
-  std::string key;
-  GgufValueType type = GgufValueType::u8;
-  GgufValueType item = GgufValueType::u8;  // of an array; never array
-  std::uint64_t count = 1;                 // items of an array, else 1
-  std::span<const std::byte> bytes;        // the value, or the items one after the other
-};
-
-/// A tensor where it lies in the file. Shapes are told slow to fast, the reverse of the file's order.
-struct GgufTensor {
-  std::string name;
-  GgufLayout layout{};
-  std::vector<index> shape;  // the last extent is contiguous; empty: one value
-  std::span<const std::byte> bytes;
-
-  [[nodiscard]] GgufType type() const noexcept { return layout.type; }
-  [[nodiscard]] index columns() const noexcept { return shape.empty() ? 1 : shape.back(); }
-  [[nodiscard]] index rows() const noexcept {
-    index rows = 1;
-    for (std::size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
-    return rows;
-  }
-  [[nodiscard]] index elements() const noexcept { return rows() * columns(); }
-  [[nodiscard]] index row_bytes() const noexcept { return columns() / layout.values * layout.bytes; }
-};
-
-/// Everything before the data.
-struct GgufHeader {
-  std::uint32_t version = 0;
-  std::uint64_t alignment = 32;  // bytes
-  std::vector<GgufValue> values;
-  std::vector<GgufTensor> tensors;
-};
 
 namespace detail {
 
@@ -247,14 +213,10 @@ template <class Items, class Name>
         return gguf_error(path, "metadata 'general.alignment': ", header.alignment, " is not a power of two");
     }
 
-    struct Place {
-      std::uint64_t offset, size;
-      std::size_t tensor;
-    };
-    std::vector<Place> places;
+    std::vector<detail::GgufPlace> places;
     places.reserve(static_cast<std::size_t>(tensors));
     for (std::uint64_t i = 0; i < tensors; ++i) {
-      auto& place = places.emplace_back(Place{0, 0, header.tensors.size()});
+      auto& place = places.emplace_back(detail::GgufPlace{0, 0, header.tensors.size()});
       auto& tensor = header.tensors.emplace_back();
       if (Status status = detail::read_gguf_tensor(path, cursor, tensor, place.offset, place.size); !status.ok())
         return status;
@@ -269,33 +231,8 @@ template <class Items, class Name>
     const std::uint64_t start = (cursor.position() + header.alignment - 1) / header.alignment * header.alignment;
     const auto data =
         start < file.size() ? file.subspan(static_cast<std::size_t>(start)) : std::span<const std::byte>{};
-    for (const auto& place : places) {
-      auto& tensor = header.tensors[place.tensor];
-      if (place.offset > data.size() || place.size > data.size() - place.offset)
-        return detail::tensor_error(ErrorCode::malformed, path, tensor.name, place.size, " bytes at data byte ",
-                                    place.offset, " reach past the end of the file (", data.size(), " bytes of data)");
-      tensor.bytes = data.subspan(static_cast<std::size_t>(place.offset), static_cast<std::size_t>(place.size));
-    }
-    std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
-      return a.offset != b.offset ? a.offset < b.offset : a.size < b.size;
-    });
-    // One tensor behind the other, with no more between two than alignment asks for: a wrong extent or offset shows.
-    std::uint64_t end = 0;
-    for (std::size_t i = 0; i < places.size(); ++i) {
-      const auto& place = places[i];
-      const std::string& name = header.tensors[place.tensor].name;
-      if (place.offset < end)
-        return detail::tensor_error(ErrorCode::malformed, path, name, "overlaps tensor '",
-                                    std::string_view(detail::shown(header.tensors[places[i - 1].tensor].name, 80)),
-                                    "'");
-      if (place.offset - end >= header.alignment)
-        return detail::tensor_error(ErrorCode::malformed, path, name, "begins at data byte ", place.offset,
-                                    ", leaving a hole (the tensor before it ends at ", end, ")");
-      end = place.offset + place.size;
-    }
-    if (data.size() - end >= header.alignment && !places.empty())
-      return gguf_error(path, "the tensors end at data byte ", end, ", but the file has ", data.size(),
-                        " bytes of data");
+    if (Status status = detail::place_gguf_tensors(path, data, header.alignment, places, header.tensors); !status.ok())
+      return status;
     return header;
   });
 }
