@@ -21,6 +21,9 @@
 namespace llama {
 namespace {
 
+/// Raised when the same options no longer give the same bits: blocks of before are then another job's.
+constexpr int arithmetic_version = 2;
+
 std::string digest_of(const std::vector<std::vector<int>>& windows) {
   planish::io::Sha256 hash;
   for (const std::vector<int>& window : windows) hash.update(std::as_bytes(std::span(window)));
@@ -101,7 +104,7 @@ std::string job_text(const WeightSource& source, const CalibrationJob& job) {
        << (m.shared_clip ? " shared" : " per consumer") << ", loss " << static_cast<int>(m.loss) << ' '
        << m.huber_factor << ", seed " << m.seed << ", retries " << m.retries << ", objective "
        << to_string(job.options.objective) << ", inputs " << to_string(job.options.inputs) << ", rounding inputs "
-       << to_string(job.options.rounding_inputs);
+       << to_string(job.options.rounding_inputs) << ", arithmetic " << arithmetic_version;
   return text.str();
 }
 

@@ -43,6 +43,7 @@
 #elif defined(__AVX2__) && defined(__FMA__)
 #if defined(__AVXVNNI__)
 #define PLANISH_ABI v1_avx2_vnni
+#define PLANISH_HAS_AVXVNNI 1
 #else
 #define PLANISH_ABI v1_avx2
 #endif
@@ -50,10 +51,14 @@
 #define PLANISH_ABI v1_avx
 #elif defined(__SSE4_1__)
 #define PLANISH_ABI v1_sse4
-#elif defined(__ARM_FEATURE_MATMUL_INT8)
+#elif defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
+#if defined(__ARM_FEATURE_MATMUL_INT8)
 #define PLANISH_ABI v1_neon_i8mm
-#elif defined(__ARM_FEATURE_DOTPROD)
+#define PLANISH_HAS_NEON_I8MM 1
+#else
 #define PLANISH_ABI v1_neon_dotprod
+#endif
+#define PLANISH_HAS_NEON_DOTPROD 1
 #else
 #define PLANISH_ABI v1_portable
 #endif
