@@ -10,6 +10,10 @@
 #error "planish needs g++ 12 or clang 14, or newer"
 #endif
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "planish needs a little-endian target: kernels and files read the bytes of numbers as they lie"
+#endif
+
 #if defined(__FAST_MATH__)
 #error "planish: -ffast-math and --use_fast_math change codes; compile units that include planish without them"
 #endif

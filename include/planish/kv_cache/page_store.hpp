@@ -52,8 +52,7 @@ class PageStore {
  private:
   template <class T>
   static Status take(AlignedBuffer<T>& buffer, index pages, index page_size) noexcept {
-    constexpr index most = index{1} << 48;  // elements
-    if (page_size > 0 && pages > most / page_size)
+    if (page_size > 0 && pages > most_elements / page_size)
       return {ErrorCode::out_of_memory, "KV cache: ", pages, " pages of ", page_size, " elements"};
     auto made = AlignedBuffer<T>::make(pages * page_size);
     if (made) buffer = std::move(*made);

@@ -52,7 +52,6 @@ class Codes {
     if (!is_code_width(bits)) return Status(ErrorCode::invalid_argument, "codes have 2 to 8 bits, not ", bits);
     if (rows < 0 || columns < 0 || group_size < 0)
       return Status(ErrorCode::invalid_argument, "codes of ", rows, " x ", columns, " in groups of ", group_size);
-    constexpr index most_elements = index{1} << 46;
     if (columns != 0 && rows > most_elements / columns)
       return Status(ErrorCode::out_of_memory, "codes of ", rows, " x ", columns);
     Codes made;

@@ -14,6 +14,10 @@
 #pragma GCC diagnostic pop
 #endif
 
+#if defined(XSIMD_NO_SUPPORTED_ARCHITECTURE)
+#error "planish needs a vector unit that xsimd knows: compile for SSE2, AVX2, AVX-512 or NEON"
+#endif
+
 #include <planish/core/abi.hpp>
 #include <planish/core/index.hpp>
 
