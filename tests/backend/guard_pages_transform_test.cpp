@@ -1,4 +1,7 @@
 // Hadamard, dense and Kronecker rows with every operand, factors and scratch too, against a page nobody may touch.
+#include <initializer_list>
+#include <utility>
+
 #include <doctest/doctest.h>
 
 #include <planish/backend/default.hpp>
@@ -71,8 +74,9 @@ TEST_CASE("guard pages: dense rows") {
 
 TEST_CASE("guard pages: Kronecker rows") {
   pl::Random random(5);
-  for (const auto& [n1, n2] : std::initializer_list<std::pair<index, index>>{
-           {1, 1}, {1, 5}, {5, 1}, {2, 3}, {3, 16}, {4, 4}, {7, 9}, {8, 12}, {16, 17}, {24, 24}, {3, 100}})
+  for (const auto& factors : std::initializer_list<std::pair<index, index>>{
+           {1, 1}, {1, 5}, {5, 1}, {2, 3}, {3, 16}, {4, 4}, {7, 9}, {8, 12}, {16, 17}, {24, 24}, {3, 100}}) {
+    const index n1 = factors.first, n2 = factors.second;
     for (const Edge edge : guarded::edges)
       for (const int given : {1, 2, 3}) {
         CAPTURE(n1);
@@ -88,6 +92,7 @@ TEST_CASE("guard pages: Kronecker rows") {
               reference::kronecker_rows(x, n1, n2, l, r, y, scratch.span());
             });
       }
+  }
 }
 
 }  // namespace

@@ -66,7 +66,7 @@ using namespace io_test;
 
 namespace {
 
-constexpr std::size_t small_file = std::size_t{1} << 20;  // bytes that any file may take
+constexpr std::size_t small_file = std::size_t{8} << 20;  // bytes that any file may take
 
 /// The most that `work` holds at once, beyond what was held before.
 template <class Work>

@@ -1,6 +1,6 @@
 # Places in C++ headers where one small change makes another program, as FILE<tab>LINE<tab>COLUMN<tab>FROM<tab>TO.
-# Comments, text, preprocessor lines, static_assert and constraints are passed over. The style of the headers tells
-# operators from brackets and pointers: binary operators have spaces around them.
+# Comments, text, preprocessor lines, static_assert, constraints and prefetches, which no test can see, are passed over.
+# The style of the headers tells operators from brackets and pointers: binary operators have spaces around them.
 function rule(before, after) { from[++rules] = before; to[rules] = after }
 
 BEGIN {
@@ -15,7 +15,7 @@ BEGIN {
 }
 
 FNR == 1 { inside = 0 }
-/^[ \t]*#/ || /static_assert|concept |requires|template </ { next }
+/^[ \t]*#/ || /static_assert|concept |requires|template <|prefetch/ { next }
 
 {
   code = $0

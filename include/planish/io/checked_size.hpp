@@ -45,7 +45,7 @@ inline constexpr std::uint64_t most_size = static_cast<std::uint64_t>(std::numer
 }
 
 /// What a reader may take for tables of what a file lists: twice the file, and what a small file needs anyway.
-inline constexpr std::uint64_t least_table_bytes = std::uint64_t{1} << 20;
+inline constexpr std::uint64_t least_table_bytes = std::uint64_t{8} << 20;
 
 /// True if `count` entries of `bytes_each` stay within that, so that a short file cannot ask for much memory.
 [[nodiscard]] constexpr bool tables_fit(std::uint64_t count, std::uint64_t bytes_each, std::uint64_t file) noexcept {
