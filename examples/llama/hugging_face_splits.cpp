@@ -6,8 +6,6 @@
 namespace llama {
 namespace {
 
-using Json = nlohmann::json;
-
 /// A pattern that matches the text itself.
 std::string literally(std::string_view text) {
   std::string pattern;
@@ -24,7 +22,7 @@ class SplitReader {
   SplitReader(const std::string& path, Vocabulary& vocabulary) : path_(path), vocabulary_(vocabulary) {}
 
   /// Steps of a `Sequence`, or the step itself.
-  void normalise(const Json& step) {
+  void normalise(const nlohmann::json& step) {
     for_each(step, "normalizers", [this](const JsonMembers& members, const std::string& type) {
       if (type == "NFC") return;  // text is taken as it is: nearly all of it is composed already
       if (type == "Prepend" && members.text("prepend") == space_mark) {
@@ -37,7 +35,7 @@ class SplitReader {
     });
   }
 
-  void cut(const Json& step) {
+  void cut(const nlohmann::json& step) {
     for_each(step, "pretokenizers", [this](const JsonMembers& members, const std::string& type) {
       if (type == "Split")
         split(members);
@@ -64,13 +62,13 @@ class SplitReader {
 
  private:
   template <class Use>
-  void for_each(const Json& step, const char* list, Use&& use) {
+  void for_each(const nlohmann::json& step, const char* list, Use&& use) {
     if (step.is_null()) return;
     if (!step.is_object()) fail(path_, ": a step of the tokenizer is not an object");
     const JsonMembers members(step, path_);
     const std::string type = members.text("type");
     if (type != "Sequence") return use(members, type);
-    for (const Json& inner : members.array(list)) for_each(inner, list, use);
+    for (const nlohmann::json& inner : members.array(list)) for_each(inner, list, use);
   }
 
   [[nodiscard]] static bool replaces_space(const JsonMembers& members) {
@@ -122,8 +120,8 @@ class SplitReader {
 
 }  // namespace
 
-void read_hugging_face_splits(const Json& tokenizer, const std::string& path, Vocabulary& vocabulary) {
-  const auto member = [&](const char* key) { return tokenizer.contains(key) ? tokenizer[key] : Json(); };
+void read_hugging_face_splits(const nlohmann::json& tokenizer, const std::string& path, Vocabulary& vocabulary) {
+  const auto member = [&](const char* key) { return tokenizer.contains(key) ? tokenizer[key] : nlohmann::json(); };
   vocabulary.kind = TokenizerKind::byte_level;
   SplitReader reader(path, vocabulary);
   reader.normalise(member("normalizer"));

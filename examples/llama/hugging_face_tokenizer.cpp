@@ -9,8 +9,6 @@
 namespace llama {
 namespace {
 
-using Json = nlohmann::json;
-
 /// Reads the tokens of tokenizer.json.
 class TokenReader {
  public:
@@ -23,18 +21,18 @@ class TokenReader {
       if (!model.text(key, "").empty()) fail(path_, ": '", key, "' of the tokenizer is not supported");
     (void)model.object("vocab");
     for (const auto& [token, id] : model["vocab"].items()) set(token, id, TokenType::normal);
-    for (const Json& merge : model.array("merges")) vocabulary_.merges.push_back(spelled(merge));
+    for (const nlohmann::json& merge : model.array("merges")) vocabulary_.merges.push_back(spelled(merge));
     vocabulary_.takes_whole_words = model.flag("ignore_merges", false);
     vocabulary_.fuses_unknown = model.flag("fuse_unk", false);
     vocabulary_.unknown = find(model.text("unk_token", ""));
   }
 
-  void read_added(const Json& added) {
-    for (const Json& token : added) {
+  void read_added(const nlohmann::json& added) {
+    for (const nlohmann::json& token : added) {
       if (!token.is_object()) fail(path_, ": an added token is not an object");
       const JsonMembers members(token, path_);
       const auto type = members.flag("special", false) ? TokenType::control : TokenType::user_defined;
-      set(members.text("content"), Json(members.number("id")), type);
+      set(members.text("content"), nlohmann::json(members.number("id")), type);
     }
   }
 
@@ -45,7 +43,7 @@ class TokenReader {
   }
 
  private:
-  void set(const std::string& token, const Json& id, TokenType type) {
+  void set(const std::string& token, const nlohmann::json& id, TokenType type) {
     constexpr std::int64_t most = std::int64_t{1} << 22;
     if (!id.is_number_integer() || id.get<std::int64_t>() < 0 || id.get<std::int64_t>() >= most)
       fail(path_, ": the id of token '", token, "' is not a whole number below ", most);
@@ -61,7 +59,7 @@ class TokenReader {
   }
 
   /// "left right", which newer files hold as two strings.
-  [[nodiscard]] std::string spelled(const Json& merge) const {
+  [[nodiscard]] std::string spelled(const nlohmann::json& merge) const {
     if (merge.is_string()) return merge.get<std::string>();
     const bool is_pair = merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string();
     if (!is_pair) fail(path_, ": a merge of the tokenizer is neither a string nor two of them");
@@ -76,26 +74,27 @@ class TokenReader {
 };
 
 /// The token that a template puts before the text, or nothing.
-std::string begin_of_template(const Json& processor, const std::string& path) {
+std::string begin_of_template(const nlohmann::json& processor, const std::string& path) {
   if (!processor.is_object()) return {};
   const JsonMembers members(processor, path);
   const std::string type = members.text("type");
   if (type == "Sequence") {
-    for (const Json& inner : members.array("processors"))
+    for (const nlohmann::json& inner : members.array("processors"))
       if (std::string begin = begin_of_template(inner, path); !begin.empty()) return begin;
     return {};
   }
   if (type != "TemplateProcessing") return {};
-  const Json& parts = members.array("single");
+  const nlohmann::json& parts = members.array("single");
   if (parts.empty() || !parts[0].is_object() || !parts[0].contains("SpecialToken")) return {};
   return JsonMembers(parts[0], path).object("SpecialToken").text("id");
 }
 
 /// The JSON object of a file beside another; empty if it is not there.
-Json beside(const std::string& path, const char* name, std::string& its_path) {
+nlohmann::json beside(const std::string& path, const char* name, std::string& its_path) {
   its_path = (std::filesystem::path(path).remove_filename() / name).string();
   std::error_code ignored;
-  return std::filesystem::exists(its_path, ignored) ? parse_json(its_path, read_text(its_path)) : Json::object();
+  return std::filesystem::exists(its_path, ignored) ? parse_json(its_path, read_text(its_path))
+                                                    : nlohmann::json::object();
 }
 
 /// A token that tokenizer_config.json names, as a string or as an object with its content.
@@ -107,7 +106,7 @@ std::string named_token(const JsonMembers& config, const char* key) {
 /// The id, or the first of several, that config.json has under a key.
 std::optional<int> token_id(const JsonMembers& config, const char* key, std::size_t tokens) {
   if (!config.has(key)) return std::nullopt;
-  const Json& value = config[key].is_array() && !config[key].empty() ? config[key][0] : config[key];
+  const nlohmann::json& value = config[key].is_array() && !config[key].empty() ? config[key][0] : config[key];
   if (!value.is_number_integer()) return std::nullopt;
   const auto id = value.get<std::int64_t>();
   return id >= 0 && id < static_cast<std::int64_t>(tokens) ? std::optional(static_cast<int>(id)) : std::nullopt;
@@ -116,7 +115,7 @@ std::optional<int> token_id(const JsonMembers& config, const char* key, std::siz
 }  // namespace
 
 Vocabulary read_hugging_face_vocabulary(const std::string& path) {
-  const Json json = parse_json(path, read_text(path));
+  const nlohmann::json json = parse_json(path, read_text(path));
   const JsonMembers members(json, path);
   Vocabulary vocabulary;
   read_hugging_face_splits(json, path, vocabulary);
@@ -125,8 +124,8 @@ Vocabulary read_hugging_face_vocabulary(const std::string& path) {
   if (members.has("added_tokens")) tokens.read_added(members.array("added_tokens"));
 
   std::string tokenizer_config_path, config_path;
-  const Json tokenizer_json = beside(path, "tokenizer_config.json", tokenizer_config_path);
-  const Json config_json = beside(path, "config.json", config_path);
+  const nlohmann::json tokenizer_json = beside(path, "tokenizer_config.json", tokenizer_config_path);
+  const nlohmann::json config_json = beside(path, "config.json", config_path);
   const JsonMembers tokenizer_config(tokenizer_json, tokenizer_config_path), config(config_json, config_path);
   const std::string in_template =
       members.has("post_processor") ? begin_of_template(members["post_processor"], path) : "";

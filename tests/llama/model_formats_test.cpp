@@ -13,7 +13,6 @@ namespace llama::test {
 namespace {
 
 using planish::io::GgufType;
-using Json = nlohmann::json;
 
 std::vector<float> logits_of_file(const std::string& path, const std::vector<int>& ids) {
   const std::shared_ptr<const WeightSource> source = WeightSource::open(path);
@@ -173,7 +172,7 @@ TEST_CASE("RoPE scaling: linear and llama3 in both formats, as metadata and as r
   const TemporaryFolder folder;
   const auto ids = random_ids(8, 40, 97);
   RandomModel model = model_of(families[0], false);
-  const auto with = [&](const std::string& name, const Json& scaling, const char* key) {
+  const auto with = [&](const std::string& name, const nlohmann::json& scaling, const char* key) {
     HuggingFaceOptions options{.model_type = "llama"};
     options.more[key] = scaling;
     write_model(model, folder.file(name), options);
@@ -207,12 +206,12 @@ TEST_CASE("RoPE scaling: linear and llama3 in both formats, as metadata and as r
   });
   CHECK(divisors[0] == 1.0f);
   CHECK(divisors[3] == 8.0f);
-  const Json scaling{{"rope_type", "llama3"},
-                     {"factor", 8.0},
-                     {"low_freq_factor", 1.0},
-                     {"high_freq_factor", 4.0},
-                     {"original_max_position_embeddings", 32},
-                     {"rope_theta", 100.0}};
+  const nlohmann::json scaling{{"rope_type", "llama3"},
+                               {"factor", 8.0},
+                               {"low_freq_factor", 1.0},
+                               {"high_freq_factor", 4.0},
+                               {"original_max_position_embeddings", 32},
+                               {"rope_theta", 100.0}};
   CHECK(relative_difference(with("llama3", scaling, "rope_scaling"), llama3) < 1e-5);
   CHECK(relative_difference(with("llama3-new", scaling, "rope_parameters"), llama3) < 1e-5);
   write_gguf(model, folder.file("llama3.gguf"),
@@ -258,12 +257,12 @@ TEST_CASE("architectures, parts and tensors beyond the family are refused in one
   CHECK(contains(with([](auto& f) { f.string("llama.rope.scaling.type", "yarn"); }), "'yarn' is not supported"));
   CHECK(contains(with([](auto& f) { f.metadata("llama.expert_count", 4, 8u); }), "mixtures of experts"));
 
-  const auto config = [&](const char* type, const Json& more) {
+  const auto config = [&](const char* type, const nlohmann::json& more) {
     write_model(model, folder.file("m"), {.model_type = type, .more = more});
     return message_of([&] { (void)WeightSource::open(folder.file("m")); });
   };
-  CHECK(config("llama", Json::object()) == "no error");
-  CHECK(contains(config("gemma2", Json::object()), "(llama, mistral, qwen2, qwen3)"));
+  CHECK(config("llama", nlohmann::json::object()) == "no error");
+  CHECK(contains(config("gemma2", nlohmann::json::object()), "(llama, mistral, qwen2, qwen3)"));
   CHECK(contains(config("mistral", {{"sliding_window", 16}}), "slides over 16 tokens"));
   CHECK(config("mistral", {{"sliding_window", 64}}) == "no error");
   CHECK(contains(config("mistral", {{"max_position_embeddings", 8192}}), "slides over 4096 tokens"));
