@@ -91,8 +91,8 @@ class WeightSource {
   /// Tells models apart: 64 hexadecimal digits over every tensor's name, storage and bytes spread over it.
   [[nodiscard]] virtual std::string identity() const = 0;
 
-  /// Gives back the memory that the pages read so far take; they come from the file again.
-  virtual void release() const noexcept = 0;
+  /// Gives back the memory that the pages read so far take, where there is a file that they come from again.
+  virtual void release() const noexcept {}
 
  protected:
   explicit WeightSource(std::string path) : path_(std::move(path)) {}
