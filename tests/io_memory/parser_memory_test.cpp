@@ -11,16 +11,8 @@
 #include <doctest/doctest.h>
 
 #include "io/files.hpp"
+#include "sanitizer_heap.hpp"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZER_OWNS_HEAP
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZER_OWNS_HEAP
-#endif
-#endif
-
-// Under the address sanitizer the heap is the sanitizer's own, and replacing half of it would be an error.
 #if !defined(SANITIZER_OWNS_HEAP)
 
 namespace {

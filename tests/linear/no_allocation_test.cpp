@@ -5,16 +5,8 @@
 #include <doctest/doctest.h>
 
 #include "linear/samples.hpp"
+#include "sanitizer_heap.hpp"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZER_OWNS_HEAP
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZER_OWNS_HEAP
-#endif
-#endif
-
-// Under the address sanitizer the heap is the sanitizer's own, and replacing half of it would be an error.
 #if !defined(SANITIZER_OWNS_HEAP)
 
 // Counts what this program takes from the heap. Not inlined: GCC would take a new and the free of its delete for a

@@ -13,22 +13,6 @@ using planish::calibration::FactorStart;
 using planish::calibration::FlatQuant;
 using planish::calibration::ScaleForm;
 
-/// Output of a run-time block, window by window.
-std::vector<float> run_block(const Config& config, BlockParameters parameters, planish::SiteMode mode,
-                             std::vector<float> hidden) {
-  const Block block(config, std::move(parameters), mode, "block");
-  const Rope rope(config, window);
-  BlockScratch scratch;
-  for (index w = 0; w < windows; ++w) {
-    const Segment segment{0, window};
-    std::vector<planish::KvCache> caches;
-    caches.push_back(block.make_cache(window));
-    block.forward({hidden.data() + w * window * config.hidden_size, window, config.hidden_size},
-                  {.segments = {&segment, 1}, .caches = caches, .rope = &rope, .scratch = &scratch});
-  }
-  return hidden;
-}
-
 TEST_CASE("the tape's float block is the run-time float block") {
   for (RotaryPairs pairs : {RotaryPairs::interleaved, RotaryPairs::halves}) {
     const Fixture<float> f(pairs);
