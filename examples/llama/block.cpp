@@ -104,8 +104,11 @@ void Block::attend(MatrixView<float> x, const BlockPass& pass) const {
   } else {
     const auto turned_query = scratch.turned_query.view(rows, config_.query_size());
     const auto turned_key = scratch.turned_key.view(rows, config_.kv_size());
-    transform_heads(query_, query, turned_query, pass.executor);
-    transform_heads(key_, key, turned_key, pass.executor);
+    {
+      const Timed timed(pass.clock, Phase::transform);
+      transform_heads(query_, query, turned_query, pass.executor);
+      transform_heads(key_, key, turned_key, pass.executor);
+    }
     attend_to_caches(turned_query, turned_key, value, attended, pass);
   }
   prepare(SiteKind::output, attended, pass, [&](const QuantizedInput* in, Workspace workspace) {
@@ -161,6 +164,7 @@ void Block::rotate(MatrixView<float> query, MatrixView<float> key, const BlockPa
 /// is one task.
 void Block::attend_to_caches(MatrixView<const float> query, MatrixView<const float> key, MatrixView<const float> value,
                              MatrixView<float> attended, const BlockPass& pass) const {
+  const Timed timed(pass.clock, Phase::attention);
   const float scale = 1.0f / std::sqrt(static_cast<float>(config_.head_size));
   const auto one = [&](const Segment& segment, index row, std::span<std::byte> workspace, ExecutorReference executor) {
     KvCache& cache = pass.caches[static_cast<std::size_t>(segment.sequence)];
@@ -213,7 +217,11 @@ void Block::prepare(SiteKind kind, MatrixView<const float> x, const BlockPass& p
   }
   Workspace workspace(pass.scratch->workspace.span(site.workspace_size(x.rows(), workers) + multiply_bytes));
   std::array<QuantizedInput, 3> in;
-  require(site.prepare(x, std::span(in).first(matrices), workspace, pass.executor), to_string(kind));
+  {
+    const Timed timed(pass.clock, Phase::transform);
+    require(site.prepare(x, std::span(in).first(matrices), workspace, pass.executor), to_string(kind));
+  }
+  const Timed timed(pass.clock, Phase::product);
   consume(in.data(), workspace);
 }
 

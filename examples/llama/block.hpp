@@ -11,6 +11,7 @@
 #include <planish/packing/row_quantizer.hpp>
 
 #include "config.hpp"
+#include "phase_clock.hpp"
 #include "rope.hpp"
 #include "rows.hpp"
 #include "site.hpp"
@@ -67,6 +68,7 @@ struct BlockPass {
   BlockScratch* scratch = nullptr;
   ExecutorReference executor{};
   SiteObserver* observer = nullptr;
+  PhaseClock* clock = nullptr;
 };
 
 /// One pre-norm transformer block: attention with grouped queries, then SwiGLU; every matrix product quantized the way

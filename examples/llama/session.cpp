@@ -29,9 +29,12 @@ MatrixView<const float> Session::forward(std::span<const Segment> segments, std:
   const auto x = hidden_.view(rows, model_->config().hidden_size);
   model_->embed(ids, x);
   for (std::size_t layer = 0; layer < caches_.size(); ++layer)
-    model_->blocks()[layer].forward(
-        x,
-        {.segments = segments, .caches = caches_[layer], .rope = &rope_, .scratch = &scratch_, .executor = executor_});
+    model_->blocks()[layer].forward(x, {.segments = segments,
+                                        .caches = caches_[layer],
+                                        .rope = &rope_,
+                                        .scratch = &scratch_,
+                                        .executor = executor_,
+                                        .clock = clock_});
   for (const Segment& segment : segments) tokens_[static_cast<std::size_t>(segment.sequence)] += segment.rows;
 
   const auto normed = normed_.view(rows, x.columns());
@@ -40,6 +43,7 @@ MatrixView<const float> Session::forward(std::span<const Segment> segments, std:
 }
 
 MatrixView<const float> Session::logits(MatrixView<const float> hidden) {
+  const Timed timed(clock_, Phase::head);
   const auto out = logits_.view(hidden.rows(), model_->config().vocabulary);
   model_->head().logits(hidden, out, scratch_.workspace, executor_);
   return out;

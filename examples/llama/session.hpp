@@ -32,6 +32,9 @@ class Session {
   /// Logits of hidden states, rows × vocabulary, valid until the next call.
   MatrixView<const float> logits(MatrixView<const float> hidden);
 
+  /// Counts the time of what follows by phases; null: no longer.
+  void time_with(PhaseClock* clock) noexcept { clock_ = clock; }
+
   /// Forgets all tokens of a sequence from `tokens` on.
   void truncate(index sequence, index tokens);
 
@@ -42,6 +45,7 @@ class Session {
   Rope rope_;
   std::vector<std::vector<planish::KvCache>> caches_;  // [layer][sequence]
   std::vector<index> tokens_;                          // by sequence
+  PhaseClock* clock_ = nullptr;
   BlockScratch scratch_;
   FloatRows hidden_, normed_, logits_;
 };

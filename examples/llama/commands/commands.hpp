@@ -15,6 +15,7 @@ void add_calibrate(CLI::App& program);
 void add_report(CLI::App& program);
 void add_merge(CLI::App& program);
 void add_info(CLI::App& program);
+void add_bench(CLI::App& program);
 
 /// All of them, in the order of the manual.
 void add_commands(CLI::App& program);
