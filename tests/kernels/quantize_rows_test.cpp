@@ -88,6 +88,25 @@ TEST_CASE("ties go to even, and extreme values stay in range") {
   }
 }
 
+TEST_CASE("quotients on and beside a half step round as a division's") {
+  pl::Random random(11);
+  for (int trial = 0; trial < 200; ++trial) {
+    const std::vector<float> mantissas = samples::floats(129, random);
+    const float scale = std::ldexp(std::abs(mantissas[128]) + 0x1p-10f, trial % 100 * 2 - 100);
+    std::vector<float> row(128);
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const float half = (static_cast<float>(i) - 63.5f) * scale;  // and up to three floats beside it
+      row[i] = half;
+      for (int step = 0; step < static_cast<int>(random.bits() % 4); ++step)
+        row[i] = std::nextafter(row[i], i % 2 == 0 ? 0.0f : 2.0f * half);
+    }
+    for (Symmetry symmetry : {Symmetry::symmetric, Symmetry::asymmetric}) {
+      check({row.data(), 1, 128}, {.symmetry = symmetry, .static_scale = scale, .static_zero_point = 100});
+      check({row.data(), 1, 128}, {.symmetry = symmetry});
+    }
+  }
+}
+
 TEST_CASE("rows with NaN or infinity get a NaN scale, zero codes, and are counted") {
   for (float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::quiet_NaN(),
                     std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {

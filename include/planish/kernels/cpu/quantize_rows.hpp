@@ -8,6 +8,7 @@
 #include <planish/core/affine.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/kernels/cpu/isa/best.hpp>
+#include <planish/kernels/cpu/quotient.hpp>
 #include <planish/kernels/cpu/simd.hpp>
 #include <planish/packing/quantized_rows.hpp>
 #include <planish/packing/row_quantizer.hpp>
@@ -36,24 +37,55 @@ struct RowRange {
     const IntBatch magnitude_bits(0x7fffffff);
     FloatBatch lowest(0.0f), highest(0.0f);
     IntBatch greatest_bits(0);
-    for_each_vector(
-        row, step, columns, [&](FloatBatch x) __attribute__((always_inline)) {
-          lowest = xsimd::min(lowest, x);
-          highest = xsimd::max(highest, x);
-          greatest_bits = xsimd::max(greatest_bits, xsimd::bitwise_cast<IntBatch>(x) & magnitude_bits);
-        });
-    alignas(64) float low[FloatBatch::size], high[FloatBatch::size];
-    alignas(64) std::int32_t bits[IntBatch::size];
-    lowest.store_aligned(low);
-    highest.store_aligned(high);
-    greatest_bits.store_aligned(bits);
-    RowRange range{{}, true};
-    for (std::size_t i = 0; i < FloatBatch::size; ++i) {
-      range.values.lowest = std::min(range.values.lowest, low[i]);
-      range.values.highest = std::max(range.values.highest, high[i]);
-      range.finite = range.finite && bits[i] < 0x7f800000;
+    const auto see = [&](FloatBatch x) __attribute__((always_inline)) {
+      lowest = xsimd::min(lowest, x);
+      highest = xsimd::max(highest, x);
+      greatest_bits = xsimd::max(greatest_bits, xsimd::bitwise_cast<IntBatch>(x) & magnitude_bits);
+    };
+    index c = 0;
+    if (step == 1) {  // two at a time: a minimum takes longer than one takes to start
+      FloatBatch other_lowest(0.0f), other_highest(0.0f);
+      for (; c + 2 * float_lanes <= columns; c += 2 * float_lanes) {
+        const FloatBatch x = FloatBatch::load_unaligned(row + c + float_lanes);
+        see(FloatBatch::load_unaligned(row + c));
+        other_lowest = xsimd::min(other_lowest, x);
+        other_highest = xsimd::max(other_highest, x);
+        greatest_bits = xsimd::max(greatest_bits, xsimd::bitwise_cast<IntBatch>(x) & magnitude_bits);
+      }
+      see(other_lowest);
+      see(other_highest);
     }
-    return range;
+    for_each_vector(row + c * step, step, columns - c, see);
+    constexpr auto least = [](auto a, auto b) { return xsimd::min(a, b); };
+    constexpr auto greatest = [](auto a, auto b) { return xsimd::max(a, b); };
+    return {{fold_lanes(lowest, least), fold_lanes(highest, greatest)},
+            fold_lanes(greatest_bits, greatest) < 0x7f800000};
+  }
+};
+
+/// Where the codes of one row go, and between which bounds: whole steps from the zero point.
+struct RowCodes {
+  FloatBatch lowest, highest;
+  std::int32_t stored_zero;
+  std::int8_t* codes;
+
+  /// Writes the codes, and up to a register of zero points behind the last one; returns the sum of the row's.
+  template <bool ByReciprocal>
+  [[nodiscard]] std::int32_t write(const float* row, index step, index columns,
+                                   const Quotient& exact_quotient) const noexcept {
+    // copies: codes are chars, which may be anything's bytes
+    const Quotient quotient = exact_quotient;
+    const FloatBatch least = lowest, most = highest;
+    const IntBatch zero(stored_zero);
+    std::int8_t* to = codes;
+    for_each_vector(
+        row, step, columns, [&](FloatBatch values) __attribute__((always_inline)) {
+          // the bounds are whole, so clamping before rounding gives the same code as after
+          const FloatBatch steps = xsimd::max(xsimd::min(quotient.of<ByReciprocal>(values), most), least);
+          isa::Best::store_codes(xsimd::nearbyint_as_int(steps) + zero, to);
+          to += float_lanes;
+        });
+    return isa::Best::sum_of_codes(codes, columns);
   }
 };
 
@@ -75,27 +107,13 @@ inline index quantize_rows(MatrixView<const float> x, const RowQuantizer& q, Qua
       continue;
     }
     const std::int32_t stored_zero = affine.zero_point - q.storage_offset();
-    const FloatBatch scale(affine.scale);
-    const FloatBatch lowest(static_cast<float>(range.lowest - affine.zero_point));
-    const FloatBatch highest(static_cast<float>(range.highest - affine.zero_point));
-    IntBatch sums(0);
-    index written = 0;
-    for_each_vector(
-        x.row(r), x.column_stride(), x.columns(), [&](FloatBatch values) __attribute__((always_inline)) {
-          // the bounds are whole, so clamping before rounding gives the same code as after
-          const FloatBatch steps = xsimd::max(xsimd::min(values / scale, highest), lowest);
-          const IntBatch stored = xsimd::nearbyint_as_int(steps) + IntBatch(stored_zero);
-          sums = sums + stored;
-          isa::Best::store_codes(stored, codes + written);
-          written += float_lanes;
-        });
-    alignas(64) std::int32_t lanes[IntBatch::size];
-    sums.store_aligned(lanes);
-    // lanes behind the last column hold the code of value 0, which is the zero point
-    std::int32_t sum = -static_cast<std::int32_t>(written - x.columns()) * (x.columns() < written ? stored_zero : 0);
-    for (std::int32_t lane : lanes) sum += lane;
+    const RowCodes to{FloatBatch(static_cast<float>(range.lowest - affine.zero_point)),
+                      FloatBatch(static_cast<float>(range.highest - affine.zero_point)), stored_zero, codes};
+    const Quotient quotient(affine.scale);
+    out.sums[r] = Quotient::by_reciprocal(affine.scale, row.values)
+                      ? to.write<true>(x.row(r), x.column_stride(), x.columns(), quotient)
+                      : to.write<false>(x.row(r), x.column_stride(), x.columns(), quotient);
     std::memset(codes + x.columns(), 0, static_cast<std::size_t>(out.stride - x.columns()));
-    out.sums[r] = sum;
     if (out.zero_points != nullptr) out.zero_points[r] = stored_zero;
   }
   return bad_rows;

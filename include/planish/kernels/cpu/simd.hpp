@@ -1,7 +1,9 @@
 #pragma once
 // The one door to xsimd: every float loop of this backend is written with FloatBatch.
+#include <bit>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 
 // GCC 12 takes the deliberately undefined registers inside its AVX-512 intrinsics for a mistake of their callers.
 #if defined(__GNUC__) && !defined(__clang__)
@@ -42,6 +44,14 @@ namespace isa {
   return xsimd::fma(a, b, c);
 #endif
 }
+/// c − a · b with one rounding.
+[[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch fused_negative(FloatBatch a, FloatBatch b, FloatBatch c) noexcept {
+#if defined(__AVX512F__)
+  return FloatBatch(_mm512_fnmadd_ps(a, b, c));
+#else
+  return xsimd::fnma(a, b, c);
+#endif
+}
 #endif
 }  // namespace isa
 
@@ -59,6 +69,16 @@ namespace isa {
 #endif
 }
 
+/// c − a · b with one rounding on every target.
+[[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch fused_negative_multiply_add(FloatBatch a, FloatBatch b,
+                                                                           FloatBatch c) noexcept {
+#if defined(__FMA__) || defined(__aarch64__)
+  return isa::fused_negative(a, b, c);
+#else
+  return fused_multiply_add(-a, b, c);
+#endif
+}
+
 /// Term of a long sum, as core's multiply_add: one rounding where the target has the instruction, else two.
 [[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch multiply_add(FloatBatch a, FloatBatch b, FloatBatch c) noexcept {
 #if defined(__FMA__) || defined(__aarch64__)
@@ -66,6 +86,30 @@ namespace isa {
 #else
   return a * b + c;
 #endif
+}
+
+namespace detail {
+/// Lane i of the result is lane i + By of x, around its end.
+template <int By, class T, int... Lanes>
+[[nodiscard]] PLANISH_ALWAYS_INLINE xsimd::batch<T> turned_lanes(xsimd::batch<T> x,
+                                                                 std::integer_sequence<int, Lanes...>) noexcept {
+  constexpr int count = sizeof...(Lanes);
+  using Register = typename xsimd::batch<T>::register_type;
+  using Vector [[gnu::vector_size(count * sizeof(T))]] = T;
+  const auto lanes = std::bit_cast<Vector>(static_cast<Register>(x));
+  return xsimd::batch<T>(std::bit_cast<Register>(__builtin_shufflevector(lanes, lanes, ((Lanes + By) % count)...)));
+}
+}  // namespace detail
+
+/// What an associative and commutative operation on batches, their minimum say, makes of all lanes.
+template <class T, class Operation, int Distance = static_cast<int>(xsimd::batch<T>::size) / 2>
+[[nodiscard]] PLANISH_ALWAYS_INLINE T fold_lanes(xsimd::batch<T> x, Operation operation) noexcept {
+  if constexpr (Distance == 0) {
+    return x.get(0);
+  } else {
+    constexpr std::make_integer_sequence<int, static_cast<int>(xsimd::batch<T>::size)> all{};
+    return fold_lanes<T, Operation, Distance / 2>(operation(x, detail::turned_lanes<Distance>(x, all)), operation);
+  }
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu
