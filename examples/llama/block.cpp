@@ -2,9 +2,6 @@
 
 #include <cmath>
 
-#include "norm.hpp"
-#include "swiglu.hpp"
-
 namespace llama {
 namespace {
 
@@ -41,7 +38,7 @@ void normalise_heads(MatrixView<float> x, const std::vector<float>& gain, float 
   const auto size = static_cast<index>(gain.size());
   if (size == 0) return;
   const MatrixView<float> heads(x.data(), x.rows() * (x.columns() / size), size);
-  rms_norm(heads, gain.data(), epsilon, heads);
+  rms_norm(planish::DefaultBackend{}, heads, gain.data(), epsilon, heads);
 }
 
 }  // namespace
@@ -85,16 +82,16 @@ void Block::forward(MatrixView<float> x, const BlockPass& pass) const {
 void Block::attend(MatrixView<float> x, const BlockPass& pass) const {
   BlockScratch& scratch = *pass.scratch;
   const index rows = x.rows();
-  const auto normed = scratch.normed.view(rows, config_.hidden_size);
   const auto query = scratch.query.view(rows, config_.query_size());
   const auto key = scratch.key.view(rows, config_.kv_size());
   const auto value = scratch.value.view(rows, config_.kv_size());
 
-  normalise(x, attention_gain_, normed, pass.executor);
+  const planish::RmsNormRows<> normed(x, attention_gain_.data(), config_.norm_epsilon);
   prepare(SiteKind::attention, normed, pass, [&](const QuantizedInput* in, Workspace workspace) {
-    multiply(Projection::query, in[0], query, workspace, pass.executor);
-    multiply(Projection::key, in[1], key, workspace, pass.executor);
-    multiply(Projection::value, in[2], value, workspace, pass.executor);
+    multiply({{&linear(Projection::query), &in[0], query},
+              {&linear(Projection::key), &in[1], key},
+              {&linear(Projection::value), &in[2], value}},
+             workspace, pass.executor);
   });
   rotate(query, key, pass);
 
@@ -111,35 +108,26 @@ void Block::attend(MatrixView<float> x, const BlockPass& pass) const {
     }
     attend_to_caches(turned_query, turned_key, value, attended, pass);
   }
-  prepare(SiteKind::output, attended, pass, [&](const QuantizedInput* in, Workspace workspace) {
-    multiply(Projection::output, in[0], x, workspace, pass.executor, x);
-  });
+  prepare(SiteKind::output, MatrixView<const float>(attended), pass,
+          [&](const QuantizedInput* in, Workspace workspace) {
+            multiply({{&linear(Projection::output), &in[0], x, x}}, workspace, pass.executor);
+          });
 }
 
 /// x ← x + down · (silu(gate) ⊙ up) of the normalised x.
 void Block::feed_forward(MatrixView<float> x, const BlockPass& pass) const {
   BlockScratch& scratch = *pass.scratch;
   const index rows = x.rows();
-  const auto normed = scratch.normed.view(rows, config_.hidden_size);
   const auto gate = scratch.gate.view(rows, config_.ffn_size);
   const auto up = scratch.up.view(rows, config_.ffn_size);
 
-  normalise(x, mlp_gain_, normed, pass.executor);
+  const planish::RmsNormRows<> normed(x, mlp_gain_.data(), config_.norm_epsilon);
   prepare(SiteKind::mlp, normed, pass, [&](const QuantizedInput* in, Workspace workspace) {
-    multiply(Projection::gate, in[0], gate, workspace, pass.executor);
-    multiply(Projection::up, in[1], up, workspace, pass.executor);
+    multiply({{&linear(Projection::gate), &in[0], gate}, {&linear(Projection::up), &in[1], up}}, workspace,
+             pass.executor);
   });
-  for_rows(pass.executor, rows, least_rows,
-           [&](index first, index count) { swiglu(gate.middle_rows(first, count), up.middle_rows(first, count)); });
-  prepare(SiteKind::down, gate, pass, [&](const QuantizedInput* in, Workspace workspace) {
-    multiply(Projection::down, in[0], x, workspace, pass.executor, x);
-  });
-}
-
-void Block::normalise(MatrixView<const float> x, const std::vector<float>& gain, MatrixView<float> normed,
-                      ExecutorReference executor) const {
-  for_rows(executor, x.rows(), least_rows, [&](index first, index count) {
-    rms_norm(x.middle_rows(first, count), gain.data(), config_.norm_epsilon, normed.middle_rows(first, count));
+  prepare(SiteKind::down, planish::SwigluRows<>(gate, up), pass, [&](const QuantizedInput* in, Workspace workspace) {
+    multiply({{&linear(Projection::down), &in[0], x, x}}, workspace, pass.executor);
   });
 }
 
@@ -202,11 +190,20 @@ void Block::attend_to_caches(MatrixView<const float> query, MatrixView<const flo
   for (const planish::Status& status : statuses) require(status, "attention");
 }
 
+void Block::show(SiteKind kind, MatrixView<const float> x, const BlockPass& pass) { pass.observer->see(kind, x); }
+
+template <planish::ProducedRows P>
+void Block::show(SiteKind kind, const P& produced, const BlockPass& pass) {
+  const MatrixView<float> rows = pass.scratch->observed.view(produced.rows(), produced.columns());
+  produced.fill(0, rows);
+  pass.observer->see(kind, rows);
+}
+
 /// Shows the site's input to the observer, quantizes it once per distinct quantizer, and hands the input of each
 /// matrix, in the order of Projection, to `consume` with what is left of the workspace.
-template <class Consume>
-void Block::prepare(SiteKind kind, MatrixView<const float> x, const BlockPass& pass, Consume&& consume) const {
-  if (pass.observer != nullptr) pass.observer->see(kind, x);
+template <class Input, class Consume>
+void Block::prepare(SiteKind kind, const Input& x, const BlockPass& pass, Consume&& consume) const {
+  if (pass.observer != nullptr) show(kind, x, pass);
   const AnySite& site = this->site(kind);
   const int workers = pass.executor.workers();
   std::size_t multiply_bytes = 0, matrices = 0;
@@ -225,9 +222,10 @@ void Block::prepare(SiteKind kind, MatrixView<const float> x, const BlockPass& p
   consume(in.data(), workspace);
 }
 
-void Block::multiply(Projection p, const QuantizedInput& in, MatrixView<float> y, Workspace workspace,
-                     ExecutorReference executor, MatrixView<const float> residual) const {
-  require(linear(p).multiply(in, y, workspace, executor, residual), name_of(p));
+/// The products of one site in one fork-join.
+void Block::multiply(std::initializer_list<planish::SiteProduct<planish::DefaultBackend>> products, Workspace workspace,
+                     ExecutorReference executor) {
+  require(planish::multiply_together(std::span(products.begin(), products.size()), workspace, executor), "products");
 }
 
 std::size_t Block::size_bytes() const noexcept {

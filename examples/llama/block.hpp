@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <vector>
@@ -7,6 +8,7 @@
 #include <planish/kv_cache/kv_cache.hpp>
 #include <planish/linear/any_linear.hpp>
 #include <planish/linear/any_site.hpp>
+#include <planish/linear/multiply_together.hpp>
 #include <planish/packing/codes.hpp>
 #include <planish/packing/row_quantizer.hpp>
 
@@ -56,7 +58,7 @@ struct Segment {
 
 /// Buffers that blocks share, because only one runs at a time.
 struct BlockScratch {
-  FloatRows normed, query, key, value, turned_query, turned_key, attended, gate, up;
+  FloatRows observed, query, key, value, turned_query, turned_key, attended, gate, up;
   ScratchBytes workspace;
 };
 
@@ -99,13 +101,14 @@ class Block {
   void feed_forward(MatrixView<float> x, const BlockPass& pass) const;
   void attend_to_caches(MatrixView<const float> query, MatrixView<const float> key, MatrixView<const float> value,
                         MatrixView<float> attended, const BlockPass& pass) const;
-  void normalise(MatrixView<const float> x, const std::vector<float>& gain, MatrixView<float> normed,
-                 ExecutorReference executor) const;
   void rotate(MatrixView<float> query, MatrixView<float> key, const BlockPass& pass) const;
-  template <class Consume>
-  void prepare(SiteKind kind, MatrixView<const float> x, const BlockPass& pass, Consume&& consume) const;
-  void multiply(Projection p, const planish::QuantizedInput& in, MatrixView<float> y, planish::Workspace workspace,
-                ExecutorReference executor, MatrixView<const float> residual = {}) const;
+  static void show(SiteKind kind, MatrixView<const float> x, const BlockPass& pass);
+  template <planish::ProducedRows P>
+  static void show(SiteKind kind, const P& produced, const BlockPass& pass);
+  template <class Input, class Consume>
+  void prepare(SiteKind kind, const Input& x, const BlockPass& pass, Consume&& consume) const;
+  static void multiply(std::initializer_list<planish::SiteProduct<planish::DefaultBackend>> products,
+                       planish::Workspace workspace, ExecutorReference executor);
 
   Config config_;
   std::vector<float> attention_gain_, mlp_gain_;

@@ -1,6 +1,6 @@
 #include "model.hpp"
 
-#include "norm.hpp"
+#include <planish/backend/default.hpp>
 
 namespace llama {
 
@@ -19,7 +19,7 @@ void Model::embed(std::span<const int> ids, MatrixView<float> x) const {
 }
 
 void Model::normalise(MatrixView<const float> x, MatrixView<float> y) const {
-  rms_norm(x, norm_.data(), config().norm_epsilon, y);
+  rms_norm(planish::DefaultBackend{}, x, norm_.data(), config().norm_epsilon, y);
 }
 
 std::size_t Model::size_bytes() const {

@@ -59,5 +59,6 @@
 // What a model calls
 #include <planish/kv_cache/kv_cache.hpp>
 #include <planish/linear/any.hpp>
+#include <planish/linear/multiply_together.hpp>
 #include <planish/linear/quantized_linear.hpp>
 #include <planish/linear/site.hpp>

@@ -69,6 +69,50 @@ TEST_CASE("a site is its transform and then its quantizer, to the bit, on any ex
       }
 }
 
+TEST_CASE("rows made where they are read give what a matrix of them gives") {
+  for (pl::index n : {1, 65, 576})
+    for (pl::index rows : {0, 1, 33})
+      for (const auto mode : {pl::SiteMode::packed, pl::SiteMode::fake})
+        for (const int bits : {4, 8, 16})
+          for (const bool transformed : {false, true}) {
+            INFO(n << " channels, " << rows << " rows, " << bits << " bits, transform " << transformed);
+            const auto transform = transformed ? flatten(n, 3) : pl::AnyTransform::identity(n);
+            const auto site = made(pl::AnySite::make(transform, {.bits = bits}, mode));
+            const Matrix x(rows, n, 5), up(rows, n, 6);
+            const auto gain = samples::factors(n, 7);
+            const auto check = [&](const auto& produced, Matrix matrix) {
+              Memory a(site.workspace_size(rows, 3)), b(site.workspace_size(rows));
+              auto wa = a.workspace(), wb = b.workspace();
+              samples::Shuffled executor;
+              pl::QuantizedInput in, expected;
+              REQUIRE(site.prepare(produced, in, wa, executor).ok());
+              REQUIRE(site.prepare(matrix.view(), expected, wb).ok());
+              REQUIRE(in.is_float() == expected.is_float());
+              if (bits != 16) CHECK(samples::different_codes(in.codes, expected.codes) == 0);
+              if (in.is_float()) CHECK(samples::different_bits(in.values, expected.values) == 0);
+            };
+            Matrix normed(rows, n), gated(rows, n);
+            pl::rms_norm(pl::Reference{}, x.view(), gain.data(), 1e-5f, normed.view());
+            pl::swiglu(pl::Reference{}, x.view(), up.view(), gated.view());
+            check(pl::RmsNormRows<>(x.view(), gain.data(), 1e-5f), normed);
+            check(pl::SwigluRows<>(x.view(), up.view()), gated);
+          }
+}
+
+TEST_CASE("produced rows of another width or with a NaN are refused as a matrix of them is") {
+  const auto site = made(pl::AnySite::make(pl::AnyTransform::identity(64), pl::RowQuantizer{.bits = 8}));
+  Matrix x(5, 64, 5);
+  Memory memory(site.workspace_size(5));
+  auto workspace = memory.workspace();
+  pl::QuantizedInput in;
+  const Matrix narrow(5, 63, 5);
+  CHECK(samples::text(site.prepare(pl::SwigluRows<>(narrow.view(), narrow.view()), in, workspace)) ==
+        "the site has 64 channels, its input 63");
+  x.view()(3, 9) = std::numeric_limits<float>::quiet_NaN();
+  CHECK(samples::text(site.prepare(pl::SwigluRows<>(x.view(), x.view()), in, workspace)) ==
+        "row 3 of the input holds NaN or infinity");
+}
+
 TEST_CASE("simulated sites give the values of the very same codes") {
   for (const pl::RowQuantizer& q : quantizers) {
     const Matrix x(19, 65, 6);

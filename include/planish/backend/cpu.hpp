@@ -7,7 +7,9 @@
 #include <planish/kernels/cpu/multiply.hpp>
 #include <planish/kernels/cpu/multiply_float.hpp>
 #include <planish/kernels/cpu/multiply_weight_only.hpp>
+#include <planish/kernels/cpu/norm_rows.hpp>
 #include <planish/kernels/cpu/quantize_rows.hpp>
+#include <planish/kernels/cpu/swiglu_rows.hpp>
 #include <planish/transform/hadamard.hpp>
 #include <planish/transform/kronecker.hpp>
 #include <planish/transform/stage.hpp>
@@ -26,6 +28,16 @@ inline index quantize(Cpu, MatrixView<const float> x, const RowQuantizer& q, Qua
 
 /// The values of codes.
 inline void dequantize(Cpu, QuantizedRowsView x, MatrixView<float> y) noexcept { kernels::cpu::dequantize_rows(x, y); }
+
+/// y = x / sqrt(mean(x²) + epsilon) ⊙ gain, row by row.
+inline void rms_norm(Cpu, MatrixView<const float> x, const float* gain, float epsilon, MatrixView<float> y) noexcept {
+  kernels::cpu::rms_norm_rows(x, gain, epsilon, y);
+}
+
+/// y = silu(gate) ⊙ up.
+inline void swiglu(Cpu, MatrixView<const float> gate, MatrixView<const float> up, MatrixView<float> y) noexcept {
+  kernels::cpu::swiglu_rows(gate, up, y);
+}
 
 /// Bytes that one worker's `multiply` needs.
 [[nodiscard]] inline std::size_t multiply_scratch_bytes(Cpu, index rows, index columns, index groups) noexcept {

@@ -2,7 +2,9 @@
 #include <planish/kernels/reference/multiply.hpp>
 #include <planish/kernels/reference/multiply_float.hpp>
 #include <planish/kernels/reference/multiply_weight_only.hpp>
+#include <planish/kernels/reference/norm_rows.hpp>
 #include <planish/kernels/reference/quantize_rows.hpp>
+#include <planish/kernels/reference/swiglu_rows.hpp>
 #include <planish/transform/stage.hpp>
 
 namespace planish::inline PLANISH_ABI {
@@ -26,6 +28,17 @@ inline index quantize(Reference, MatrixView<const float> x, const RowQuantizer& 
 /// The values of codes.
 inline void dequantize(Reference, QuantizedRowsView x, MatrixView<float> y) noexcept {
   kernels::reference::dequantize_rows(x, y);
+}
+
+/// y = x / sqrt(mean(x²) + epsilon) ⊙ gain, row by row.
+inline void rms_norm(Reference, MatrixView<const float> x, const float* gain, float epsilon,
+                     MatrixView<float> y) noexcept {
+  kernels::reference::rms_norm_rows(x, gain, epsilon, y);
+}
+
+/// y = silu(gate) ⊙ up.
+inline void swiglu(Reference, MatrixView<const float> gate, MatrixView<const float> up, MatrixView<float> y) noexcept {
+  kernels::reference::swiglu_rows(gate, up, y);
 }
 
 /// Bytes that one worker's `multiply` needs.

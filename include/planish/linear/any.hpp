@@ -4,4 +4,5 @@
 #include <planish/linear/any_site.hpp>
 #include <planish/linear/any_stage.hpp>
 #include <planish/linear/any_transform.hpp>
+#include <planish/linear/multiply_together.hpp>
 #include <planish/linear/stage_registry.hpp>

@@ -54,7 +54,20 @@ class AnySite {
   /// where those are equal. The transform runs once, and each distinct quantizer once.
   Status prepare(MatrixView<const float> x, std::span<QuantizedInput> in, Workspace& workspace,
                  ExecutorReference executor = {}) const noexcept {
-    return detail::prepare(DefaultBackend{}, online_, plan_, x, in, workspace, executor);
+    return detail::prepare(DefaultBackend{}, online_, plan_, detail::MatrixRows<float>{x}, in, workspace, executor);
+  }
+
+  /// The same for rows that are made tile by tile where they are read: RmsNormRows, SwigluRows or the host's own. They
+  /// are made once, whatever reads them.
+  template <ProducedRows P>
+  Status prepare(const P& produced, std::span<QuantizedInput> in, Workspace& workspace,
+                 ExecutorReference executor = {}) const noexcept {
+    return detail::prepare(DefaultBackend{}, online_, plan_, detail::FilledRows<P>{produced}, in, workspace, executor);
+  }
+  template <ProducedRows P>
+  Status prepare(const P& produced, QuantizedInput& in, Workspace& workspace,
+                 ExecutorReference executor = {}) const noexcept {
+    return prepare(produced, std::span<QuantizedInput>(&in, 1), workspace, executor);
   }
 
   /// The same for activations of 16 bits, which widen to float32 tile by tile.
@@ -62,8 +75,8 @@ class AnySite {
   requires SixteenBitFloat<std::remove_const_t<E>> Status prepare(MatrixView<E> x, std::span<QuantizedInput> in,
                                                                   Workspace& workspace, ExecutorReference executor = {})
   const noexcept {
-    return detail::prepare(DefaultBackend{}, online_, plan_, MatrixView<const std::remove_const_t<E>>(x), in, workspace,
-                           executor);
+    return detail::prepare(DefaultBackend{}, online_, plan_, detail::MatrixRows<std::remove_const_t<E>>{x}, in,
+                           workspace, executor);
   }
   template <class E>
   requires SixteenBitFloat<std::remove_const_t<E>> Status prepare(MatrixView<E> x, QuantizedInput& in,

@@ -11,6 +11,12 @@
 
 namespace planish::inline PLANISH_ABI {
 
+template <class B>
+struct SiteProduct;
+template <class B>
+Status multiply_together(std::span<const SiteProduct<B>> products, Workspace workspace,
+                         ExecutorReference executor = {}) noexcept;
+
 /// y = x Wᵀ + b with weights packed for one backend: as codes, as float32, or as the float32 values of codes. Consumes
 /// the QuantizedInput of a site and never sees its transform. Const and shareable.
 template <detail::MustBeBackend B = DefaultBackend>
@@ -143,6 +149,9 @@ class LinearOn {
   }
 
  private:
+  template <class Any>
+  friend Status multiply_together(std::span<const SiteProduct<Any>>, Workspace, ExecutorReference) noexcept;
+
   LinearOn(index rows, index columns, B backend) : rows_(rows), columns_(columns), backend_(std::move(backend)) {}
 
   static Result<LinearOn> with_bias(LinearOn made, std::span<const float> bias) noexcept {

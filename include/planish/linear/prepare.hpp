@@ -9,6 +9,7 @@
 #include <planish/core/executor.hpp>
 #include <planish/core/status.hpp>
 #include <planish/linear/finite_rows.hpp>
+#include <planish/linear/produced_rows.hpp>
 #include <planish/linear/quantized_input.hpp>
 #include <planish/linear/site_plan.hpp>
 #include <planish/linear/sixteen_bit_rows.hpp>
@@ -64,12 +65,12 @@ struct InputRows {
 };
 
 /// Where the rows of one `prepare` come from and go to.
-template <class Backend, TransformStage T, class E>
+template <class Backend, TransformStage T, class Source>
 struct PrepareRun {
   const Backend& backend;
   const T& transform;
   const SitePlan& plan;
-  MatrixView<const E> x;
+  const Source& source;
   TileRoom room;
   std::array<InputRows, most_site_quantizers> inputs{};  // plan.inputs() of them
   bool in_place = false;                                 // floats that need no transform: consumers read x itself
@@ -88,28 +89,16 @@ struct PrepareRun {
 
  private:
   [[nodiscard]] index first_bad_in_place(index first, index count) const noexcept {
-    if constexpr (std::same_as<E, float>)
-      return first_bad_row(x.middle_rows(first, count));
+    if constexpr (Source::is_float)
+      return first_bad_row(source.x.middle_rows(first, count));
     else
-      return -1;  // what has 16 bits is never read in place
-  }
-
-  /// The rows themselves where they are dense floats, else a copy in `room`.
-  [[nodiscard]] static MatrixView<const float> dense_rows(MatrixView<const E> rows, MatrixView<float> room) noexcept {
-    if constexpr (std::same_as<E, float>) {
-      if (rows.has_dense_rows()) return rows;
-      copy_rows(rows, room);
-    } else {
-      widen_rows(rows, room);
-    }
-    return room;
+      return -1;  // never read in place
   }
 
   [[nodiscard]] index run_rows(index first, index count, int worker) const noexcept {
     const index n = transform.size();
     float* const dense = memory.data() + worker * room.size();
-    const MatrixView<const float> rows_in = dense_rows(x.middle_rows(first, count), {dense, count, n});
-    MatrixView<const float> rows = rows_in;
+    MatrixView<const float> rows = source.dense(first, {dense, count, n});
     const int kept = plan.float_input();
     const MatrixView<float> target =
         kept < 0 ? MatrixView<float>(dense + room.tile, count, n) : rows_of(kept).values.middle_rows(first, count);
@@ -146,27 +135,28 @@ struct PrepareRun {
   }
 };
 
-/// Transforms the rows of x once and quantizes them once per distinct quantizer, into memory of the workspace; in[i] is
-/// the input of consumer i. A row with NaN or infinity makes the status `not_finite` and its outputs NaN; all other
-/// rows are right.
-template <class Backend, TransformStage T, class E>
-[[nodiscard]] Status prepare(const Backend& backend, const T& transform, const SitePlan& plan, MatrixView<const E> x,
+/// Transforms the rows of the source once and quantizes them once per distinct quantizer, into memory of the workspace;
+/// in[i] is the input of consumer i. A row with NaN or infinity makes the status `not_finite` and its outputs NaN; all
+/// other rows are right.
+template <class Backend, TransformStage T, class Source>
+[[nodiscard]] Status prepare(const Backend& backend, const T& transform, const SitePlan& plan, const Source& source,
                              std::span<QuantizedInput> in, Workspace& workspace, ExecutorReference executor) noexcept {
-  const index n = transform.size(), rows = x.rows();
+  const index n = transform.size(), rows = source.rows();
   for (QuantizedInput& input : in) input = {};
   if (!plan.serves(in.size()))
     return Status(ErrorCode::invalid_argument, "the site has ", plan.inputs(), " quantized inputs for ",
                   plan.consumers(), " consumers, not for ", in.size());
-  if (x.columns() != n)
-    return Status(ErrorCode::shape_mismatch, "the site has ", n, " channels, its input ", x.columns());
+  if (source.columns() != n)
+    return Status(ErrorCode::shape_mismatch, "the site has ", n, " channels, its input ", source.columns());
   const int workers = executor.workers();
   const std::size_t needed = prepare_bytes(transform, plan, rows, workers) - buffer_alignment;
   if (workspace.size() < needed)
     return Status(ErrorCode::invalid_argument, "a site of ", n, " channels needs a workspace of ", needed,
                   " bytes for ", rows, " rows and ", workers, " workers, not ", workspace.size());
-  PrepareRun<Backend, T, E> run{backend, transform, plan, x, TileRoom(transform, rows)};
-  run.in_place = std::same_as<E, float> && rows > 0 && plan.inputs() == 1 && !plan.quantizes(0) &&
-                 leaves_rows(transform) && x.has_dense_rows();
+  PrepareRun<Backend, T, Source> run{backend, transform, plan, source, TileRoom(transform, rows)};
+  if constexpr (Source::is_float)
+    run.in_place =
+        rows > 0 && plan.inputs() == 1 && !plan.quantizes(0) && leaves_rows(transform) && source.x.has_dense_rows();
   for (int i = 0; i < plan.inputs(); ++i) {
     InputRows& input = run.inputs[static_cast<std::size_t>(i)];
     if (plan.quantizes(i)) input.codes = take_quantized_rows(workspace, rows, n, plan.asymmetric(i));
@@ -191,12 +181,12 @@ template <class Backend, TransformStage T, class E>
     const InputRows& made = run.inputs[static_cast<std::size_t>(plan.input_of(consumer))];
     in[consumer] = {made.codes, made.values, workspace};
   }
-  if constexpr (std::same_as<E, float>) {
+  if constexpr (Source::is_float) {
     if (run.in_place && bad >= 0) {
-      copy_rows(x, run.inputs[0].values);
+      copy_rows(source.x, run.inputs[0].values);
       fill_bad_rows(run.inputs[0].values);
     } else if (run.in_place) {
-      for (QuantizedInput& input : in) input.values = x;
+      for (QuantizedInput& input : in) input.values = source.x;
     }
   }
   if (bad >= 0) return Status(ErrorCode::not_finite, "row ", bad, " of the input holds NaN or infinity");
