@@ -225,7 +225,7 @@ void Block::prepare(SiteKind kind, const Input& x, const BlockPass& pass, Consum
 /// The products of one site in one fork-join.
 void Block::multiply(std::initializer_list<planish::SiteProduct<planish::DefaultBackend>> products, Workspace workspace,
                      ExecutorReference executor) {
-  require(planish::multiply_together(std::span(products.begin(), products.size()), workspace, executor), "products");
+  require(planish::multiply_together(products, workspace, executor), "products");
 }
 
 std::size_t Block::size_bytes() const noexcept {

@@ -73,7 +73,7 @@ TEST_CASE("what cannot be multiplied together is refused before anything is made
   Memory memory(linear.workspace_size(5));
   const auto refuse = [&](Product p, Product q, pl::Workspace workspace, const char* sentence) {
     const std::array<Product, 2> products{p, q};
-    CHECK(samples::text(pl::multiply_together(std::span<const Product>(products), workspace)) == sentence);
+    CHECK(samples::text(pl::multiply_together(products, workspace)) == sentence);
   };
   const Product good{&linear, &in, a.view()};
   refuse(good, {&linear, &other, b.view()}, memory.workspace(),
@@ -83,7 +83,7 @@ TEST_CASE("what cannot be multiplied together is refused before anything is made
   Matrix c(5, 32);
   const std::string text = [&] {
     const std::array<Product, 2> products{good, {&linear, &in, c.view()}};
-    return samples::text(pl::multiply_together(std::span<const Product>(products), pl::Workspace{}));
+    return samples::text(pl::multiply_together(products, pl::Workspace{}));
   }();
   CHECK(text.starts_with("the products of a site need a workspace of "));
   for (const float value : a.values) CHECK(value == 0.0f);

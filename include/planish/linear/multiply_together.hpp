@@ -1,6 +1,8 @@
 #pragma once
 #include <algorithm>
+#include <iterator>
 #include <span>
+#include <type_traits>
 
 #include <planish/linear/linear_on.hpp>
 
@@ -15,12 +17,11 @@ struct SiteProduct {
   MatrixView<const float> residual = {};
 };
 
-/// Bytes that multiply_together needs.
-template <class B>
-[[nodiscard]] std::size_t together_workspace_size(std::span<const SiteProduct<B>> products, index rows,
-                                                  int workers = 1) noexcept {
+/// Bytes that multiply_together needs. Products: an array, a vector, a list or a span of SiteProduct.
+template <class Products>
+[[nodiscard]] std::size_t together_workspace_size(const Products& products, index rows, int workers = 1) noexcept {
   std::size_t bytes = 0;
-  for (const SiteProduct<B>& product : products) bytes = std::max(bytes, product.linear->workspace_size(rows, workers));
+  for (const auto& product : products) bytes = std::max(bytes, product.linear->workspace_size(rows, workers));
   return bytes;
 }
 
@@ -68,6 +69,14 @@ Status multiply_together(std::span<const SiteProduct<B>> products, Workspace wor
     }
   });
   return {};
+}
+
+/// The same for an array, a vector or a list of products.
+template <class Products>
+requires requires(const Products& products) { std::data(products)->linear; }
+Status multiply_together(const Products& products, Workspace workspace, ExecutorReference executor = {}) noexcept {
+  using Product = std::remove_cvref_t<decltype(*std::data(products))>;
+  return multiply_together(std::span<const Product>(std::data(products), std::size(products)), workspace, executor);
 }
 
 }  // namespace planish::inline PLANISH_ABI
