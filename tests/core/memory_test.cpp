@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
@@ -27,6 +28,21 @@ TEST_CASE("AlignedBuffer: zero-filled, on a cache line, copied only by name") {
   CHECK_FALSE(AlignedBuffer<float>::make(-1).has_value());
   CHECK(AlignedBuffer<double>::make(planish::index{1} << (8 * sizeof(planish::index) - 3)).status().code() ==
         ErrorCode::out_of_memory);
+}
+
+TEST_CASE("AlignedBuffer: from 4 MiB on it starts on a page of 2 MiB, and moves with its size") {
+  constexpr planish::index huge = planish::index{4} << 20, page = planish::index{2} << 20;
+  for (const planish::index count : {huge - 1, huge, huge + 5}) {
+    auto buffer = AlignedBuffer<std::uint8_t>::make(count);
+    REQUIRE(buffer.has_value());
+    const auto start = reinterpret_cast<std::uintptr_t>(buffer->data());
+    CHECK(start % static_cast<std::uintptr_t>(count < huge ? 64 : page) == 0);
+    CHECK(std::all_of(buffer->data(), buffer->data() + count, [](std::uint8_t value) { return value == 0; }));
+    auto small = AlignedBuffer<std::uint8_t>::make(7);
+    REQUIRE(small.has_value());
+    *small = *std::move(buffer);  // each is freed as it was made
+    CHECK(small->size() == count);
+  }
 }
 
 TEST_CASE("Workspace: aligned pieces that do not overlap, and an empty one when it runs out") {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/huge_pages.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/result.hpp>
 
@@ -15,7 +16,8 @@ namespace planish::inline PLANISH_ABI {
 /// Every buffer that kernels read or write in bulk starts on a cache line.
 inline constexpr std::size_t buffer_alignment = 64;  // bytes
 
-/// Owning array of trivial elements, aligned to 64 bytes, zero-filled. Moves, never copies by accident.
+/// Owning array of trivial elements, aligned to 64 bytes, zero-filled; from 4 MiB on it lies on huge pages where the
+/// system gives them. Moves, never copies by accident.
 template <class T>
 class AlignedBuffer {
   static_assert(std::is_trivially_copyable_v<T>, "planish: AlignedBuffer holds plain numbers");
@@ -32,8 +34,9 @@ class AlignedBuffer {
     const auto bytes = static_cast<std::size_t>(count) * sizeof(T);
     if (bytes / sizeof(T) != static_cast<std::size_t>(count))
       return Status(ErrorCode::out_of_memory, "buffer of ", count, " elements");
-    void* memory = ::operator new (bytes, std::align_val_t{buffer_alignment}, std::nothrow);
+    void* memory = ::operator new (bytes, alignment(count), std::nothrow);
     if (memory == nullptr) return Status(ErrorCode::out_of_memory, "cannot allocate ", bytes, " bytes");
+    if (detail::wants_huge_pages(bytes)) detail::prefer_huge_pages(memory, bytes);
     std::memset(memory, 0, bytes);
     buffer.data_ = static_cast<T*>(memory);
     buffer.size_ = count;
@@ -49,7 +52,7 @@ class AlignedBuffer {
   }
   AlignedBuffer(const AlignedBuffer&) = delete;
   AlignedBuffer& operator=(const AlignedBuffer&) = delete;
-  ~AlignedBuffer() { ::operator delete (data_, std::align_val_t{buffer_alignment}); }
+  ~AlignedBuffer() { ::operator delete (data_, alignment(size_)); }
 
   /// A copy, asked for by name.
   [[nodiscard]] Result<AlignedBuffer> clone() const noexcept {
@@ -69,6 +72,11 @@ class AlignedBuffer {
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return std::as_bytes(span()); }
 
  private:
+  [[nodiscard]] static std::align_val_t alignment(index count) noexcept {
+    const bool huge = detail::wants_huge_pages(static_cast<std::size_t>(count) * sizeof(T));
+    return std::align_val_t{huge ? detail::huge_page_bytes : buffer_alignment};
+  }
+
   T* data_ = nullptr;
   index size_ = 0;
 };
