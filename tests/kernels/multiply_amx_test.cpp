@@ -116,7 +116,7 @@ TEST_CASE("products by AMX tiles equal the reference to the bit, between guard p
     both({18, 300, 5501, 0, bits, shifted, plain, 0});    // several batches
     both({18, 300, 5501, 128, bits, shifted, plain, 0});  // likewise with groups
   }
-  for (; seed < 130;) {
+  while (seed < 130) {
     pl::Random random(seed);
     const auto below = [&](std::uint64_t n) { return static_cast<index>(random.below(n)); };
     both({16 + below(80), 1 + below(100), 1 + below(700), below(2) * 64 * (1 + below(5)),
