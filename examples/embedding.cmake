@@ -3,7 +3,7 @@
 include(dispatch/isolate.cmake)
 if(NOT PLANISH_SANITIZE AND PLANISH_GNU_LD AND PLANISH_GNU_OBJCOPY)
   add_subdirectory(dispatch)
-  foreach(target example-dispatch dispatch-portable dispatch-avx2 dispatch-avx512vnni)
+  foreach(target example-dispatch dispatch-portable dispatch-avx2 dispatch-avx512vnni dispatch-avx512vnni_amx)
     if(TARGET ${target})
       target_compile_options(${target} PRIVATE ${PLANISH_WARNINGS} ${PLANISH_INTRINSICS_WARNINGS})
     endif()

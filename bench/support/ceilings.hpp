@@ -9,9 +9,11 @@
 #include <immintrin.h>
 #endif
 
+#include <planish/backend/enable_amx.hpp>
 #include <planish/core/abi.hpp>
 #include <planish/core/aligned_buffer.hpp>
 #include <planish/core/executor.hpp>
+#include <planish/kernels/cpu/isa/amx.hpp>
 
 #include "stopwatch.hpp"
 
@@ -20,6 +22,7 @@ namespace bench {
 /// Operations count a multiplication and an addition as two.
 struct Ceilings {
   double int8_dot = 0;  ///< operations per second of the widest exact int8 dot product
+  double amx_dot = 0;   ///< the same on matrix tiles; 0 where they are not enabled
   double fma = 0;       ///< float operations per second
   double read = 0;      ///< bytes per second, streamed from memory
 };
@@ -89,6 +92,29 @@ inline void spin(std::int64_t rounds, Step step) noexcept {
   }
 }
 
+#if defined(PLANISH_HAS_AMX_INT8)
+inline constexpr double tile_operations = 2.0 * 16 * 16 * 64;  // of one tdpbsud
+
+/// `rounds` times four tile products with sums of their own, on codes that stay in registers. The codes are not zero:
+/// multiplying zeros draws less power, and the clock would be higher than any product's.
+inline void spin_tiles(std::int64_t rounds) noexcept {
+  alignas(64) std::uint8_t codes[1024];
+  for (int i = 0; i < 1024; ++i) codes[i] = static_cast<std::uint8_t>(i * 37 + i / 7);
+  const planish::kernels::cpu::isa::TileConfiguration configured;
+  planish::kernels::cpu::isa::tiles_read_memory();
+  _tile_loadd(4, codes, 64);
+  _tile_loadd(5, codes, 64);
+  _tile_loadd(6, codes, 64);
+  _tile_loadd(7, codes, 64);
+  for (std::int64_t r = 0; r < rounds; ++r) {
+    _tile_dpbsud(0, 4, 6);
+    _tile_dpbsud(1, 4, 7);
+    _tile_dpbsud(2, 5, 6);
+    _tile_dpbsud(3, 5, 7);
+  }
+}
+#endif
+
 /// Best of some tries, in units of `work` per second.
 template <class Run>
 inline double best_rate(planish::ExecutorReference executor, double work_per_worker, Run run) {
@@ -139,6 +165,10 @@ inline Ceilings measure_ceilings(planish::ExecutorReference executor) {
   ceilings.fma = best_rate(executor, fma_operations * accumulators * rounds, [](int, int) noexcept {
     spin<accumulators, Floats>(rounds, [](Floats& s, Floats a, Floats b) noexcept { fma_step(s, a, b); });
   });
+#if defined(PLANISH_HAS_AMX_INT8)
+  if (planish::amx_is_enabled())
+    ceilings.amx_dot = best_rate(executor, 4 * tile_operations * rounds, [](int, int) noexcept { spin_tiles(rounds); });
+#endif
   const auto memory = std::as_bytes(cold_memory().span());
   const std::size_t share = memory.size() / static_cast<std::size_t>(executor.workers()) / 4096 * 4096;
   ceilings.read = best_rate(executor, static_cast<double>(share), [memory, share](int task, int) noexcept {

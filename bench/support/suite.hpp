@@ -23,6 +23,7 @@ const Ceilings& ceilings(int threads);
 /// What one call of a kernel does.
 struct Work {
   double int8_operations = 0;   ///< multiply-adds on codes, counted as two
+  double amx_operations = 0;    ///< the same by matrix tiles
   double float_operations = 0;  ///< likewise on floats
   double bytes = 0;             ///< moved from or to memory that is in no cache
 };
@@ -30,6 +31,7 @@ struct Work {
 /// Seconds that the ceilings allow for it, whichever is the narrowest.
 inline double least_seconds(const Work& work, const Ceilings& limit) noexcept {
   double least = work.int8_operations / limit.int8_dot;
+  if (work.amx_operations > 0) least = work.amx_operations / limit.amx_dot;
   if (work.float_operations / limit.fma > least) least = work.float_operations / limit.fma;
   if (work.bytes / limit.read > least) least = work.bytes / limit.read;
   return least;
@@ -47,7 +49,7 @@ void measure(benchmark::State& state, int threads, const Work& work, Call&& call
     ++calls;
   }
   const double seconds = watch.seconds() / static_cast<double>(calls);
-  const double operations = work.int8_operations + work.float_operations;
+  const double operations = work.int8_operations + work.amx_operations + work.float_operations;
   if (operations > 0) state.counters["GOP/s"] = operations / seconds * 1e-9;
   if (work.bytes > 0) state.counters["GB/s"] = work.bytes / seconds * 1e-9;
   state.counters["percent_of_ceiling"] = 100 * least_seconds(work, limit) / seconds;

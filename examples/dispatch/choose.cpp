@@ -20,7 +20,11 @@ bool has_avx512vnni() noexcept {
 std::size_t runnable(const Kernels* (&tables)[most_tables]) noexcept {
   std::size_t count = 0;
 #if defined(__x86_64__)
-  if (has_avx512vnni()) tables[count++] = &avx512vnni::kernels;
+  if (has_avx512vnni()) {
+    // asks CPU and operating system itself; the unit holds no AMX instruction that runs without it
+    if (avx512vnni_amx::kernels.enable()) tables[count++] = &avx512vnni_amx::kernels;
+    tables[count++] = &avx512vnni::kernels;
+  }
   if (has_avx2()) tables[count++] = &avx2::kernels;
 #endif
   tables[count++] = &portable::kernels;

@@ -12,6 +12,17 @@ namespace {
 using Layer = planish::QuantizedLinear<planish::Quantizer<8, planish::PerChannel>,
                                        planish::Quantizer<8, planish::PerToken>, planish::Identity>;
 
+#define NAME_OF(unit) #unit
+#define NAME(unit) NAME_OF(unit)
+
+planish::Status enable() noexcept {
+#if defined(PLANISH_HAS_AMX_INT8)
+  return planish::enable_amx();
+#else
+  return {};
+#endif
+}
+
 planish::Status make(planish::MatrixView<const float> weights, void*& layer) noexcept {
   layer = nullptr;
   auto made = Layer::make(weights, {}, planish::Identity(weights.columns()));
@@ -34,6 +45,6 @@ void destroy(void* layer) noexcept { delete static_cast<Layer*>(layer); }
 
 }  // namespace
 
-extern const Kernels kernels{planish::DefaultBackend::name, make, workspace_size, forward, destroy};
+extern const Kernels kernels{NAME(UNIT), enable, make, workspace_size, forward, destroy};
 
 }  // namespace dispatch::UNIT

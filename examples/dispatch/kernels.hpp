@@ -13,6 +13,8 @@ namespace dispatch {
 /// A quantized linear layer on one instruction set. A layer goes only to the functions of the table that made it.
 struct Kernels {
   const char* name;
+  /// Asks for what the operating system gives only on request: AMX tiles. Ok where there is nothing to ask for.
+  planish::Status (*enable)() noexcept;
   /// Quantizes weights (out × in) to 8 bits and keeps them; `layer` is null unless the status is ok.
   planish::Status (*make)(planish::MatrixView<const float> weights, void*& layer) noexcept;
   std::size_t (*workspace_size)(const void* layer, planish::index rows, int workers) noexcept;
@@ -29,6 +31,9 @@ namespace avx2 {
 extern const Kernels kernels;
 }
 namespace avx512vnni {
+extern const Kernels kernels;
+}
+namespace avx512vnni_amx {
 extern const Kernels kernels;
 }
 

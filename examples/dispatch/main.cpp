@@ -1,5 +1,5 @@
 // One program, several instruction sets, picked when it starts:
-//   example-dispatch [portable|avx2|avx512vnni]
+//   example-dispatch [portable|avx2|avx512vnni|avx512vnni_amx]
 // runs a layer on the widest set that this machine has, or on the one named, and compares with all others it can run.
 #include <cmath>
 #include <cstdio>
@@ -10,7 +10,7 @@
 
 namespace {
 
-constexpr planish::index tokens = 5, in = 200, out = 70;
+constexpr planish::index tokens = 37, in = 200, out = 70;
 
 /// The layer's output on one instruction set; empty where something failed.
 std::vector<float> run(const dispatch::Kernels& kernels, planish::MatrixView<const float> x,
@@ -51,7 +51,7 @@ int main(int argc, char** argv) {
   for (std::size_t i = 0; i < count; ++i) {
     const std::vector<float> other = run(*tables[i], input, weights);
     const bool equal = other.size() == y.size() && std::memcmp(other.data(), y.data(), y.size() * sizeof(float)) == 0;
-    std::printf("%-10s %s\n", tables[i]->name, equal ? "the same bits" : "differs");
+    std::printf("%-14s %s\n", tables[i]->name, equal ? "the same bits" : "differs");
     same = same && equal;
   }
   return same ? 0 : 1;

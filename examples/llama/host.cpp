@@ -30,6 +30,7 @@ std::string model_path(const HostOptions& options) {
 
 Host::Host(const HostOptions& options)
     : options_(options), pool_(options.threads), source_(WeightSource::open(model_path(options))) {
+  if (!options_.no_amx) static_cast<void>(planish::enable_amx());  // where there is none, AVX-512 or less does the same
   if (options_.planish.empty()) return;
   auto file = require(planish::io::SafetensorsFile::open(options_.planish));
   if (!FlatQuantFile::is_one(file)) return;

@@ -25,6 +25,7 @@ struct HostOptions {
   std::uint64_t seed = 1;
   int head_bits = 16;
   int threads = 0;
+  bool no_amx = false;
   bool fake = false;
 };
 

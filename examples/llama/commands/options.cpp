@@ -22,6 +22,10 @@ void add_model_options(CLI::App& command, HostOptions& options) {
       ->check(CLI::Range(0, 1024))
       ->option_text("N")
       ->group(group);
+  command
+      .add_flag("--no-amx", options.no_amx,
+                "Leave AMX tiles alone where the CPU and this build have them: the same results, slower at prefill.")
+      ->group(group);
 }
 
 void add_recipe_options(CLI::App& command, HostOptions& options) {
