@@ -77,6 +77,13 @@ inline void attend_page(const LineStates& lines, index head_size, const PageOper
 
 namespace detail {
 
+/// Brings the scales and zero points of a page near.
+inline void fetch_scales(const KvPage& page) noexcept {
+  if (page.scales == nullptr) return;
+  for (index t = 0; t < page_tokens; t += 16) __builtin_prefetch(page.scales + t);
+  __builtin_prefetch(page.zero_points);
+}
+
 /// Queries times query_scale, zeros behind them, their sums; nothing attended to yet.
 inline void start_lines(const Attention& a, index kv_head, Range range, const LineStates& lines) noexcept {
   const index size = a.keys.head_size, stride = query_stride(size);
@@ -146,15 +153,17 @@ inline index attend(const Attention& a, index kv_head, Range range, std::span<st
     page.weighs = value_page.float_tokens < page_count;
     if (key_page.float_tokens < page_tokens) load_scales(a.keys, key_page, page_count, page.key_scales);
     if (page.weighs) load_scales(a.values, value_page, page_count, page.value_scales);
+    const KvPage next_keys = a.keys.page(kv_head, next), next_values = a.values.page(kv_head, next);
+    if (direct) detail::fetch_scales(next_keys), detail::fetch_scales(next_values);
     if (direct && key_page.float_tokens == 0) {
       page.keys = nullptr;
-      page.key_codes = {key_page.codes, a.keys.page(kv_head, next).codes, a.keys.bits};
+      page.key_codes = {key_page.codes, next_keys.codes, a.keys.bits};
     } else {
       page.keys = load_keys(a.keys, key_page, key_scratch);
     }
     if (direct && value_page.float_tokens == 0) {
       page.values = nullptr;
-      page.value_codes = {value_page.codes, a.values.page(kv_head, next).codes, a.values.bits};
+      page.value_codes = {value_page.codes, next_values.codes, a.values.bits};
     } else {
       page.values = load_values(a.values, value_page, page_count, value_scratch);
     }

@@ -3,6 +3,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/index.hpp>
 #include <planish/kernels/cpu/cache_rows.hpp>
+#include <planish/kernels/cpu/isa/add_product.hpp>
 #include <planish/kernels/cpu/simd.hpp>
 #include <planish/kernels/cpu/unroll.hpp>
 #include <planish/packing/kv_pages.hpp>
@@ -65,7 +66,7 @@ inline void score_tile(const QueryLines& lines, index head_size, const float* ke
           [&](auto v) { key[v] = FloatBatch::load_unaligned(keys + i * page_tokens + first + v * float_lanes); });
       unroll<Lines>([&](auto l) {
         const FloatBatch q(lines.query[l * lines.stride + i]);
-        unroll<registers>([&](auto v) { sums[l][v] = multiply_add(q, key[v], sums[l][v]); });
+        unroll<registers>([&](auto v) { add_product(sums[l][v], q, key[v]); });
       });
     }
     unroll<Lines>([&](auto l) {
@@ -96,7 +97,7 @@ PLANISH_ALWAYS_INLINE void add_value_columns(const float* w, const index* counts
     unroll<Registers>([&](auto v) { value[v] = FloatBatch::load_unaligned(values + t * stride + v * float_lanes); });
     unroll<Lines>([&](auto l) {
       const FloatBatch weight(w[l * page_tokens + t]);
-      unroll<Registers>([&](auto v) { sums[l][v] = multiply_add(weight, value[v], sums[l][v]); });
+      unroll<Registers>([&](auto v) { add_product(sums[l][v], weight, value[v]); });
     });
   }
   unroll<Lines>([&](auto l) {
