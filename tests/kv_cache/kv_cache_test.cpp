@@ -81,6 +81,16 @@ Rows fake_quantized(const Rows& x, index head_size, int bits, ClipPair clip, ind
   return y;
 }
 
+/// Largest |y − expected| / (1 + |expected|).
+float largest_difference(const Rows& y, const Rows& expected) {
+  float worst = 0;
+  for (std::size_t i = 0; i < y.data.size(); ++i) {
+    const float difference = std::abs(y.data[i] - expected.data[i]) / (1.0f + std::abs(expected.data[i]));
+    if (!(difference <= worst)) worst = difference;  // NaN too
+  }
+  return worst;
+}
+
 }  // namespace
 
 TEST_CASE("attention over a float cache is softmax(q k) v") {
@@ -95,14 +105,11 @@ TEST_CASE("attention over a float cache is softmax(q k) v") {
     Rows y(q.rows, q.columns);
     CHECK(attend(cache, q.view(), 0, softmax_scale(s), y.view()).ok());
     const Rows expected = naive(s, q, k, v, 0);
-    float worst = 0;
-    for (std::size_t i = 0; i < y.data.size(); ++i)
-      worst = std::max(worst, std::abs(y.data[i] - expected.data[i]) / (1.0f + std::abs(expected.data[i])));
-    CHECK(worst < 1e-5f);
+    CHECK(largest_difference(y, expected) < 1e-5f);
   }
 }
 
-TEST_CASE("a quantized cache attends to exactly the fake-quantized keys and values, on both backends") {
+TEST_CASE("a quantized cache attends to the fake-quantized keys and values, on both backends to the same bit") {
   for (const Shape& s : shapes)
     for (const Width& w : widths) {
       const std::uint64_t seed = 100 * static_cast<std::uint64_t>(w.key_bits) + static_cast<std::uint64_t>(s.head_size);
@@ -121,6 +128,7 @@ TEST_CASE("a quantized cache attends to exactly the fake-quantized keys and valu
       CHECK(attend(cache, q.view(), first, softmax_scale(s), y.view()).ok());
       CHECK(same(y, attend_reference(cache, q, first, softmax_scale(s))));
 
+      // Scales and zero points are applied to sums, so against sums of dequantized values only roundings differ.
       KvCache floats = make_cache(options(s, {16, 16, 0}));
       REQUIRE(floats
                   .append(fake_quantized(k, s.head_size, w.key_bits, o.key_clip, w.prefix).view(),
@@ -128,7 +136,7 @@ TEST_CASE("a quantized cache attends to exactly the fake-quantized keys and valu
                   .ok());
       Rows expected(q.rows, q.columns);
       CHECK(attend(floats, q.view(), first, softmax_scale(s), expected.view()).ok());
-      CHECK(same(y, expected));
+      CHECK(largest_difference(y, expected) < 2e-5f);
     }
 }
 

@@ -15,32 +15,41 @@ inline constexpr index page_tokens = 64;
 /// Bits that a code takes in memory: 3 bits lie in nibbles, 5 to 7 in bytes. 16 stands for float32.
 [[nodiscard]] constexpr int kv_code_width(int bits) noexcept { return bits <= 2 ? 2 : bits <= 4 ? 4 : 8; }
 
-/// A run of `count` codes of `width` bits is split into 8 / width equal parts that lie over one another: code e is in
-/// byte e % part, at bit (e / part) · width, where part = `run_bytes`. So the codes of neighbours are unpacked by one
-/// shift and one mask.
-[[nodiscard]] constexpr index run_bytes(index count, int width) noexcept {
-  const index parts = 8 / width;
-  return (count + parts - 1) / parts;
+/// Codes of a page form a matrix of lanes × steps. Sixteen neighbouring lanes are a block; a block's next `line_steps`
+/// codes of every lane are a line of 64 bytes, 32 bits per lane: step s of a line is in byte s % 4 of the lane's word,
+/// at bit (s / 4) · width. So a lane of 32 bits meets one step after another by a shift, and four neighbouring steps lie
+/// in the four bytes that an integer dot product adds up. Lines of the same steps follow one another, block by block.
+inline constexpr index block_lanes = 16, code_line_bytes = 64;
+
+/// Codes of one lane in a line.
+[[nodiscard]] constexpr index line_steps(int width) noexcept { return 32 / width; }
+/// Lines of a block that has so many steps; what is beyond the last step is 0.
+[[nodiscard]] constexpr index code_lines(index steps, int width) noexcept {
+  return (steps + line_steps(width) - 1) / line_steps(width);
+}
+[[nodiscard]] constexpr index lane_blocks(index lanes) noexcept { return (lanes + block_lanes - 1) / block_lanes; }
+
+/// Where a code is: in which byte of the page, from which bit on.
+struct CodePlace {
+  index byte;
+  int bit;
+};
+[[nodiscard]] PLANISH_ALWAYS_INLINE constexpr CodePlace code_place(index lane, index step, index blocks,
+                                                                   int width) noexcept {
+  const index line = step / line_steps(width), in_line = step % line_steps(width);
+  return {(line * blocks + lane / block_lanes) * code_line_bytes + lane % block_lanes * 4 + in_line % 4,
+          static_cast<int>(in_line / 4) * width};
 }
 
-/// Code e of a run; part = run_bytes(count, width). Unsigned.
-[[nodiscard]] PLANISH_ALWAYS_INLINE int run_code(const std::uint8_t* run, index part, int width, index e) noexcept {
-  return (run[e % part] >> (e / part * width)) & ((1 << width) - 1);
-}
-
-/// Writes code e of a run and leaves its neighbours.
-PLANISH_ALWAYS_INLINE void set_run_code(std::uint8_t* run, index part, int width, index e, int code) noexcept {
-  const auto shift = static_cast<int>(e / part * width);
-  const int kept = run[e % part] & ~(((1 << width) - 1) << shift);
-  run[e % part] = static_cast<std::uint8_t>(kept | (code << shift));
-}
+/// Integers on which attention computes: code − code_centre(bits) is a signed number of that many bits.
+[[nodiscard]] constexpr int code_centre(int bits) noexcept { return 1 << (bits - 1); }
 
 /// Floats between two tokens of a float value page: whole cache lines, the padding is zero.
-[[nodiscard]] constexpr index value_stride(index head_size) noexcept { return (head_size + 15) / 16 * 16; }
+[[nodiscard]] constexpr index value_stride(index head_size) noexcept { return lane_blocks(head_size) * block_lanes; }
 
 /// One page of keys or of values. Tokens below `float_tokens` are read from `values`, the others from codes.
-///   keys:   values [head_size][64], codes [head_size] runs of 64 (so that SIMD lanes are tokens)
-///   values: values [64][value_stride(head_size)], codes [64] runs of head_size (so that SIMD lanes are channels)
+///   keys:   values [head_size][64]; codes: lanes are the 64 tokens, steps the channels
+///   values: values [64][value_stride(head_size)]; codes: lanes are the channels, steps the 64 tokens
 /// and scales [64], zero points [64]: value = (code − zero point) · scale. A token that held NaN or infinity has NaN as
 /// its scale (or as all its floats).
 struct KvPage {
@@ -88,7 +97,7 @@ struct KvPages {
 [[nodiscard]] constexpr index key_page_floats(index head_size) noexcept { return head_size * page_tokens; }
 /// Bytes of the codes of one page of keys.
 [[nodiscard]] constexpr index key_page_bytes(index head_size, int bits) noexcept {
-  return head_size * run_bytes(page_tokens, kv_code_width(bits));
+  return code_lines(head_size, kv_code_width(bits)) * lane_blocks(page_tokens) * code_line_bytes;
 }
 
 /// Floats of one page of values.
@@ -97,7 +106,7 @@ struct KvPages {
 }
 /// Bytes of the codes of one page of values.
 [[nodiscard]] constexpr index value_page_bytes(index head_size, int bits) noexcept {
-  return page_tokens * run_bytes(head_size, kv_code_width(bits));
+  return code_lines(page_tokens, kv_code_width(bits)) * lane_blocks(head_size) * code_line_bytes;
 }
 
 }  // namespace planish::inline PLANISH_ABI

@@ -15,19 +15,35 @@ namespace planish::inline PLANISH_ABI::kernels::reference {
 /// Scratch of `attend`, per worker: none.
 [[nodiscard]] constexpr std::size_t attend_scratch_bytes(const Attention& /*a*/, index /*lines*/) noexcept { return 0; }
 
-/// Sum of the probabilities of one page: sixteen interleaved sums, then pairwise.
-[[nodiscard]] inline float page_sum(const float* p) noexcept {
-  float sums[16];
-  for (int i = 0; i < 16; ++i) sums[i] = ((p[i] + p[i + 16]) + p[i + 32]) + p[i + 48];
+/// Adds the upper half of the sums to the lower, and so on.
+[[nodiscard]] inline float fold_sums(float (&sums)[16]) noexcept {
   for (int half = 8; half > 0; half /= 2)
     for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
   return sums[0];
 }
 
+/// Sum of the probabilities of one page: sixteen interleaved sums, then pairwise.
+[[nodiscard]] inline float page_sum(const float* p) noexcept {
+  float sums[16];
+  for (int i = 0; i < 16; ++i) sums[i] = ((p[i] + p[i + 16]) + p[i + 32]) + p[i + 48];
+  return fold_sums(sums);
+}
+
+/// Σ p[t] · z[t] of one page in the same order.
+[[nodiscard]] inline float page_dot(const float* p, const float* z) noexcept {
+  float sums[16] = {};
+  for (int t = 0; t < page_tokens; ++t) sums[t % 16] = multiply_add(p[t], z[t], sums[t % 16]);
+  return fold_sums(sums);
+}
+
 /// Streaming softmax attention for lines [lines.begin, lines.end) of one KV head, one page of tokens after another, so
-/// a line's result does not depend on which other rows are asked for. Per page: scores (summed over channels in rising
-/// order), the new running maximum m, p = 2^(score − m), then sum and output are scaled by 2^(m_old − m) and the page
-/// is added in rising order of tokens. Returns how many lines came out as NaN or infinity.
+/// a line's result does not depend on which other rows are asked for. Codes enter as integers less their centre, e;
+/// scales and zero points (less the centre, z) are applied to sums: with q already multiplied by query_scale,
+///     score = (Σ_i q_i e_i − z Σ_i q_i) · scale,      Σ_i in rising order (Σ q_i: sixteen interleaved sums).
+/// Per page: scores, the new running maximum m, p = 2^(score − m), weights w = p · scale. Then the sum becomes sum ·
+/// 2^(m_old − m) + Σ p, and each channel total · 2^(m_old − m) − Σ w z, to which w e is added in rising order of tokens.
+/// Tokens that are kept as floats have e = their float, z = 0, scale = 1. Returns how many lines came out as NaN or
+/// infinity.
 inline index attend(const Attention& a, index kv_head, Range lines, std::span<std::byte> /*scratch*/) noexcept {
   const index size = a.keys.head_size;
   index not_finite = 0;
@@ -35,18 +51,23 @@ inline index attend(const Attention& a, index kv_head, Range lines, std::span<st
     const index row = line / a.group;
     const index first_column = (kv_head * a.group + line % a.group) * size;
     const index visible = a.first_position + row + 1;
+    const auto query = [&](index i) { return a.query(row, first_column + i) * a.query_scale; };
+    float query_sums[16] = {};
+    for (index i = 0; i < size; ++i) query_sums[i % 16] = query_sums[i % 16] + multiply_add(query(i), 1.0f, 0.0f);
+    const float query_sum = fold_sums(query_sums);
     float maximum = -std::numeric_limits<float>::infinity(), sum = 0.0f;
     for (index i = 0; i < size; ++i) a.output(row, first_column + i) = 0.0f;
     for (index first = 0; first < visible; first += page_tokens) {
       const KvPage keys = a.keys.page(kv_head, first / page_tokens);
       const KvPage values = a.values.page(kv_head, first / page_tokens);
       const index count = visible - first < page_tokens ? visible - first : page_tokens;
-      float p[page_tokens] = {};
+      float p[page_tokens] = {}, zeros[page_tokens] = {};
       float highest = maximum;
       for (index t = 0; t < count; ++t) {
         float score = 0.0f;
-        for (index i = 0; i < size; ++i)
-          score = multiply_add(a.query(row, first_column + i) * a.query_scale, key_element(a.keys, keys, t, i), score);
+        for (index i = 0; i < size; ++i) score = multiply_add(query(i), key_element(a.keys, keys, t, i), score);
+        if (t >= keys.float_tokens)
+          score = multiply_add(multiply_add(-centred_zero(a.keys, keys, t), query_sum, score), keys.scales[t], 0.0f);
         p[t] = score;
         if (score > highest) highest = score;
       }
@@ -54,8 +75,13 @@ inline index attend(const Attention& a, index kv_head, Range lines, std::span<st
       const float decay = power_of_two(maximum - highest);
       sum = multiply_add(sum, decay, page_sum(p));
       maximum = highest;
+      for (index t = values.float_tokens; t < count; ++t) {
+        p[t] = multiply_add(p[t], values.scales[t], 0.0f);
+        zeros[t] = centred_zero(a.values, values, t);
+      }
+      const float correction = page_dot(p, zeros);
       for (index i = 0; i < size; ++i) {
-        float total = a.output(row, first_column + i) * decay;
+        float total = multiply_add(a.output(row, first_column + i), decay, -correction);
         for (index t = 0; t < count; ++t) total = multiply_add(p[t], value_element(a.values, values, t, i), total);
         a.output(row, first_column + i) = total;
       }
