@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include <planish/core/abi.hpp>
 #include <planish/core/executor.hpp>
@@ -19,23 +20,32 @@ struct alignas(64) TileSums {
   std::int32_t values[Isa::most_rows][panel_width];
 };
 
-/// Rows that read their activations together: one moving pointer, fixed distances.
+/// Rows that read their activations together. Three share a pointer, as far as scaled addresses reach: a pointer for
+/// each would not fit into registers.
 template <int Rows>
 struct RowPointers {
-  const std::int8_t* first;
-  index distances[Rows];
+  static constexpr int together = 3;
+  const std::int8_t* firsts[(Rows + together - 1) / together];
+  index stride;
 
-  RowPointers(const std::int8_t* start, index stride) noexcept : first(start) {
-    distances[0] = 0;
-    unroll<Rows - 1>([&](auto r) __attribute__((always_inline)) { distances[r + 1] = distances[r] + stride; });
+  RowPointers(const std::int8_t* start, index row_stride) noexcept : stride(row_stride) {
+    unroll<std::extent_v<decltype(firsts)>>([&](auto i) __attribute__((always_inline)) {
+      firsts[i] = start + i * together * row_stride;
+    });
+  }
+  template <int Row>
+  [[nodiscard]] PLANISH_ALWAYS_INLINE const std::int8_t* at(index offset) const noexcept {
+    return firsts[Row / together] + Row % together * stride + offset;
   }
   template <int Row>
   [[nodiscard]] PLANISH_ALWAYS_INLINE std::int32_t four(index offset) const noexcept {
     std::int32_t codes;
-    std::memcpy(&codes, first + distances[Row] + offset, sizeof codes);
+    std::memcpy(&codes, at<Row>(offset), sizeof codes);
     return codes;
   }
-  PLANISH_ALWAYS_INLINE void advance(index bytes) noexcept { first += bytes; }
+  PLANISH_ALWAYS_INLINE void advance(index bytes) noexcept {
+    unroll<std::extent_v<decltype(firsts)>>([&](auto i) __attribute__((always_inline)) { firsts[i] += bytes; });
+  }
 };
 
 /// Sets of sums, for lines in turn, so that few rows still have enough of them to hide the latency of a dot product.

@@ -13,6 +13,7 @@
 #include <planish/kernels/cpu/integer_tiles.hpp>
 #include <planish/kernels/cpu/isa/best.hpp>
 #include <planish/kernels/cpu/panel_output.hpp>
+#include <planish/kernels/cpu/plain_product.hpp>
 #include <planish/kernels/cpu/scratch.hpp>
 #include <planish/kernels/cpu/simd.hpp>
 #include <planish/packing/epilogue.hpp>
@@ -119,6 +120,9 @@ void multiply_accumulators_with(QuantizedRowsView x, const PackedWeightsView& w,
 template <class Isa, CodeStorage Storage>
 void multiply_with(QuantizedRowsView x, const PackedWeightsView& w, const Epilogue& e, MatrixView<float> y,
                    Range panels, std::span<std::byte> scratch) noexcept {
+  if constexpr (requires { Isa::keeps_sums_in_registers; }) {
+    if (is_plain_product<Isa, Storage>(x, w)) return multiply_plain<Isa, Storage>(x, w, e, y, panels, scratch);
+  }
   const index groups = w.groups();
   const auto one_group = [&](index first, QuantizedRowsView rows, const GroupSums& x_sums, index panel, Range tile) {
     TileSums<Isa> sums;

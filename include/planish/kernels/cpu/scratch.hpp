@@ -17,8 +17,19 @@ inline constexpr index most_block_rows = 192;
 
 /// As many of them as keep their codes in the second-level cache.
 [[nodiscard]] constexpr index integer_block_rows(index row_bytes) noexcept {
-  constexpr index cache_bytes = 768 * 1024, least = 48;
+  constexpr index cache_bytes = 1280 * 1024, least = 48;
   return std::clamp(cache_bytes / std::max<index>(row_bytes, 1), least, most_block_rows);
+}
+
+/// From so many rows on, nibbles are expanded to bytes once for all tiles of a block.
+inline constexpr index least_rows_to_expand = 36;
+
+/// Columns of a panel that all tiles pass before the next ones.
+inline constexpr index run_columns = 1024;
+
+/// Bytes of such a run, a code to each.
+[[nodiscard]] constexpr index expanded_bytes(index columns) noexcept {
+  return line_count(std::min(columns, run_columns)) * line_bytes(CodeStorage::byte);
 }
 
 /// The float product also cuts its columns, so that the activations of a block (384 KiB) stay near for all panels of a
@@ -33,11 +44,13 @@ inline constexpr index float_batch_panels = 8;
 /// groups per row.
 [[nodiscard]] constexpr std::size_t multiply_scratch_bytes(index rows, index columns, index groups) noexcept {
   const index block = std::min(rows, most_block_rows), depth = std::min(columns, float_block_columns);
-  const std::size_t group_sums = workspace_bytes<std::int32_t>(block * groups);
+  const std::size_t integers =
+      workspace_bytes<std::int32_t>(block * groups) + workspace_bytes<float>(block * panel_width) +
+      (rows < least_rows_to_expand ? 0 : workspace_bytes<std::uint8_t>(expanded_bytes(columns)));
   const std::size_t floats = workspace_bytes<float>(block * copied_row_stride(depth)) +
                              workspace_bytes<float>(block * panel_width * float_batch_panels) +
                              workspace_bytes<float>(depth * panel_width);
-  return std::max(group_sums, floats) + buffer_alignment;
+  return std::max(integers, floats) + buffer_alignment;
 }
 
 /// Runs `body(range)` over [0, items) in runs of nearly equal length, none longer than `most`.

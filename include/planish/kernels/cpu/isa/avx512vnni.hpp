@@ -59,6 +59,20 @@ struct Avx512VnniNibbles {
     _mm512_storeu_si512(panel + panel_width / 2,
                         _mm512_maskz_srai_epi32(0xffff, _mm512_sub_epi32(sums.both, sums.low), 4));
   }
+
+  /// Sums that start at a number; what wraps on the way comes back, because the low sum and 16 times the high one, both
+  /// with their zero point, stay inside int32 together.
+  PLANISH_ALWAYS_INLINE static Sums start(const std::int32_t* at) noexcept {
+    const __m512i low = _mm512_set1_epi32(*at);
+    return {low, _mm512_add_epi32(low, _mm512_maskz_slli_epi32(0xffff, low, 4))};
+  }
+  template <int Vector>
+  [[nodiscard]] PLANISH_ALWAYS_INLINE static IntBatch vector(const Sums (&sums)[1]) noexcept {
+    if constexpr (Vector == 0)
+      return IntBatch(sums[0].low);
+    else
+      return IntBatch(_mm512_maskz_srai_epi32(0xffff, _mm512_sub_epi32(sums[0].both, sums[0].low), 4));
+  }
 };
 
 /// One code to a byte.
@@ -85,7 +99,24 @@ struct Avx512VnniBytes {
   PLANISH_ALWAYS_INLINE static void store(const Sums& sums, std::int32_t* panel, int load) noexcept {
     _mm512_storeu_si512(panel + 16 * load, sums.all);
   }
+
+  PLANISH_ALWAYS_INLINE static Sums start(const std::int32_t* at) noexcept { return {_mm512_set1_epi32(*at)}; }
+  PLANISH_ALWAYS_INLINE static Sums resume(const std::int32_t* panel, int load) noexcept {
+    return {_mm512_loadu_si512(panel + 16 * load)};
+  }
+  template <int Vector>
+  [[nodiscard]] PLANISH_ALWAYS_INLINE static IntBatch vector(const Sums (&sums)[2]) noexcept {
+    return IntBatch(sums[Vector].all);
+  }
 };
+
+[[nodiscard]] PLANISH_ALWAYS_INLINE std::int32_t sum_of_lanes(__m512i lanes) noexcept {
+  const __m256i half =
+      _mm256_add_epi32(_mm512_maskz_extracti64x4_epi64(0xf, lanes, 0), _mm512_maskz_extracti64x4_epi64(0xf, lanes, 1));
+  __m128i four = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+  four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
+}
 
 struct Avx512Vnni {
   static constexpr const char* name = "avx512vnni";
@@ -94,18 +125,27 @@ struct Avx512Vnni {
   template <CodeStorage Storage>
   using Dots = std::conditional_t<Storage == CodeStorage::nibble, Avx512VnniNibbles, Avx512VnniBytes>;
 
+  static constexpr bool keeps_sums_in_registers = true;  // see register_tiles.hpp
+
+  /// Lines of nibbles as lines of bytes.
+  static void expand_lines(const std::uint8_t* nibbles, index lines, std::uint8_t* bytes) noexcept {
+    const __m512i mask = _mm512_set1_epi8(15);
+    for (index l = 0; l < lines; ++l, nibbles += 64, bytes += 128) {
+      const __m512i both = _mm512_loadu_si512(nibbles);
+      _mm512_store_si512(bytes, _mm512_and_si512(both, mask));
+      _mm512_store_si512(bytes + 64, _mm512_and_si512(_mm512_srli_epi16(both, 4), mask));
+    }
+  }
+
   PLANISH_ALWAYS_INLINE static std::int32_t sum_of_codes(const std::int8_t* codes, index count) noexcept {
     const __m512i ones = _mm512_set1_epi8(1);
     __m512i sums = _mm512_setzero_si512();
     index i = 0;
     for (; i + 64 <= count; i += 64) sums = dot_add(sums, ones, _mm512_loadu_si512(codes + i));
+    if (i == count) return sum_of_lanes(sums);
     const __mmask64 rest = (__mmask64{1} << (count - i)) - 1;
     sums = dot_add(sums, ones, _mm512_maskz_loadu_epi8(rest, codes + i));
-    alignas(64) std::int32_t lanes[16];
-    _mm512_store_si512(lanes, sums);
-    std::int32_t sum = 0;
-    for (std::int32_t lane : lanes) sum += lane;
-    return sum;
+    return sum_of_lanes(sums);
   }
 
   /// Narrows integers that fit int8.
