@@ -58,8 +58,8 @@ struct RowRange {
     for_each_vector(row + c * step, step, columns - c, see);
     constexpr auto least = [](auto a, auto b) { return xsimd::min(a, b); };
     constexpr auto greatest = [](auto a, auto b) { return xsimd::max(a, b); };
-    return {{fold_lanes(lowest, least), fold_lanes(highest, greatest)},
-            fold_lanes(greatest_bits, greatest) < 0x7f800000};
+    return {{fold_register(lowest, least), fold_register(highest, greatest)},
+            fold_register(greatest_bits, greatest) < 0x7f800000};
   }
 };
 

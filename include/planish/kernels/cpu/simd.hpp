@@ -103,12 +103,12 @@ template <int By, class T, int... Lanes>
 
 /// What an associative and commutative operation on batches, their minimum say, makes of all lanes.
 template <class T, class Operation, int Distance = static_cast<int>(xsimd::batch<T>::size) / 2>
-[[nodiscard]] PLANISH_ALWAYS_INLINE T fold_lanes(xsimd::batch<T> x, Operation operation) noexcept {
+[[nodiscard]] PLANISH_ALWAYS_INLINE T fold_register(xsimd::batch<T> x, Operation operation) noexcept {
   if constexpr (Distance == 0) {
     return x.get(0);
   } else {
     constexpr std::make_integer_sequence<int, static_cast<int>(xsimd::batch<T>::size)> all{};
-    return fold_lanes<T, Operation, Distance / 2>(operation(x, detail::turned_lanes<Distance>(x, all)), operation);
+    return fold_register<T, Operation, Distance / 2>(operation(x, detail::turned_lanes<Distance>(x, all)), operation);
   }
 }
 
