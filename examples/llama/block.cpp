@@ -16,6 +16,12 @@ constexpr index least_rows = 4;  // of a task: fewer are not worth waking a thre
 
 AnyLinear make_linear(LinearParameters p, MatrixShape shape, planish::SiteMode mode, const std::string& where) {
   if (p.codes) return require(AnyLinear::make(p.codes->view(), p.bias, mode), where);
+  if (p.packed) {
+    auto linear = require(AnyLinear::make(require(planish::PackedWeights::borrow(*p.packed), where), p.bias), where);
+    if (linear.rows() == shape.rows && linear.columns() == shape.columns) return linear;
+    throw Error(where + ": " + std::to_string(linear.rows()) + " x " + std::to_string(linear.columns()) +
+                " packed weights, not " + std::to_string(shape.rows) + " x " + std::to_string(shape.columns));
+  }
   if (static_cast<index>(p.weights.size()) != shape.rows * shape.columns)
     throw Error(where + ": " + std::to_string(p.weights.size()) + " weights, not " + std::to_string(shape.rows) +
                 " x " + std::to_string(shape.columns));

@@ -10,6 +10,7 @@
 #include <planish/linear/any_site.hpp>
 #include <planish/linear/multiply_together.hpp>
 #include <planish/packing/codes.hpp>
+#include <planish/packing/packed_weights.hpp>
 #include <planish/packing/row_quantizer.hpp>
 
 #include "config.hpp"
@@ -20,11 +21,12 @@
 
 namespace llama {
 
-/// A matrix as it is stored: codes, or floats that stay floats.
+/// A matrix as it is stored: codes, an image of packed codes in a file that stays open, or floats that stay floats.
 struct LinearParameters {
   std::optional<planish::Codes> codes;
-  std::vector<float> weights;  // out × in, used without codes
-  std::vector<float> bias;     // out, or empty
+  std::optional<planish::PackedWeightsView> packed;  // instead of codes
+  std::vector<float> weights;                        // out × in, used without codes
+  std::vector<float> bias;                           // out, or empty
 };
 
 /// What a site does to its input before its matrices read it: one quantizer for all of them, or one for each in the

@@ -2,7 +2,6 @@
 
 #include <filesystem>
 
-#include "model_artefact.hpp"
 #include "progress.hpp"
 #include "require.hpp"
 #include "sampled_sequences.hpp"
@@ -141,27 +140,35 @@ ParametersOf Host::learned_parameters() const {
   return [this](index layer) { return require(parameters_->read(layer, flatquant_sizes(config()))); };
 }
 
-void Host::for_each_layer(const Recipe& recipe, const std::function<void(index, BlockParameters)>& use) {
-  std::optional<ArtefactInput> artefact;
-  if (!options_.planish.empty()) artefact.emplace(options_.planish, *source_);
-  if (artefact && !(artefact->recipe() == recipe)) artefact.reset();
-  const StatisticsOf statistics = artefact ? StatisticsOf{} : statistics_for(recipe);
+std::shared_ptr<const ArtefactInput> Host::open_artefact(const Recipe& recipe) const {
+  if (options_.planish.empty()) return nullptr;
+  auto artefact = std::make_shared<const ArtefactInput>(options_.planish, *source_);
+  return artefact->recipe() == recipe ? artefact : nullptr;
+}
+
+void Host::for_each_layer(const Recipe& recipe, const ArtefactInput* artefact, ArtefactInput::Weights weights,
+                          const std::function<void(index, BlockParameters)>& use) {
+  const StatisticsOf statistics = artefact != nullptr ? StatisticsOf{} : statistics_for(recipe);
   Progress progress("building " + to_string(recipe), static_cast<double>(config().layers), "layers");
   const BuildOptions build{
       .recipe = recipe, .alpha = options_.alpha, .seed = options_.seed, .learned = learned_parameters()};
   for (index layer = 0; layer < config().layers; ++layer) {
-    use(layer, artefact ? artefact->layer(layer) : build_layer(*source_, layer, build, statistics, executor()));
+    use(layer, artefact != nullptr ? artefact->layer(layer, weights)
+                                   : build_layer(*source_, layer, build, statistics, executor()));
     progress.advance(1.0);
   }
 }
 
 Model Host::build(const Recipe& recipe, int head_bits) {
   const planish::SiteMode mode = options_.fake ? planish::SiteMode::fake : planish::SiteMode::packed;
+  // A simulation multiplies the values of the codes, which packed ones do not give.
+  const auto weights = options_.fake ? ArtefactInput::Weights::codes : ArtefactInput::Weights::mapped;
+  const auto artefact = open_artefact(recipe);
   std::vector<Block> blocks;
-  for_each_layer(recipe, [&](index layer, BlockParameters parameters) {
+  for_each_layer(recipe, artefact.get(), weights, [&](index layer, BlockParameters parameters) {
     blocks.emplace_back(config(), std::move(parameters), mode, source_->path() + ": layer " + std::to_string(layer));
   });
-  return Model(source_, std::move(blocks), source_->read("norm", {1, config().hidden_size}), head(head_bits));
+  return Model(source_, std::move(blocks), source_->read("norm", {1, config().hidden_size}), head(head_bits), artefact);
 }
 
 }  // namespace llama

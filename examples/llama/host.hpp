@@ -8,6 +8,7 @@
 #include "build.hpp"
 #include "evaluate.hpp"
 #include "model.hpp"
+#include "model_artefact.hpp"
 #include "sample_text.hpp"
 #include "thread_pool.hpp"
 #include "tokenizer.hpp"
@@ -63,9 +64,15 @@ class Host {
   [[nodiscard]] Model build(const Recipe& recipe) { return build(recipe, options_.head_bits); }
 
   /// Parameters of the recipe's layers, one after the other; what `build` packs.
-  void for_each_layer(const Recipe& recipe, const std::function<void(index, BlockParameters)>& use);
+  void for_each_layer(const Recipe& recipe, const std::function<void(index, BlockParameters)>& use) {
+    for_each_layer(recipe, open_artefact(recipe).get(), ArtefactInput::Weights::codes, use);
+  }
 
  private:
+  /// The artefact, if it holds this recipe, else null.
+  [[nodiscard]] std::shared_ptr<const ArtefactInput> open_artefact(const Recipe& recipe) const;
+  void for_each_layer(const Recipe& recipe, const ArtefactInput* artefact, ArtefactInput::Weights weights,
+                      const std::function<void(index, BlockParameters)>& use);
   [[nodiscard]] std::shared_ptr<const Head> head(int bits);
   [[nodiscard]] const SampledText& sampled_text();
   [[nodiscard]] const std::vector<std::vector<int>>& calibration_sequences();

@@ -5,8 +5,12 @@
 namespace llama {
 
 Model::Model(std::shared_ptr<const WeightSource> source, std::vector<Block> blocks, std::vector<float> norm,
-             std::shared_ptr<const Head> head)
-    : source_(std::move(source)), blocks_(std::move(blocks)), norm_(std::move(norm)), head_(std::move(head)) {}
+             std::shared_ptr<const Head> head, std::shared_ptr<const void> mapping)
+    : source_(std::move(source)),
+      mapping_(std::move(mapping)),
+      blocks_(std::move(blocks)),
+      norm_(std::move(norm)),
+      head_(std::move(head)) {}
 
 void Model::embed(std::span<const int> ids, MatrixView<float> x) const {
   const MatrixShape shape{config().vocabulary, config().hidden_size};

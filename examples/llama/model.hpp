@@ -13,8 +13,9 @@ namespace llama {
 /// sessions may use it.
 class Model {
  public:
+  /// `mapping` holds what blocks borrow their weights from, and may be null.
   Model(std::shared_ptr<const WeightSource> source, std::vector<Block> blocks, std::vector<float> norm,
-        std::shared_ptr<const Head> head);
+        std::shared_ptr<const Head> head, std::shared_ptr<const void> mapping = nullptr);
 
   [[nodiscard]] const Config& config() const noexcept { return source_->config(); }
   [[nodiscard]] const WeightSource& source() const noexcept { return *source_; }
@@ -36,6 +37,7 @@ class Model {
 
  private:
   std::shared_ptr<const WeightSource> source_;
+  std::shared_ptr<const void> mapping_;
   std::vector<Block> blocks_;
   std::vector<float> norm_;
   std::shared_ptr<const Head> head_;

@@ -33,7 +33,7 @@ void ArtefactOutput::set_string(std::string_view key, std::string value) {
   require(writer_.set_string(std::string(key), std::move(value)), "artefact");
 }
 
-void ArtefactOutput::add_layer(index layer, const BlockParameters& parameters) {
+void ArtefactOutput::add_layer(index layer, const BlockParameters& parameters, bool packed) {
   const auto add = [&](const std::string& name, const std::vector<float>& values) {
     require(writer_.add_floats(name, {static_cast<index>(values.size())}, values), name);
   };
@@ -63,6 +63,10 @@ void ArtefactOutput::add_layer(index layer, const BlockParameters& parameters) {
       require(writer_.add_codes(name, linear.codes->view()), name);
     else
       add(name + ".weights", linear.weights);
+    if (linear.codes && packed)
+      require(planish::io::add_packed(writer_, name,
+                                      require(planish::PackedWeights::make(linear.codes->view()), name).view()),
+              name);
     if (!linear.bias.empty()) add(name + ".bias", linear.bias);
   }
   add_transform(layer_tensor(layer, "key"), parameters.key);
@@ -122,7 +126,7 @@ planish::AnyTransform ArtefactInput::transform(const std::string& name, index si
   return transform;
 }
 
-BlockParameters ArtefactInput::layer(index layer) const {
+BlockParameters ArtefactInput::layer(index layer, Weights weights) const {
   BlockParameters made;
   made.attention_gain = floats(layer_tensor(layer, "attention_norm"), config_->hidden_size);
   made.mlp_gain = floats(layer_tensor(layer, "mlp_norm"), config_->hidden_size);
@@ -140,7 +144,9 @@ BlockParameters ArtefactInput::layer(index layer) const {
     LinearParameters& linear = made.linears[static_cast<std::size_t>(p)];
     const std::string name = layer_tensor(layer, name_of(p));
     const MatrixShape shape = shape_of(p, *config_);
-    if (file_.has_codes(name)) {
+    if (weights == Weights::mapped && planish::io::has_packed(file_, name)) {
+      linear.packed = require(planish::io::map_packed(file_, name)).view();
+    } else if (file_.has_codes(name)) {
       linear.codes = require(file_.read_codes(name));
       if (linear.codes->rows() != shape.rows || linear.codes->columns() != shape.columns)
         refuse(name, std::to_string(linear.codes->rows()) + " x " + std::to_string(linear.codes->columns()) +

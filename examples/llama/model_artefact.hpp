@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include <planish/io/artefact.hpp>
+#include <planish/io/artefact_packed.hpp>
 #include <planish/io/artefact_transform.hpp>
 #include <planish/io/artefact_writer.hpp>
 
@@ -28,7 +29,8 @@ class ArtefactOutput {
   /// A string for readers, beside those of the format.
   void set_string(std::string_view key, std::string value);
 
-  void add_layer(index layer, const BlockParameters& parameters);
+  /// `packed`: also as this program's kernels read the codes, so that a loader maps them.
+  void add_layer(index layer, const BlockParameters& parameters, bool packed = false);
 
   /// A tensor beside the blocks.
   void add_floats(const std::string& name, const std::vector<index>& shape, const std::vector<float>& values);
@@ -47,7 +49,10 @@ class ArtefactInput {
   ArtefactInput(const std::string& path, const WeightSource& source);
 
   [[nodiscard]] const Recipe& recipe() const noexcept { return recipe_; }
-  [[nodiscard]] BlockParameters layer(index layer) const;
+
+  enum class Weights : std::uint8_t { codes, mapped };
+  /// `mapped`: weights that lie packed in the file are views of it, as long as this object lives.
+  [[nodiscard]] BlockParameters layer(index layer, Weights weights = Weights::codes) const;
 
  private:
   [[nodiscard]] std::vector<planish::RowQuantizer> quantizers(const std::string& name, SiteKind site) const;

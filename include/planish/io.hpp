@@ -3,6 +3,7 @@
 /// Files: safetensors and GGUF checkpoints in, planish artefacts in and out. Uses std::string, std::vector and POSIX
 /// files; nothing throws.
 #include <planish/io/artefact.hpp>
+#include <planish/io/artefact_packed.hpp>
 #include <planish/io/artefact_transform.hpp>
 #include <planish/io/artefact_writer.hpp>
 #include <planish/io/gguf.hpp>

@@ -227,10 +227,11 @@ TEST_CASE("an artefact gives back the same model to the bit") {
   const Config& config = source->config();
   const std::vector<int> ids = random_ids(11, 15, config.vocabulary);
   for (const char* recipe : {"w4a4kv4+shift+scale+hadamard", "w8a8s+kronecker", "w3a16g8+scale", "w16a8", "fp32"}) {
-    CAPTURE(recipe);
-    const std::string path = folder.file("model.planish");
-    const BuildOptions options{.recipe = require(parse_recipe(recipe))};
-    {
+    for (const bool packed : {false, true}) {
+      CAPTURE(recipe);
+      CAPTURE(packed);
+      const std::string path = folder.file("model.planish");
+      const BuildOptions options{.recipe = require(parse_recipe(recipe))};
       CalibrationPass pass(*source, std::vector<std::vector<int>>{random_ids(5, 40, config.vocabulary)}, {});
       const StatisticsOf statistics = [&](index, const LayerWeights& w) {
         return pass.next(w, detail_for(options.recipe));
@@ -239,7 +240,7 @@ TEST_CASE("an artefact gives back the same model to the bit") {
       std::vector<Block> blocks;
       for (index layer = 0; layer < config.layers; ++layer) {
         BlockParameters parameters = build_layer(*source, layer, options, statistics, {});
-        out.add_layer(layer, parameters);
+        out.add_layer(layer, parameters, packed);
         blocks.emplace_back(config, std::move(parameters), planish::SiteMode::packed, "written");
       }
       out.write(path);
@@ -247,7 +248,7 @@ TEST_CASE("an artefact gives back the same model to the bit") {
       CHECK(in.recipe() == options.recipe);
       std::vector<Block> read;
       for (index layer = 0; layer < config.layers; ++layer)
-        read.emplace_back(config, in.layer(layer), planish::SiteMode::packed, "read");
+        read.emplace_back(config, in.layer(layer, ArtefactInput::Weights::mapped), planish::SiteMode::packed, "read");
       const auto head = std::make_shared<const Head>(*source, 16);
       const auto norm = source->read("norm", {1, config.hidden_size});
       const Model written(source, std::move(blocks), norm, head), back(source, std::move(read), norm, head);

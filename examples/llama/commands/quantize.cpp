@@ -14,6 +14,7 @@ namespace {
 struct Arguments {
   HostOptions host;
   std::string recipe, out, json;
+  bool packed = false;
 };
 
 void run(const Arguments& arguments) {
@@ -21,7 +22,8 @@ void run(const Arguments& arguments) {
   const Recipe recipe = host.check_recipe(arguments.recipe);
   reset_peak_memory();
   ArtefactOutput artefact(host.source(), recipe);
-  host.for_each_layer(recipe, [&](index layer, const BlockParameters& p) { artefact.add_layer(layer, p); });
+  host.for_each_layer(recipe,
+                      [&](index layer, const BlockParameters& p) { artefact.add_layer(layer, p, arguments.packed); });
   artefact.write(arguments.out);
 
   RecipeFigures figures{.recipe = to_string(recipe)};
@@ -45,6 +47,12 @@ void add_quantize(CLI::App& program) {
   command.add_option("-o,--out", arguments->out, "The artefact to write, whole or not at all.")
       ->required()
       ->option_text("FILE")
+      ->group("Output");
+  command
+      .add_flag(
+          "--packed", arguments->packed,
+          "Also keep the weights as the kernels read them: loading then maps the file instead of packing them, and "
+          "processes share them. The file gets about twice as large.")
       ->group("Output");
   add_json_option(command, arguments->json);
   command.footer(manual_footer(

@@ -22,8 +22,9 @@
 
 namespace planish::inline PLANISH_ABI::io {
 
-/// Collects tensors and strings and writes them as one safetensors file, whole or not at all. Tensors are laid out by
-/// falling element size, then by name, and the header is padded to 8 bytes, so that every element is aligned.
+/// Collects tensors and strings and writes them as one safetensors file, whole or not at all. Tensors of whole cache
+/// lines come first, each on a cache line of the file, the others by falling element size, so that every element is
+/// aligned; equals by name.
 class SafetensorsWriter {
  public:
   /// Copies a tensor in. Errors: invalid_argument (name comes twice, is not UTF-8 or is `__metadata__`),
@@ -83,8 +84,8 @@ class SafetensorsWriter {
       std::vector<const Tensor*> order;
       for (const Tensor& tensor : tensors_) order.push_back(&tensor);
       std::sort(order.begin(), order.end(), [](const Tensor* a, const Tensor* b) {
-        const int left = size_of(a->dtype), right = size_of(b->dtype);
-        return left != right ? left > right : a->name < b->name;
+        const auto rank = [](const Tensor* t) { return t->bytes.size() % line == 0 ? most_rank : size_of(t->dtype); };
+        return rank(a) != rank(b) ? rank(a) > rank(b) : a->name < b->name;
       });
       const std::string header = header_text(order);
       if (header.size() > most_safetensors_header)
@@ -130,9 +131,12 @@ class SafetensorsWriter {
       text += std::to_string(position) + "]}";
     }
     text += '}';
-    text.append((8 - text.size() % 8) % 8, ' ');
+    text.append((2 * line - 8 - text.size() % line) % line, ' ');  // behind its own length, in 8 bytes
     return text;
   }
+
+  static constexpr std::size_t line = 64;  // bytes
+  static constexpr int most_rank = 1 << 20;
 
   std::vector<Tensor> tensors_;
   std::set<std::string> names_;

@@ -56,6 +56,18 @@ class LinearOn {
     return with_bias(std::move(made), bias);
   }
 
+  /// Weights that are packed already, owned or borrowed: borrowed ones must outlive the linear. Errors: a bias of
+  /// another length, out of memory.
+  [[nodiscard]] static Result<LinearOn> make(PackedWeights packed, std::span<const float> bias = {},
+                                             B backend = {}) noexcept {
+    const PackedWeightsView view = packed.view();
+    LinearOn made(view.rows, view.columns, std::move(backend));
+    made.packed_ = std::move(packed);
+    made.codes_ = true;
+    made.bits_per_weight_ = side_storage_bits(view);
+    return with_bias(std::move(made), bias);
+  }
+
   [[nodiscard]] index rows() const noexcept { return rows_; }        ///< output channels
   [[nodiscard]] index columns() const noexcept { return columns_; }  ///< input channels
   [[nodiscard]] bool has_codes() const noexcept { return codes_; }
@@ -169,7 +181,8 @@ class LinearOn {
     return made;
   }
 
-  [[nodiscard]] static double side_storage_bits(const CodesView& codes) noexcept {
+  template <class Weights>
+  [[nodiscard]] static double side_storage_bits(const Weights& codes) noexcept {
     if (codes.columns == 0) return codes.bits;
     const int side = 32 + (codes.symmetry == Symmetry::asymmetric ? 8 : 0);
     return codes.bits + static_cast<double>(side * codes.groups()) / static_cast<double>(codes.columns);

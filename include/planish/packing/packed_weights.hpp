@@ -54,7 +54,7 @@ struct PackedWeightsView {
   return std::numeric_limits<std::int32_t>::max() / (greatest_activation * greatest_weight);
 }
 
-/// Owner of packed weights.
+/// Packed weights: their owner, or a borrower of an image of them.
 class PackedWeights {
  public:
   PackedWeights() = default;
@@ -90,8 +90,32 @@ class PackedWeights {
                      Status(ErrorCode::malformed, "a weight code or zero point does not fit ", codes.bits, " bits"));
   }
 
+  /// Weights that were packed before and lie in memory that stays as it is, a mapped file's for example; nothing is
+  /// copied. Errors: what `make` refuses of shapes, scales that are not finite, zero points that no stored value means.
+  static Result<PackedWeights> borrow(const PackedWeightsView& view) noexcept {
+    const int bits = view.storage == CodeStorage::nibble ? 4 : 8;  // whatever the image may hold
+    if (view.storage != code_storage(view.bits))
+      return Status(ErrorCode::invalid_argument, "weights of ", view.bits, " bits are not stored that way");
+    if (Status status = check_shape(view.rows, view.columns, view.group_size, view.bits, bits, view.symmetry);
+        !status.ok())
+      return status;
+    const index side = view.panel_count() * view.groups() * panel_width;
+    if (view.panel_count() * view.panel_bytes() > 0 &&
+        (view.panels == nullptr || view.scales == nullptr || view.zeros == nullptr || view.sums == nullptr))
+      return Status(ErrorCode::invalid_argument, "packed weights without their panels, scales, zeros or sums");
+    for (index i = 0; i < side; ++i) {
+      if (!is_finite(view.scales[i])) return Status(ErrorCode::not_finite, "weight scale ", i, " is not finite");
+      if (view.zeros[i] < 0 || view.zeros[i] >= 1 << bits)
+        return Status(ErrorCode::malformed, "weight zero point ", view.zeros[i], " is no stored value");
+    }
+    PackedWeights made;
+    made.view_ = view;
+    return made;
+  }
+
   [[nodiscard]] PackedWeightsView view() const noexcept {
     PackedWeightsView view = view_;
+    if (view.panels != nullptr) return view;  // borrowed
     view.panels = panels_.data();
     view.scales = scales_.data();
     view.zeros = zeros_.data();
@@ -119,33 +143,39 @@ class PackedWeights {
     return codes;
   }
 
-  /// Memory held, side data included.
+  /// Memory that they take, side data included, whoever owns it.
   [[nodiscard]] std::size_t size_bytes() const noexcept {
-    return panels_.bytes().size() + scales_.bytes().size() + zeros_.bytes().size() + sums_.bytes().size();
+    const index side = view_.panel_count() * view_.groups() * panel_width;
+    constexpr auto each = static_cast<index>(sizeof(float) + 2 * sizeof(std::int32_t));
+    return static_cast<std::size_t>(view_.panel_count() * view_.panel_bytes() + side * each);
   }
 
  private:
-  static Status check(const CodesView& codes) noexcept {
-    if (!is_code_width(codes.bits)) return {ErrorCode::invalid_argument, "codes have 2 to 8 bits, not ", codes.bits};
-    if (codes.rows < 0 || codes.columns < 0 || codes.group_size <= 0)
-      return {ErrorCode::invalid_argument,
-              "weights of ",
-              codes.rows,
-              " x ",
-              codes.columns,
-              " in groups of ",
-              codes.group_size};
-    if (codes.columns > most_columns)
-      return {ErrorCode::unsupported, "rows of ", codes.columns, " weights: exact int32 sums end at ", most_columns};
-    const index together = std::min(codes.group_size, codes.columns);
-    if (together > most_group_columns(codes.bits, codes.symmetry))
+  /// `held_bits`: of the greatest code that may be met.
+  static Status check_shape(index rows, index columns, index group_size, int bits, int held_bits,
+                            Symmetry symmetry) noexcept {
+    if (!is_code_width(bits)) return {ErrorCode::invalid_argument, "codes have 2 to 8 bits, not ", bits};
+    if (rows < 0 || columns < 0 || group_size <= 0)
+      return {ErrorCode::invalid_argument, "weights of ", rows, " x ", columns, " in groups of ", group_size};
+    if (columns > most_columns)
+      return {ErrorCode::unsupported, "rows of ", columns, " weights: exact int32 sums end at ", most_columns};
+    const index together = std::min(group_size, columns), most = most_group_columns(held_bits, symmetry);
+    if (together > most)
       return {ErrorCode::unsupported,
               "groups of ",
               together,
               " weights of ",
-              codes.bits,
+              bits,
               " bits: exact int32 sums end at ",
-              most_group_columns(codes.bits, codes.symmetry)};
+              most};
+    return {};
+  }
+
+  static Status check(const CodesView& codes) noexcept {
+    if (Status status =
+            check_shape(codes.rows, codes.columns, codes.group_size, codes.bits, codes.bits, codes.symmetry);
+        !status.ok())
+      return status;
     if (codes.symmetry == Symmetry::asymmetric && codes.zero_points == nullptr && codes.rows * codes.groups() > 0)
       return {ErrorCode::invalid_argument, "asymmetric codes without zero points"};
     for (index i = 0; i < codes.rows * codes.groups(); ++i)
@@ -187,7 +217,7 @@ class PackedWeights {
     return true;
   }
 
-  PackedWeightsView view_;  // shape and scheme; the pointers stay null here
+  PackedWeightsView view_;  // shape and scheme; pointers only where the image is borrowed
   AlignedBuffer<std::uint8_t> panels_;
   AlignedBuffer<float> scales_;
   AlignedBuffer<std::int32_t> zeros_;
