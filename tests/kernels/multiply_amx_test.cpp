@@ -138,6 +138,30 @@ TEST_CASE("few rows, and groups that are no whole steps, are not for tiles") {
   CHECK(!fits(64, 2048));
 }
 
+TEST_CASE("the longest rows, with codes at the ends of their range, stay exact") {
+  if (!machine_has_tiles()) return;
+  for (const int bits : {4, 8}) {
+    const index columns = bits == 4 ? pl::most_columns : index{65535}, rows = 16;
+    auto codes = pl::Codes::make(1, columns, bits, Symmetry::symmetric);
+    REQUIRE(codes.has_value());
+    std::fill(codes->codes().begin(), codes->codes().end(), static_cast<std::uint8_t>((1 << (bits - 1)) - 1));
+    codes->scales()[0] = 1.0f;
+    const auto packed = pl::PackedWeights::make(codes->view());
+    REQUIRE(packed.has_value());
+    const samples::Rows x(rows, columns, false);
+    for (index r = 0; r < rows; ++r) {
+      std::fill_n(x.span().row(r), x.span().stride, std::int8_t{0});
+      std::fill_n(x.span().row(r), columns, std::int8_t{-128});
+      x.span().sums[r] = static_cast<std::int32_t>(-128 * columns);
+    }
+    std::vector<std::byte> scratch(cpu::tile_scratch_bytes(rows, columns, 1));
+    std::vector<std::int32_t> expected(static_cast<std::size_t>(rows)), sums(expected.size());
+    reference::multiply_accumulators(x.view(), packed->view(), {expected.data(), rows, 1}, {0, 1}, {});
+    cpu::multiply_accumulators_amx(x.view(), packed->view(), {sums.data(), rows, 1}, {0, 1}, scratch);
+    CHECK(sums == expected);
+  }
+}
+
 TEST_CASE("after a product the thread has no tiles configured") {
   if (!machine_has_tiles()) return;
   check({16, 32, 64, 0, 4, Symmetry::symmetric, Symmetry::symmetric, 1}, Edge::back);
