@@ -36,20 +36,26 @@ void multiply(benchmark::State& state, const Scheme& scheme, index m, bench::Sha
 }
 
 void add_rows(const Scheme& scheme, index m, bench::Shape shape, int threads) {
-  const bool cold = m == 1;  // one token reads every weight once; more tokens reuse them
+  const bool cold = m <= 8;  // few tokens read every weight once; more tokens reuse them
   bench::Path path("gemm", scheme.name, bench::isa);
   path.add("m", m).add("n", shape.n).add("k", shape.k).add("threads", threads);
   if (cold) path.add("weights:cold");
   bench::add(path, [=](benchmark::State& state) { multiply(state, scheme, m, shape, threads, cold); });
 }
 
+// Per channel: every shape, from decode to prefill. Group scales: what they cost on one large and one small shape.
 const bool added = [] {
+  using namespace bench;
   for (const Scheme& scheme : schemes)
-    for (int threads : bench::thread_counts)
-      for (index m : bench::row_counts) {
-        add_rows(scheme, m, bench::llama3_8b::query, threads);
-        add_rows(scheme, m, bench::smollm2_135m::up, threads);
+    for (int threads : thread_counts) {
+      for (index m : row_counts) {
+        add_rows(scheme, m, llama3_8b::query, threads);
+        add_rows(scheme, m, smollm2_135m::up, threads);
       }
+      if (scheme.group != 0) continue;
+      for (Shape shape : {llama3_8b::up, llama3_8b::down, smollm2_135m::query}) add_rows(scheme, 128, shape, threads);
+    }
+  for (index m : {2, 3, 4, 6, 8, 12}) add_rows(schemes[0], m, llama3_8b::query, 1);
   return true;
 }();
 

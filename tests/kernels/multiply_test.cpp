@@ -1,3 +1,4 @@
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -136,48 +137,75 @@ TEST_CASE("integer products equal the reference on random shapes and schemes") {
   }
 }
 
+TEST_CASE("integer products equal the reference on many rows: several blocks, panels in several runs") {
+  std::uint64_t seed = 300;
+  for (int bits : {4, 8})
+    for (const auto& [rows, columns, group] : {std::array<index, 3>{35, 1100, 0},
+                                               {36, 1100, 32},
+                                               {37, 1030, 128},
+                                               {40, 2100, 1028},
+                                               {40, 2100, 1024},
+                                               {95, 1029, 0},
+                                               {96, 1029, 0},
+                                               {97, 2049, 0},
+                                               {193, 67, 0},
+                                               {193, 70, 32},
+                                               {200, 40, 4}})
+      for (const bool residual : {false, true})
+        check({rows, 45, columns, group, bits, Symmetry::symmetric, 8, Symmetry::symmetric, true, residual, residual,
+               false},
+              seed++);
+  check({100, 64, 1040, 0, 4, Symmetry::symmetric, 8, Symmetry::symmetric, false, false, false, true}, seed++);
+  check({50, 64, 1040, 16, 4, Symmetry::symmetric, 8, Symmetry::symmetric, false, false, false, true}, seed++);
+}
+
 TEST_CASE("the longest rows with the greatest codes stay exact") {
   // every product at the end of its range, on a row that no narrower accumulator could hold
-  const index columns = pl::most_columns;
-  for (int bits : {4, 8}) {
-    const index group = bits == 8 ? index{1} << 16 : 0;
-    auto codes = pl::Codes::make(1, columns, bits, Symmetry::symmetric, group);
-    REQUIRE(codes.has_value());
-    const int lowest = pl::code_range(bits, Symmetry::symmetric).lowest;
-    std::fill(codes->codes().begin(), codes->codes().end(), static_cast<std::uint8_t>(lowest));
-    std::fill(codes->scales().begin(), codes->scales().end(), 1.0f);
-    for (const bool highest : {false, true}) {
-      if (highest) std::fill(codes->codes().begin(), codes->codes().end(), static_cast<std::uint8_t>(-lowest - 1));
-      const auto packed = pl::PackedWeights::make(codes->view());
-      REQUIRE(packed.has_value());
-      const pl::PackedWeightsView w = packed->view();
-      for (const int code : {-128, 127}) {
-        const samples::Rows rows(2, columns, false);
-        for (index r = 0; r < 2; ++r) {
-          for (index c = 0; c < rows.span().stride; ++c)
-            rows.span().row(r)[c] = static_cast<std::int8_t>(c < columns ? code : 0);
-          rows.span().scales[r] = 1.0f;
-          rows.span().sums[r] = static_cast<std::int32_t>(columns * code);
-        }
-        std::vector<std::byte> scratch(cpu::multiply_scratch_bytes(2, columns, w.groups()));
-        std::vector<std::int32_t> expected(static_cast<std::size_t>(2 * w.groups()));
-        reference::multiply_accumulators(rows.view(), w, {expected.data(), 2, w.groups()}, {0, 1}, {});
-        const auto compare = [&](auto isa) {
-          std::vector<std::int32_t> sums(expected.size());
-          accumulate_on<decltype(isa)>(rows.view(), w, {sums.data(), 2, w.groups()}, {0, 1}, scratch);
-          INFO("isa ", isa.name, " bits ", bits, " code ", code);
-          CHECK(sums == expected);
-        };
-        compare(cpu::isa::Portable{});
+  for (const index columns : {pl::most_columns, index{1} << 16})
+    for (int bits : {4, 8}) {
+      const index group = bits == 8 ? index{1} << 16 : 0;
+      auto codes = pl::Codes::make(1, columns, bits, Symmetry::symmetric, group);
+      REQUIRE(codes.has_value());
+      const int lowest = pl::code_range(bits, Symmetry::symmetric).lowest;
+      std::fill(codes->codes().begin(), codes->codes().end(), static_cast<std::uint8_t>(lowest));
+      std::fill(codes->scales().begin(), codes->scales().end(), 1.0f);
+      for (const bool highest : {false, true}) {
+        if (highest) std::fill(codes->codes().begin(), codes->codes().end(), static_cast<std::uint8_t>(-lowest - 1));
+        const auto packed = pl::PackedWeights::make(codes->view());
+        REQUIRE(packed.has_value());
+        const pl::PackedWeightsView w = packed->view();
+        for (const int code : {-128, 127}) {
+          const samples::Rows rows(2, columns, false);
+          for (index r = 0; r < 2; ++r) {
+            for (index c = 0; c < rows.span().stride; ++c)
+              rows.span().row(r)[c] = static_cast<std::int8_t>(c < columns ? code : 0);
+            rows.span().scales[r] = 1.0f;
+            rows.span().sums[r] = static_cast<std::int32_t>(columns * code);
+          }
+          std::vector<std::byte> scratch(cpu::multiply_scratch_bytes(2, columns, w.groups()));
+          std::vector<std::int32_t> expected(static_cast<std::size_t>(2 * w.groups()));
+          reference::multiply_accumulators(rows.view(), w, {expected.data(), 2, w.groups()}, {0, 1}, {});
+          const auto compare = [&](auto isa) {
+            std::vector<std::int32_t> sums(expected.size());
+            accumulate_on<decltype(isa)>(rows.view(), w, {sums.data(), 2, w.groups()}, {0, 1}, scratch);
+            INFO("isa ", isa.name, " bits ", bits, " code ", code);
+            CHECK(sums == expected);
+            float y[2] = {}, expected_y[2] = {};
+            reference::multiply(rows.view(), w, {}, {expected_y, 2, 1}, {0, 1}, {});
+            multiply_on<decltype(isa)>(rows.view(), w, {}, {y, 2, 1}, {0, 1}, scratch);
+            CHECK(y[0] == expected_y[0]);
+            CHECK(y[1] == expected_y[1]);
+          };
+          compare(cpu::isa::Portable{});
 #if defined(PLANISH_HAS_AVX2)
-        compare(cpu::isa::Avx2{});
+          compare(cpu::isa::Avx2{});
 #endif
 #if defined(PLANISH_HAS_AVX512VNNI)
-        compare(cpu::isa::Avx512Vnni{});
+          compare(cpu::isa::Avx512Vnni{});
 #endif
+        }
       }
     }
-  }
 }
 
 }  // namespace

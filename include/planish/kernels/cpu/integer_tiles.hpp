@@ -9,6 +9,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/kernels/cpu/unroll.hpp>
+#include <planish/kernels/cpu/widened_tiles.hpp>
 #include <planish/packing/packed_weights.hpp>
 #include <planish/packing/quantized_rows.hpp>
 
@@ -124,13 +125,19 @@ void tile_sums(const PackedWeightsView& w, index panel, QuantizedRowsView x, ind
   with_constant<Isa::most_rows>(
       static_cast<int>(x.rows), [&](auto rows) __attribute__((always_inline)) {
         constexpr int count = decltype(rows)::value;
+        const auto add = [&](index from, index to, std::int32_t(*into)[panel_width]) __attribute__((always_inline)) {
+          if constexpr (requires { &Dots::widen; })
+            sum_widened_columns<Dots, Storage, count>(bytes, x.codes, x.stride, from, to, into);
+          else
+            sum_columns<Dots, Storage, count>(bytes, x.codes, x.stride, from, to, to != w.columns, into);
+        };
         index from = begin, to = std::min(end, begin / line_depth * line_depth + Dots::most_columns);
-        sum_columns<Dots, Storage, count>(bytes, x.codes, x.stride, from, to, to != w.columns, sums.values);
+        add(from, to, sums.values);
         while (to != end) {  // longer than one register of sums can hold
           TileSums<Isa> more;
           from = to;
           to = std::min(end, from + Dots::most_columns);
-          sum_columns<Dots, Storage, count>(bytes, x.codes, x.stride, from, to, to != w.columns, more.values);
+          add(from, to, more.values);
           for (int r = 0; r < count; ++r)
             for (index c = 0; c < panel_width; ++c) sums.values[r][c] += more.values[r][c];
         }

@@ -32,18 +32,21 @@ class PanelOutput {
     return FloatBatch::load_aligned(bias_ + vector * float_lanes);
   }
 
-  /// Asks for the lines of rows [first, last) early, so that storing them waits for no memory.
+  /// All of it, 32 numbers.
+  [[nodiscard]] const float* bias() const noexcept { return bias_; }
+
+  /// Asks for the lines of rows [first, last) early, so that storing them waits for no memory: into the second-level
+  /// cache, since more would hold up what the product itself reads, and hardware brings the second line of a pair.
   PLANISH_ALWAYS_INLINE void expect(index first, index last) const noexcept {
     if (!whole_) return;
-    for (index row = first; row < last; ++row) {
-      const char* line = reinterpret_cast<const char*>(y_.row(row) + first_);
-      __builtin_prefetch(line, 1);
-      __builtin_prefetch(line + 64, 1);
-    }
+    for (index row = first; row < last; ++row) __builtin_prefetch(y_.row(row) + first_, 0, 2);
   }
 
   /// True if rows are stored as they come: whole vectors, no residual.
   [[nodiscard]] bool is_plain() const noexcept { return whole_ && !has_residual_; }
+
+  /// Where a row of a plain output starts.
+  [[nodiscard]] float* plain_row(index row) const noexcept { return y_.row(row) + first_; }
 
   /// Stores one row of a plain output; `value(v)` is its vector v.
   template <class Value>

@@ -75,6 +75,8 @@ class PlainBlock {
       work.scales = w_.scales + (panel * groups_ + line / group_lines_) * panel_width;
       work.first = line == 0;
       work.last = line + work.line_count == lines_;
+      work.bias = output.bias();
+      work.y_stride = y.row_stride();
       // A block of few rows passes faster than memory delivers a panel, so its lines are asked for shortly before they
       // come; more rows share out the next run among their tiles.
       const index tiles = (x_.rows + most_rows - 1) / most_rows;
@@ -86,6 +88,8 @@ class PlainBlock {
             work.x = x_.row(tile.begin) + line * line_depth;
             work.starts = starts_ + line / group_lines_ * x_.rows + tile.begin;
             work.results = results_ + tile.begin * panel_width;
+            work.tokens = x_.scales + tile.begin;
+            work.y = work.last && output.is_plain() ? output.plain_row(first + tile.begin) : nullptr;
             const int count = static_cast<int>(tile.end - tile.begin);
             if (groups_ == 1)
               with_constant<Isa::most_rows>(count, [&](auto rows) { run_tile<Dots, decltype(rows)::value>(work); });
@@ -93,7 +97,7 @@ class PlainBlock {
               with_constant<most_group_rows>(count,
                                              [&](auto rows) { run_group_tile<Dots, decltype(rows)::value>(work); });
             work.ahead += work.ahead_step * work.line_count;
-            if (work.last) store(output, panel, first, tile);
+            if (work.last && !output.is_plain()) store(output, panel, first, tile);
           });
     }
   }
@@ -112,10 +116,7 @@ class PlainBlock {
                                                  output.bias(v))
                             : fused_multiply_add(sum, token, output.bias(v));
       };
-      if (output.is_plain())
-        output.store_plain_row(first + r, value);
-      else
-        output.store_row(first + r, value);
+      output.store_row(first + r, value);
     }
   }
 
@@ -138,8 +139,8 @@ void multiply_plain(QuantizedRowsView x, const PackedWeightsView& w, const Epilo
   };
   for_each_run(x.rows, integer_block_rows(x.stride), [&](Range block) {
     if constexpr (Storage == CodeStorage::nibble) {
-      const bool fits = w.groups() > 1 && w.group_size <= run_columns;
-      if (block.end - block.begin >= least_rows_to_expand && fits)
+      const bool fits = w.groups() == 1 || w.group_size <= run_columns;
+      if (fits && block.end - block.begin >= least_rows_to_expand(w.groups()))
         return run(std::integral_constant<CodeStorage, CodeStorage::byte>{}, block);
     }
     run(std::integral_constant<CodeStorage, Storage>{}, block);

@@ -27,9 +27,13 @@ struct TileWork {
   index x_stride;
   const std::int32_t* starts;  // [group][row]: where the sums start
   index starts_stride;
-  const float* scales;        // [group][32]
-  float* results;             // [row][32]; int32 between two runs of one group
-  bool first, last;           // run of the panel
+  const float* scales;  // [group][32]
+  float* results;       // [row][32]; int32 between two runs of one group
+  bool first, last;     // run of the panel
+  const float* tokens;  // [row]: scales of the rows
+  const float* bias;    // [32]
+  float* y;             // first row of the output, if the last run shall write it; else null
+  index y_stride;
   const std::uint8_t* ahead;  // lines to ask for meanwhile, `ahead_step` bytes further with each line
   index ahead_step;
 };
@@ -99,6 +103,16 @@ struct RegisterSums {
   }
 };
 
+/// Stores rows of the output, `value(row, vector)` each.
+template <int Rows, class Value>
+PLANISH_ALWAYS_INLINE void store_tile(float* to, index stride, Value&& value) noexcept {
+  unroll<Rows>([&](auto r) __attribute__((always_inline)) {
+    unroll<panel_vectors>([&](auto v)
+                              __attribute__((always_inline)) { value(r, v).store_unaligned(to + v * float_lanes); });
+    to += stride;
+  });
+}
+
 /// Lines of one group: the results become float(sum), or int32 until the last run.
 template <class Dots, int Rows>
 [[gnu::noinline]] void run_tile(const TileWork& t) noexcept {
@@ -116,7 +130,15 @@ template <class Dots, int Rows>
     }
   }
   tile.add_lines(t.line_count, line, rows, ahead, t.ahead_step);
-  if (t.last) {
+  if (t.y != nullptr) {
+    store_tile<Rows>(
+        t.y, t.y_stride, [&](auto r, auto v) __attribute__((always_inline)) {
+          const IntBatch sum = Dots::template vector<decltype(v)::value>(tile.sums[0][r]);
+          return fused_multiply_add(xsimd::to_float(sum) * FloatBatch(t.tokens[r]),
+                                    FloatBatch::load_unaligned(t.scales + v * float_lanes),
+                                    FloatBatch::load_unaligned(t.bias + v * float_lanes));
+        });
+  } else if (t.last) {
     tile.for_each_vector([&](auto r, auto v, IntBatch sum) __attribute__((always_inline)) {
       xsimd::to_float(sum).store_aligned(t.results + r * panel_width + v * float_lanes);
     });
@@ -151,6 +173,12 @@ template <class Dots, int Rows>
     starts += t.starts_stride;
     scales += panel_width;
   }
+  if (t.y != nullptr)
+    return store_tile<Rows>(
+        t.y, t.y_stride, [&](auto r, auto v) __attribute__((always_inline)) {
+          return fused_multiply_add(results[r][v], FloatBatch(t.tokens[r]),
+                                    FloatBatch::load_unaligned(t.bias + v * float_lanes));
+        });
   unroll<Rows * panel_vectors>([&](auto i) __attribute__((always_inline)) {
     constexpr int r = decltype(i)::value / panel_vectors, v = decltype(i)::value % panel_vectors;
     results[r][v].store_aligned(t.results + r * panel_width + v * float_lanes);

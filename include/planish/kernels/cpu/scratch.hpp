@@ -21,8 +21,9 @@ inline constexpr index most_block_rows = 192;
   return std::clamp(cache_bytes / std::max<index>(row_bytes, 1), least, most_block_rows);
 }
 
-/// From so many rows on, nibbles are expanded to bytes once for all tiles of a block.
-inline constexpr index least_rows_to_expand = 36;
+/// From so many rows of a block on, nibbles are expanded to bytes once for all its tiles. Group scales bring short runs
+/// and short tiles, which gain sooner.
+[[nodiscard]] constexpr index least_rows_to_expand(index groups) noexcept { return groups == 1 ? 96 : 36; }
 
 /// Columns of a panel that all tiles pass before the next ones.
 inline constexpr index run_columns = 1024;
@@ -46,7 +47,7 @@ inline constexpr index float_batch_panels = 8;
   const index block = std::min(rows, most_block_rows), depth = std::min(columns, float_block_columns);
   const std::size_t integers =
       workspace_bytes<std::int32_t>(block * groups) + workspace_bytes<float>(block * panel_width) +
-      (rows < least_rows_to_expand ? 0 : workspace_bytes<std::uint8_t>(expanded_bytes(columns)));
+      (rows < least_rows_to_expand(groups) ? 0 : workspace_bytes<std::uint8_t>(expanded_bytes(columns)));
   const std::size_t floats = workspace_bytes<float>(block * copied_row_stride(depth)) +
                              workspace_bytes<float>(block * panel_width * float_batch_panels) +
                              workspace_bytes<float>(depth * panel_width);

@@ -55,10 +55,10 @@ struct Avx2Nibbles {
   }
 };
 
-/// One code to a byte.
+/// One code to a byte. Both sides meet as 16-bit numbers: activations are widened once for all channels of a tile.
 struct Avx2Bytes {
-  static constexpr index load_bytes = 32;  // 8 channels × 4 columns
-  static constexpr index most_columns = index{1} << 17;
+  static constexpr index load_bytes = 32;      // 8 channels × 4 columns
+  static constexpr index most_columns = 1024;  // of which widened activations wait in the first-level cache
   static constexpr int loads_per_tile(int rows) noexcept { return rows == 1 ? 4 : 1; }
 
   struct Weights {
@@ -74,8 +74,17 @@ struct Avx2Bytes {
     const __m256i zero = _mm256_setzero_si256();
     return {_mm256_unpacklo_epi8(codes, zero), _mm256_unpackhi_epi8(codes, zero)};
   }
-  PLANISH_ALWAYS_INLINE static Activations broadcast(std::int32_t four) noexcept {
-    return _mm256_broadcastq_epi64(_mm_cvtepi8_epi16(_mm_cvtsi32_si128(four)));
+  static void widen(const std::int8_t* codes, index count, std::int16_t* to) noexcept {
+    index i = 0;
+    for (; i + 16 <= count; i += 16)
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i),
+                          _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + i))));
+    for (; i < count; ++i) to[i] = codes[i];
+  }
+  PLANISH_ALWAYS_INLINE static Activations broadcast(const std::int16_t* four) noexcept {
+    std::int64_t codes;
+    std::memcpy(&codes, four, sizeof codes);
+    return _mm256_set1_epi64x(codes);
   }
   PLANISH_ALWAYS_INLINE static Sums zero() noexcept { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
   PLANISH_ALWAYS_INLINE static void add(Sums& sums, const Weights& w, Activations x) noexcept {
