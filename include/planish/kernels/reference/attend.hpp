@@ -41,9 +41,9 @@ namespace planish::inline PLANISH_ABI::kernels::reference {
 /// scales and zero points (less the centre, z) are applied to sums: with q already multiplied by query_scale,
 ///     score = (Σ_i q_i e_i − z Σ_i q_i) · scale,      Σ_i in rising order (Σ q_i: sixteen interleaved sums).
 /// Per page: scores, the new running maximum m, p = 2^(score − m), weights w = p · scale. Then the sum becomes sum ·
-/// 2^(m_old − m) + Σ p, and each channel total · 2^(m_old − m) − Σ w z, to which w e is added in rising order of tokens.
-/// Tokens that are kept as floats have e = their float, z = 0, scale = 1. Returns how many lines came out as NaN or
-/// infinity.
+/// 2^(m_old − m) + Σ p, and each channel total · 2^(m_old − m) − Σ w z, to which w e is added in rising order of
+/// tokens. Tokens that are kept as floats have e = their float, z = 0, scale = 1. Returns how many lines came out as
+/// NaN or infinity.
 inline index attend(const Attention& a, index kv_head, Range lines, std::span<std::byte> /*scratch*/) noexcept {
   const index size = a.keys.head_size;
   index not_finite = 0;
