@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <span>
 
@@ -8,11 +9,13 @@
 #include <planish/core/executor.hpp>
 #include <planish/core/workspace.hpp>
 #include <planish/kernels/cpu/attend_codes.hpp>
+#include <planish/kernels/cpu/attend_integers.hpp>
 #include <planish/kernels/cpu/attend_tiles.hpp>
 #include <planish/kernels/cpu/cache_rows.hpp>
 #include <planish/kernels/cpu/quantize_rows.hpp>
 #include <planish/kernels/cpu/soften.hpp>
 #include <planish/kernels/cpu/unroll.hpp>
+#include <planish/kernels/cpu/weight_codes.hpp>
 #include <planish/packing/attention.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
@@ -25,9 +28,10 @@ static_assert(block_lanes % line_steps(2) == 0, "planish: a query row covers who
 
 /// Everything that belongs to the lines of one call.
 struct LineStates {
-  float* query;    // [lines][query_stride]
-  float* totals;   // [lines][value_stride]
-  index* visible;  // [lines], tokens that the line sees
+  float* query;              // [lines][query_stride]
+  float* totals;             // [lines][value_stride]
+  index* visible;            // [lines], tokens that the line sees
+  std::int8_t* query_codes;  // [lines][query_stride], for integer products
   SoftmaxStates softmax;
 };
 
@@ -37,6 +41,8 @@ struct PageOperands {
   const float* values;
   CodePage key_codes, value_codes;
   PageScales key_scales, value_scales;
+  AttentionPrecision precision;
+  bool integer_weights;
 };
 
 /// Σ q e of `Lines` neighbouring lines.
@@ -44,24 +50,40 @@ template <int Lines>
 inline void score_page(const LineStates& lines, index head_size, const PageOperands& page, index most,
                        float* dots) noexcept {
   const QueryLines queries{lines.query, query_stride(head_size)};
-  if (!attends_to_codes || page.keys != nullptr)
+  if (attends_in_integers && page.keys == nullptr && page.precision == AttentionPrecision::q8p8)
+    score_integers<Lines>(lines.query_codes, query_stride(head_size), lines.softmax.query_sum, head_size,
+                          page.key_codes, dots);
+  else if (!attends_to_codes || page.keys != nullptr)
     score_tile<Lines>(queries, head_size, page.keys, most, dots);
   else if constexpr (attends_to_codes)
     score_codes<Lines>(queries, head_size, page.key_codes, dots);
 }
 
-/// Adds what the page's values bring to `Lines` neighbouring lines.
+/// Adds what the page's values bring to `Lines` neighbouring lines; `sums` is scratch for their channels.
 template <int Lines>
 inline void add_page(const LineStates& lines, index head_size, const PageOperands& page, const PageWeights& weights,
-                     index first) noexcept {
+                     index first, float* sums) noexcept {
   const index stride = value_stride(head_size);
+  const bool integer = page.integer_weights;
+  if (attends_in_integers && page.values == nullptr && page.precision == AttentionPrecision::q8p8)
+    return add_integers<Lines>(weights, first, page.value_codes, stride, lines.totals);
   const float *w = weights.weight + first * page_tokens, *decay = weights.decay + first,
               *correction = weights.correction + first;
   const index* const counts = weights.count + first;
+  constexpr float none[Lines] = {};
+  if (integer) std::fill_n(sums, Lines * stride, 0.0f);
+  float* const to = integer ? sums : lines.totals;
   if (!attends_to_codes || page.values != nullptr)
-    add_values<Lines>(w, counts, decay, correction, page.values, stride, lines.totals);
+    add_values<Lines>(w, counts, integer ? none : decay, correction, page.values, stride, to);
   else if constexpr (attends_to_codes)
-    add_value_codes<Lines>(w, counts[Lines - 1], decay, correction, page.value_codes, stride, lines.totals);
+    add_value_codes<Lines>(w, counts[Lines - 1], integer ? none : decay, correction, page.value_codes, stride, to);
+  for (index l = 0; integer && l < Lines; ++l)
+    for (index i = l * stride; i < (l + 1) * stride; i += float_lanes) {
+      const FloatBatch old =
+          multiply_add(FloatBatch::load_unaligned(lines.totals + i), FloatBatch(decay[l]), FloatBatch(0.0f));
+      multiply_add(FloatBatch::load_unaligned(sums + i), FloatBatch(weights.scale[first + l]), old)
+          .store_unaligned(lines.totals + i);
+    }
 }
 
 /// Calls `body(first, constant count)` for `lines` lines in tiles of nearly equal size.
@@ -75,13 +97,17 @@ PLANISH_ALWAYS_INLINE void for_each_tile(index lines, const Body& body) noexcept
   }
 }
 
-/// Lines [first, first + ...) of the call.
-[[nodiscard]] inline LineStates from_line(const LineStates& all, index first, index head_size) noexcept {
-  return {all.query + first * query_stride(head_size),
-
-          all.totals + first * value_stride(head_size),
-          all.visible + first,
-          {all.softmax.query_sum + first, all.softmax.maximum + first, all.softmax.sum + first}};
+/// The lines from `first` on.
+[[nodiscard]] inline LineStates from_line(LineStates lines, index first, index head_size) noexcept {
+  lines.query += first * query_stride(head_size);
+  lines.query_codes += first * query_stride(head_size);
+  lines.totals += first * value_stride(head_size);
+  lines.visible += first;
+  lines.softmax.query_sum += first;
+  if (lines.softmax.query_scale != nullptr) lines.softmax.query_scale += first;
+  lines.softmax.maximum += first;
+  lines.softmax.sum += first;
+  return lines;
 }
 
 }  // namespace detail
@@ -90,10 +116,11 @@ PLANISH_ALWAYS_INLINE void for_each_tile(index lines, const Body& body) noexcept
 [[nodiscard]] constexpr std::size_t attend_scratch_bytes(const Attention& a, index lines) noexcept {
   const index size = a.keys.head_size;
   return buffer_alignment + workspace_bytes<float>(lines * detail::query_stride(size)) +
-         workspace_bytes<float>(lines * value_stride(size)) + 3 * workspace_bytes<float>(lines) +
-         workspace_bytes<index>(lines) + workspace_bytes<detail::PageOperands>(1) +
-         workspace_bytes<float>(spread_key_floats(a.keys)) + workspace_bytes<float>(spread_value_floats(a.values)) +
-         workspace_bytes<PageWeights>(1);
+         workspace_bytes<float>(lines * value_stride(size)) + 4 * workspace_bytes<float>(lines) +
+         workspace_bytes<std::int8_t>(lines * detail::query_stride(size)) +
+         workspace_bytes<float>(tile_lines * value_stride(size)) + workspace_bytes<index>(lines) +
+         workspace_bytes<detail::PageOperands>(1) + workspace_bytes<float>(spread_key_floats(a.keys)) +
+         workspace_bytes<float>(spread_value_floats(a.values)) + workspace_bytes<PageWeights>(1);
 }
 
 namespace detail {
@@ -118,6 +145,8 @@ inline void start_lines(const Attention& a, index kv_head, Range range, const Li
       (values * FloatBatch(a.query_scale)).store_unaligned(to);
       to += float_lanes;
     });
+    if (lines.softmax.query_scale != nullptr)
+      lines.softmax.query_scale[l] = quantize_query(query, stride, lines.query_codes + l * stride);
     Sixteen sums;
     unroll<Sixteen::vectors>([&](auto v) { sums.part[v] = FloatBatch(0.0f); });
     for (index i = 0; i < stride; i += 16)
@@ -166,15 +195,23 @@ inline index attend(const Attention& a, index kv_head, Range range, std::span<st
   lines.query = memory.take<float>(count * detail::query_stride(size)).data();
   lines.totals = memory.take<float>(count * stride).data();
   lines.visible = memory.take<index>(count).data();
-  lines.softmax = {memory.take<float>(count).data(), memory.take<float>(count).data(),
-                   memory.take<float>(count).data()};
+  lines.query_codes = memory.take<std::int8_t>(count * detail::query_stride(size)).data();
+  float* const sums = memory.take<float>(tile_lines * stride).data();
+  const bool integer = a.precision != AttentionPrecision::floats;
+  float* const query_scales = memory.take<float>(count).data();
+  lines.softmax.query_sum = memory.take<float>(count).data();
+  lines.softmax.query_scale = integer ? query_scales : nullptr;
+  lines.softmax.maximum = memory.take<float>(count).data();
+  lines.softmax.sum = memory.take<float>(count).data();
   detail::PageOperands& page = *memory.take<detail::PageOperands>(1).data();
   float* const key_scratch = memory.take<float>(spread_key_floats(a.keys)).data();
   float* const value_scratch = memory.take<float>(spread_value_floats(a.values)).data();
   PageWeights& weights = *memory.take<PageWeights>(1).data();
   detail::start_lines(a, kv_head, range, lines);
 
-  const bool direct = attends_to_codes && count <= tile_lines;
+  page.precision = a.precision;
+  const bool direct =
+      (attends_to_codes && count <= tile_lines) || (attends_in_integers && a.precision == AttentionPrecision::q8p8);
   const index most_visible = a.first_position + (range.end - 1) / a.group + 1;
   for (index first = 0; first < most_visible; first += page_tokens) {
     const index page_count = most_visible - first < page_tokens ? most_visible - first : page_tokens;
@@ -183,6 +220,7 @@ inline index attend(const Attention& a, index kv_head, Range range, std::span<st
     const KvPage key_page = a.keys.page(kv_head, p), value_page = a.values.page(kv_head, p);
     load_scales(a.keys, key_page, page_count, page.key_scales);
     load_scales(a.values, value_page, page_count, page.value_scales);
+    page.integer_weights = integer && value_page.float_tokens == 0;
     const KvPage next_keys = a.keys.page(kv_head, next), next_values = a.values.page(kv_head, next);
     if (direct) detail::fetch_scales(next_keys), detail::fetch_scales(next_values);
     if (direct && key_page.float_tokens == 0) {
@@ -213,8 +251,12 @@ inline index attend(const Attention& a, index kv_head, Range range, std::span<st
                                  weights.weight + i * page_tokens);
       });
       soften(weights, now, some.softmax, page.key_scales, page.value_scales);
+      if (page.integer_weights)
+        quantize_weights(weights, now, page.value_scales);
+      else
+        correct_weights(weights, now, page.value_scales);
       detail::for_each_tile(now, [&](index i, auto tile) {
-        detail::add_page<tile>(detail::from_line(some, i, size), size, page, weights, i);
+        detail::add_page<tile>(detail::from_line(some, i, size), size, page, weights, i, sums);
       });
     }
   }

@@ -20,8 +20,8 @@ class NarrowCodes {
   static constexpr int fours = 8 / Width;  ///< groups of four steps in a line
 
   PLANISH_ALWAYS_INLINE explicit NarrowCodes(int bits) noexcept {
-    constexpr int mask = (1 << Width) - 1;
 #if defined(__AVX512F__)
+    constexpr int mask = (1 << Width) - 1;
     alignas(64) float values[16];
     for (int i = 0; i < 16; ++i) values[i] = static_cast<float>((i & mask) - code_centre(bits));
     table_ = FloatBatch::load_aligned(values);

@@ -1,5 +1,6 @@
 #pragma once
 // The streaming softmax of some lines over one page.
+#include <cstdint>
 #include <limits>
 #include <type_traits>
 
@@ -21,7 +22,8 @@ inline constexpr index softened_lines = 12;
 
 /// Running state of neighbouring lines.
 struct SoftmaxStates {
-  float* query_sum;  ///< Σ q, where codes need it
+  float* query_sum;    ///< Σ q
+  float* query_scale;  ///< of integer queries, or null
   float* maximum;
   float* sum;
 };
@@ -32,6 +34,10 @@ struct PageWeights {
   alignas(64) float decay[softened_lines];       ///< 2^(old − new maximum)
   alignas(64) float correction[softened_lines];  ///< Σ weight · zero
   index count[softened_lines];                   ///< tokens that the line sees, rising
+  // Integer weights: each is code · scale, and `weight` holds the code too.
+  alignas(64) std::uint8_t code[softened_lines * page_tokens];
+  alignas(64) float code_sum[softened_lines];
+  float scale[softened_lines];
 };
 
 namespace detail {
@@ -62,23 +68,32 @@ struct Plus {
   }
 };
 
-/// Σ q e becomes (Σ q e − zero Σ q) · scale where e are codes.
-PLANISH_ALWAYS_INLINE void finish_dots(float* dots, float query_sum, const PageScales& keys) noexcept {
-  const FloatBatch sum(query_sum), nothing(0.0f);
+/// Σ q e becomes (Σ q e − zero Σ q) · scale where e are codes; in between, and where they are floats, it is multiplied
+/// by the scale of an integer query.
+template <bool IntegerQuery>
+PLANISH_ALWAYS_INLINE void finish_dots(float* dots, float query_sum, float query_scale,
+                                       const PageScales& keys) noexcept {
+  const FloatBatch sum(query_sum), factor(query_scale), nothing(0.0f);
+  const auto scaled = [&](FloatBatch dot) __attribute__((always_inline)) {
+    return IntegerQuery ? multiply_add(dot, factor, nothing) : dot;
+  };
   const auto finished = [&](index t) __attribute__((always_inline)) {
     const FloatBatch zero = FloatBatch::load_aligned(keys.zero + t), scale = FloatBatch::load_aligned(keys.scale + t);
-    return multiply_add(multiply_add(nothing - zero, sum, FloatBatch::load_aligned(dots + t)), scale, nothing);
+    const FloatBatch dot = multiply_add(nothing - zero, sum, FloatBatch::load_aligned(dots + t));
+    return multiply_add(scaled(dot), scale, nothing);
   };
-  if (keys.float_tokens == 0) {
+  const index floats = keys.has_codes ? keys.float_tokens : page_tokens;
+  if (floats == 0) {
     unroll<page_vectors>([&](auto v) __attribute__((always_inline)) {
       finished(v * float_lanes).store_aligned(dots + v * float_lanes);
     });
     return;
   }
-  for (index t = keys.float_tokens / float_lanes * float_lanes; t < page_tokens; t += float_lanes) {
-    alignas(64) float scores[FloatBatch::size];
-    finished(t).store_aligned(scores);
-    for (index i = t < keys.float_tokens ? keys.float_tokens - t : 0; i < float_lanes; ++i) dots[t + i] = scores[i];
+  for (index t = 0; t < page_tokens; t += float_lanes) {
+    alignas(64) float kept[FloatBatch::size], scores[FloatBatch::size];
+    scaled(FloatBatch::load_aligned(dots + t)).store_aligned(kept);
+    if (t + float_lanes > floats) finished(t).store_aligned(scores);
+    for (index i = 0; i < float_lanes; ++i) dots[t + i] = t + i < floats ? kept[i] : scores[i];
   }
 }
 
@@ -88,6 +103,26 @@ PLANISH_ALWAYS_INLINE void fill_unseen(PageWeights& page, index line, float valu
 }
 
 }  // namespace detail
+
+/// correction = Σ weight · zero of every line.
+inline void correct_weights(PageWeights& page, index lines, const PageScales& values) noexcept {
+  if (!values.has_codes) {
+    for (index l = 0; l < lines; ++l) page.correction[l] = 0.0f;
+    return;
+  }
+  alignas(64) float lanes[softened_lines * 16];
+  for (index l = 0; l < lines; ++l) {
+    const auto product = [&](auto v, FloatBatch sum) __attribute__((always_inline)) {
+      return multiply_add(FloatBatch::load_aligned(page.weight + l * page_tokens + v * float_lanes),
+                          FloatBatch::load_aligned(values.zero + v * float_lanes), sum);
+    };
+    detail::join_vectors(
+        [&](auto v) __attribute__((always_inline)) { return product(v, FloatBatch(0.0f)); },
+        [&](FloatBatch sum, auto v) __attribute__((always_inline)) { return product(v, sum); })
+        .store(lanes + 16 * l);
+  }
+  fold_lanes(lanes, lines, page.correction, detail::Plus{});
+}
 
 /// Turns Σ q e of a page into scores, those into p = 2^(score − maximum), exactly 0 from each line's count on, and then
 /// into weights p · scale. One step for all lines before the next, because each is a chain of dependent
@@ -99,7 +134,11 @@ inline void soften(PageWeights& page, index lines, SoftmaxStates states, const P
     return page.weight + line * page_tokens + v * float_lanes;
   };
   for (index l = 0; l < lines; ++l) {
-    if (keys.has_codes) detail::finish_dots(page.weight + l * page_tokens, states.query_sum[l], keys);
+    float* const dots = page.weight + l * page_tokens;
+    if (states.query_scale != nullptr)
+      detail::finish_dots<true>(dots, states.query_sum[l], states.query_scale[l], keys);
+    else if (keys.has_codes)
+      detail::finish_dots<false>(dots, states.query_sum[l], 1.0f, keys);
     detail::fill_unseen(page, l, -std::numeric_limits<float>::infinity());
     const FloatBatch old(states.maximum[l]);  // never NaN
     detail::join_vectors(
@@ -128,27 +167,14 @@ inline void soften(PageWeights& page, index lines, SoftmaxStates states, const P
   }
   fold_lanes(lanes, lines, folded, detail::Plus{});
   for (index l = 0; l < lines; ++l) states.sum[l] = planish::multiply_add(states.sum[l], page.decay[l], folded[l]);
-  if (!values.has_codes) {
-    for (index l = 0; l < lines; ++l) page.correction[l] = 0.0f;
-    return;
-  }
-  const FloatBatch nothing(0.0f);
+  if (!values.has_codes) return;
   for (index l = 0; l < lines; ++l) {
     unroll<detail::page_vectors>([&](auto v) __attribute__((always_inline)) {
       const auto scale = FloatBatch::load_aligned(values.scale + v * float_lanes);
-      multiply_add(FloatBatch::load_aligned(at(l, v)), scale, nothing).store_aligned(at(l, v));
+      multiply_add(FloatBatch::load_aligned(at(l, v)), scale, FloatBatch(0.0f)).store_aligned(at(l, v));
     });
     detail::fill_unseen(page, l, 0.0f);  // a token that is not seen may hold NaN
-    const auto product = [&](auto v, FloatBatch sum) __attribute__((always_inline)) {
-      const auto zero = FloatBatch::load_aligned(values.zero + v * float_lanes);
-      return multiply_add(FloatBatch::load_aligned(at(l, v)), zero, sum);
-    };
-    detail::join_vectors(
-        [&](auto v) __attribute__((always_inline)) { return product(v, nothing); },
-        [&](FloatBatch sum, auto v) __attribute__((always_inline)) { return product(v, sum); })
-        .store(lanes + 16 * l);
   }
-  fold_lanes(lanes, lines, page.correction, detail::Plus{});
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu
