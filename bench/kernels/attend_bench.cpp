@@ -22,8 +22,8 @@ double bytes_of(const planish::KvPages& pages, index heads, index tokens) {
   return static_cast<double>(heads * count * page);
 }
 
-/// One token meets caches that have left the processor's own, as between two tokens of a whole model: so many copies are
-/// walked through. A block of rows meets one.
+/// One token meets caches that have left the processor's own, as between two tokens of a whole model: so many copies
+/// are walked through. A block of rows meets one.
 void attend(benchmark::State& state, int bits, Heads heads, index rows, index context, int threads) {
   std::vector<planish::KvCache> caches;
   const bench::FloatMatrix tokens(context, heads.kv * heads.size);

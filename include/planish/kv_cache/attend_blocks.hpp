@@ -15,7 +15,7 @@ namespace planish::inline PLANISH_ABI {
 /// Lines of one task: enough to pay for reading a page, few enough to stay in the second-level cache, and no more than
 /// keeps every worker busy.
 [[nodiscard]] constexpr index attend_block_lines(const Attention& a, index kv_heads, int workers) noexcept {
-  constexpr index most = 48;
+  constexpr index most = 192;
   const index lines = attention_lines(a);
   const index parts = kv_heads > 0 ? (workers + kv_heads - 1) / kv_heads : 1;
   const index even = (lines + parts - 1) / parts;

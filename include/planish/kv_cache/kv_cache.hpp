@@ -190,6 +190,7 @@ class KvCache {
     a.values = values_.pages();
     a.query = {nullptr, rows, query_heads * options_.head_size};
     a.group = options_.kv_heads > 0 ? query_heads / options_.kv_heads : 0;
+    a.precision = options_.precision;
     return a;
   }
 

@@ -3,6 +3,7 @@
 #include <planish/core/index.hpp>
 #include <planish/core/scheme.hpp>
 #include <planish/core/status.hpp>
+#include <planish/packing/attention.hpp>
 #include <planish/packing/kv_pages.hpp>
 
 namespace planish::inline PLANISH_ABI {
@@ -18,6 +19,7 @@ struct KvCacheOptions {
   ClipPair key_clip{};
   ClipPair value_clip{};
   index prefix_tokens = 0;  ///< the first tokens stay float32 (IntactKV, PrefixQuant: attention sinks quantize badly)
+  AttentionPrecision precision = AttentionPrecision::floats;  ///< of queries and probabilities
 };
 
 /// Every size and width checked, so that no product of them can overflow.
@@ -34,6 +36,9 @@ struct KvCacheOptions {
   for (int bits : {o.key_bits, o.value_bits})
     if (bits != 16 && !is_code_width(bits))
       return {ErrorCode::invalid_argument, "KV cache: ", bits, " bits; codes have 2 to 8, and 16 keeps float32"};
+  if (o.precision != AttentionPrecision::floats && o.head_size > most_integer_head_size)
+    return {ErrorCode::invalid_argument,       "KV cache: head_size is ", o.head_size,
+            "; q8p8 attention takes at most ", most_integer_head_size,    ", use float precision"};
   if (!is_valid_clip(o.key_clip) || !is_valid_clip(o.value_clip))
     return {ErrorCode::invalid_argument, "KV cache: clip factors must be in 2^-20..16"};
   return {};

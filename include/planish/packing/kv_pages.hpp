@@ -17,8 +17,9 @@ inline constexpr index page_tokens = 64;
 
 /// Codes of a page form a matrix of lanes × steps. Sixteen neighbouring lanes are a block; a block's next `line_steps`
 /// codes of every lane are a line of 64 bytes, 32 bits per lane: step s of a line is in byte s % 4 of the lane's word,
-/// at bit (s / 4) · width. So a lane of 32 bits meets one step after another by a shift, and four neighbouring steps lie
-/// in the four bytes that an integer dot product adds up. Lines of the same steps follow one another, block by block.
+/// at bit (s / 4) · width. So a lane of 32 bits meets one step after another by a shift, and four neighbouring steps
+/// lie in the four bytes that an integer dot product adds up. Lines of the same steps follow one another, block by
+/// block.
 inline constexpr index block_lanes = 16, code_line_bytes = 64;
 
 /// Codes of one lane in a line.

@@ -1,5 +1,7 @@
 #pragma once
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <span>
 
@@ -7,10 +9,13 @@
 #include <planish/core/executor.hpp>
 #include <planish/core/workspace.hpp>
 #include <planish/kernels/cpu/attend_codes.hpp>
+#include <planish/kernels/cpu/attend_integers.hpp>
 #include <planish/kernels/cpu/attend_tiles.hpp>
 #include <planish/kernels/cpu/cache_rows.hpp>
+#include <planish/kernels/cpu/quantize_rows.hpp>
 #include <planish/kernels/cpu/soften.hpp>
 #include <planish/kernels/cpu/unroll.hpp>
+#include <planish/kernels/cpu/weight_codes.hpp>
 #include <planish/packing/attention.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
@@ -23,9 +28,10 @@ static_assert(block_lanes % line_steps(2) == 0, "planish: a query row covers who
 
 /// Everything that belongs to the lines of one call.
 struct LineStates {
-  float* query;       // [lines][query_stride]
-  float* query_sums;  // [lines]
-  float* totals;      // [lines][value_stride]
+  float* query;              // [lines][query_stride]
+  float* totals;             // [lines][value_stride]
+  index* visible;            // [lines], tokens that the line sees
+  std::int8_t* query_codes;  // [lines][query_stride], for integer products
   SoftmaxStates softmax;
 };
 
@@ -34,34 +40,74 @@ struct PageOperands {
   const float* keys;
   const float* values;
   CodePage key_codes, value_codes;
-  index float_keys;
-  bool weighs;  // some values are codes
   PageScales key_scales, value_scales;
+  AttentionPrecision precision;
+  bool integer_weights;
 };
 
-/// One page of tokens for `Lines` neighbouring lines; counts[l] tokens of it are visible to line l.
+/// Σ q e of `Lines` neighbouring lines.
 template <int Lines>
-inline void attend_page(const LineStates& lines, index head_size, const PageOperands& page, const index* counts,
-                        float* scores) noexcept {
-  const index stride = value_stride(head_size), most = counts[Lines - 1];
-  float decay[Lines], correction[Lines];
-  const QueryLines queries{lines.query, query_stride(head_size), lines.query_sums};
-  const FinishScores finish(page.key_scales, page.float_keys);
-  if (!attends_to_codes || page.keys != nullptr)
-    score_tile<Lines>(queries, head_size, page.keys, most, finish, scores);
+inline void score_page(const LineStates& lines, index head_size, const PageOperands& page, index most,
+                       float* dots) noexcept {
+  const QueryLines queries{lines.query, query_stride(head_size)};
+  if (attends_in_integers && page.keys == nullptr && page.precision == AttentionPrecision::q8p8)
+    score_integers<Lines>(lines.query_codes, query_stride(head_size), lines.softmax.query_sum, head_size,
+                          page.key_codes, dots);
+  else if (!attends_to_codes || page.keys != nullptr)
+    score_tile<Lines>(queries, head_size, page.keys, most, dots);
   else if constexpr (attends_to_codes)
-    score_codes<Lines>(queries, head_size, page.key_codes, finish, scores);
-  soften<Lines>(scores, counts, lines.softmax, page.weighs ? &page.value_scales : nullptr, decay, correction);
-  if (!attends_to_codes || page.values != nullptr)
-    add_values<Lines>(scores, counts, decay, correction, page.values, stride, lines.totals);
-  else if constexpr (attends_to_codes)
-    add_value_codes<Lines>(scores, most, decay, correction, page.value_codes, stride, lines.totals);
+    score_codes<Lines>(queries, head_size, page.key_codes, dots);
 }
 
-/// Lines [first, first + ...) of the call.
-[[nodiscard]] inline LineStates from_line(const LineStates& all, index first, index head_size) noexcept {
-  return {all.query + first * query_stride(head_size), all.query_sums + first,
-          all.totals + first * value_stride(head_size), {all.softmax.maximum + first, all.softmax.sum + first}};
+/// Adds what the page's values bring to `Lines` neighbouring lines; `sums` is scratch for their channels.
+template <int Lines>
+inline void add_page(const LineStates& lines, index head_size, const PageOperands& page, const PageWeights& weights,
+                     index first, float* sums) noexcept {
+  const index stride = value_stride(head_size);
+  const bool integer = page.integer_weights;
+  if (attends_in_integers && page.values == nullptr && page.precision == AttentionPrecision::q8p8)
+    return add_integers<Lines>(weights, first, page.value_codes, stride, lines.totals);
+  const float *w = weights.weight + first * page_tokens, *decay = weights.decay + first,
+              *correction = weights.correction + first;
+  const index* const counts = weights.count + first;
+  constexpr float none[Lines] = {};
+  if (integer) std::fill_n(sums, Lines * stride, 0.0f);
+  float* const to = integer ? sums : lines.totals;
+  if (!attends_to_codes || page.values != nullptr)
+    add_values<Lines>(w, counts, integer ? none : decay, correction, page.values, stride, to);
+  else if constexpr (attends_to_codes)
+    add_value_codes<Lines>(w, counts[Lines - 1], integer ? none : decay, correction, page.value_codes, stride, to);
+  for (index l = 0; integer && l < Lines; ++l)
+    for (index i = l * stride; i < (l + 1) * stride; i += float_lanes) {
+      const FloatBatch old =
+          multiply_add(FloatBatch::load_unaligned(lines.totals + i), FloatBatch(decay[l]), FloatBatch(0.0f));
+      multiply_add(FloatBatch::load_unaligned(sums + i), FloatBatch(weights.scale[first + l]), old)
+          .store_unaligned(lines.totals + i);
+    }
+}
+
+/// Calls `body(first, constant count)` for `lines` lines in tiles of nearly equal size.
+template <class Body>
+PLANISH_ALWAYS_INLINE void for_each_tile(index lines, const Body& body) noexcept {
+  for (index l = 0; l < lines;) {
+    const index left = lines - l, tiles = (left + tile_lines - 1) / tile_lines;
+    const auto now = static_cast<int>((left + tiles - 1) / tiles);
+    with_constant<tile_lines>(now, [&](auto count) { body(l, count); });
+    l += now;
+  }
+}
+
+/// The lines from `first` on.
+[[nodiscard]] inline LineStates from_line(LineStates lines, index first, index head_size) noexcept {
+  lines.query += first * query_stride(head_size);
+  lines.query_codes += first * query_stride(head_size);
+  lines.totals += first * value_stride(head_size);
+  lines.visible += first;
+  lines.softmax.query_sum += first;
+  if (lines.softmax.query_scale != nullptr) lines.softmax.query_scale += first;
+  lines.softmax.maximum += first;
+  lines.softmax.sum += first;
+  return lines;
 }
 
 }  // namespace detail
@@ -70,9 +116,11 @@ inline void attend_page(const LineStates& lines, index head_size, const PageOper
 [[nodiscard]] constexpr std::size_t attend_scratch_bytes(const Attention& a, index lines) noexcept {
   const index size = a.keys.head_size;
   return buffer_alignment + workspace_bytes<float>(lines * detail::query_stride(size)) +
-         workspace_bytes<float>(lines * value_stride(size)) + 3 * workspace_bytes<float>(lines) +
+         workspace_bytes<float>(lines * value_stride(size)) + 4 * workspace_bytes<float>(lines) +
+         workspace_bytes<std::int8_t>(lines * detail::query_stride(size)) +
+         workspace_bytes<float>(tile_lines * value_stride(size)) + workspace_bytes<index>(lines) +
          workspace_bytes<detail::PageOperands>(1) + workspace_bytes<float>(spread_key_floats(a.keys)) +
-         workspace_bytes<float>(spread_value_floats(a.values)) + workspace_bytes<float>(tile_lines * page_tokens);
+         workspace_bytes<float>(spread_value_floats(a.values)) + workspace_bytes<PageWeights>(1);
 }
 
 namespace detail {
@@ -87,20 +135,29 @@ inline void fetch_scales(const KvPage& page) noexcept {
 /// Queries times query_scale, zeros behind them, their sums; nothing attended to yet.
 inline void start_lines(const Attention& a, index kv_head, Range range, const LineStates& lines) noexcept {
   const index size = a.keys.head_size, stride = query_stride(size);
-  constexpr auto plus = [](auto x, auto y) __attribute__((always_inline)) { return x + y; };
   for (index l = 0; l < range.end - range.begin; ++l) {
     const index line = range.begin + l, row = line / a.group;
     const index first_column = (kv_head * a.group + line % a.group) * size;
     float* const query = lines.query + l * stride;
-    for (index i = 0; i < size; ++i) query[i] = a.query(row, first_column + i) * a.query_scale;
-    for (index i = size; i < stride; ++i) query[i] = 0.0f;
-    Sixteen sums[1];
-    unroll<Sixteen::vectors>([&](auto v) { sums[0].part[v] = FloatBatch(0.0f); });
+    std::fill_n(query, stride, 0.0f);
+    float* to = query;
+    for_each_vector(&a.query(row, first_column), a.query.column_stride(), size, [&](FloatBatch values) {
+      (values * FloatBatch(a.query_scale)).store_unaligned(to);
+      to += float_lanes;
+    });
+    if (lines.softmax.query_scale != nullptr)
+      lines.softmax.query_scale[l] = quantize_query(query, stride, lines.query_codes + l * stride);
+    Sixteen sums;
+    unroll<Sixteen::vectors>([&](auto v) { sums.part[v] = FloatBatch(0.0f); });
     for (index i = 0; i < stride; i += 16)
       unroll<Sixteen::vectors>(
-          [&](auto v) { sums[0].part[v] += FloatBatch::load_unaligned(query + i + v * float_lanes); });
-    fold_lanes(sums, lines.query_sums + l, plus, plus);
-    for (index i = 0; i < value_stride(size); ++i) lines.totals[l * value_stride(size) + i] = 0.0f;
+          [&](auto v) { sums.part[v] += FloatBatch::load_unaligned(query + i + v * float_lanes); });
+    float lanes[16], sum[4];
+    sums.store(lanes);
+    fold_lanes(lanes, 1, sum, Plus{});
+    lines.softmax.query_sum[l] = sum[0];
+    lines.visible[l] = a.first_position + row + 1;
+    std::fill_n(lines.totals + l * value_stride(size), value_stride(size), 0.0f);
     lines.softmax.maximum[l] = -std::numeric_limits<float>::infinity();
     lines.softmax.sum[l] = 0.0f;
   }
@@ -113,13 +170,15 @@ inline index finish_lines(const Attention& a, index kv_head, Range range, const 
   for (index l = 0; l < range.end - range.begin; ++l) {
     const index line = range.begin + l, row = line / a.group;
     const index first_column = (kv_head * a.group + line % a.group) * size;
-    bool finite = true;
-    for (index i = 0; i < size; ++i) {
-      const float value = lines.totals[l * value_stride(size) + i] / lines.softmax.sum[l];
-      finite = finite && is_finite(value);
-      a.output(row, first_column + i) = value;
-    }
-    not_finite += finite ? 0 : 1;
+    float* const result = lines.totals + l * value_stride(size);
+    const FloatBatch sum(lines.softmax.sum[l]);
+    for (index i = 0; i < size; i += float_lanes)
+      (FloatBatch::load_unaligned(result + i) / sum).store_unaligned(result + i);
+    if (a.output.column_stride() == 1)
+      std::copy_n(result, size, &a.output(row, first_column));
+    else
+      for (index i = 0; i < size; ++i) a.output(row, first_column + i) = result[i];
+    not_finite += RowRange::of(result, 1, size).finite ? 0 : 1;
   }
   return not_finite;
 }
@@ -135,24 +194,33 @@ inline index attend(const Attention& a, index kv_head, Range range, std::span<st
   detail::LineStates lines{};
   lines.query = memory.take<float>(count * detail::query_stride(size)).data();
   lines.totals = memory.take<float>(count * stride).data();
-  lines.query_sums = memory.take<float>(count).data();
-  lines.softmax = {memory.take<float>(count).data(), memory.take<float>(count).data()};
+  lines.visible = memory.take<index>(count).data();
+  lines.query_codes = memory.take<std::int8_t>(count * detail::query_stride(size)).data();
+  float* const sums = memory.take<float>(tile_lines * stride).data();
+  const bool integer = a.precision != AttentionPrecision::floats;
+  float* const query_scales = memory.take<float>(count).data();
+  lines.softmax.query_sum = memory.take<float>(count).data();
+  lines.softmax.query_scale = integer ? query_scales : nullptr;
+  lines.softmax.maximum = memory.take<float>(count).data();
+  lines.softmax.sum = memory.take<float>(count).data();
   detail::PageOperands& page = *memory.take<detail::PageOperands>(1).data();
   float* const key_scratch = memory.take<float>(spread_key_floats(a.keys)).data();
   float* const value_scratch = memory.take<float>(spread_value_floats(a.values)).data();
-  float* const scores = memory.take<float>(tile_lines * page_tokens).data();
+  PageWeights& weights = *memory.take<PageWeights>(1).data();
   detail::start_lines(a, kv_head, range, lines);
 
-  const bool direct = attends_to_codes && count <= tile_lines;
+  page.precision = a.precision;
+  const bool direct =
+      (attends_to_codes && count <= tile_lines) || (attends_in_integers && a.precision == AttentionPrecision::q8p8);
   const index most_visible = a.first_position + (range.end - 1) / a.group + 1;
   for (index first = 0; first < most_visible; first += page_tokens) {
     const index page_count = most_visible - first < page_tokens ? most_visible - first : page_tokens;
-    const index p = first / page_tokens, next = first + page_tokens < most_visible ? p + 1 : p;
+    const index p = first / page_tokens, last = (most_visible - 1) / page_tokens;
+    const index next = p + 2 < last ? p + 2 : last;  // far enough ahead for memory to answer
     const KvPage key_page = a.keys.page(kv_head, p), value_page = a.values.page(kv_head, p);
-    page.float_keys = key_page.float_tokens;
-    page.weighs = value_page.float_tokens < page_count;
-    if (key_page.float_tokens < page_tokens) load_scales(a.keys, key_page, page_count, page.key_scales);
-    if (page.weighs) load_scales(a.values, value_page, page_count, page.value_scales);
+    load_scales(a.keys, key_page, page_count, page.key_scales);
+    load_scales(a.values, value_page, page_count, page.value_scales);
+    page.integer_weights = integer && value_page.float_tokens == 0;
     const KvPage next_keys = a.keys.page(kv_head, next), next_values = a.values.page(kv_head, next);
     if (direct) detail::fetch_scales(next_keys), detail::fetch_scales(next_values);
     if (direct && key_page.float_tokens == 0) {
@@ -171,19 +239,25 @@ inline index attend(const Attention& a, index kv_head, Range range, std::span<st
     const index first_row = first - a.first_position;
     index l = first_row * a.group - range.begin;
     l = l < 0 ? 0 : l;
-    while (l < count) {
-      const index left = count - l;
-      const index tiles = (left + tile_lines - 1) / tile_lines;
-      const auto now = static_cast<int>((left + tiles - 1) / tiles);
-      index counts[tile_lines];
-      for (int i = 0; i < now; ++i) {
-        const index visible = a.first_position + (range.begin + l + i) / a.group + 1 - first;
-        counts[i] = visible < page_tokens ? visible : page_tokens;
+    for (index now; l < count; l += now) {
+      now = count - l < softened_lines ? count - l : softened_lines;
+      const detail::LineStates some = detail::from_line(lines, l, size);
+      for (index i = 0; i < now; ++i) {
+        const index visible = some.visible[i] - first;
+        weights.count[i] = visible < page_tokens ? visible : page_tokens;
       }
-      with_constant<tile_lines>(now, [&](auto lines_now) {
-        detail::attend_page<lines_now>(detail::from_line(lines, l, size), size, page, counts, scores);
+      detail::for_each_tile(now, [&](index i, auto tile) {
+        detail::score_page<tile>(detail::from_line(some, i, size), size, page, weights.count[i + tile - 1],
+                                 weights.weight + i * page_tokens);
       });
-      l += now;
+      soften(weights, now, some.softmax, page.key_scales, page.value_scales);
+      if (page.integer_weights)
+        quantize_weights(weights, now, page.value_scales);
+      else
+        correct_weights(weights, now, page.value_scales);
+      detail::for_each_tile(now, [&](index i, auto tile) {
+        detail::add_page<tile>(detail::from_line(some, i, size), size, page, weights, i, sums);
+      });
     }
   }
   return detail::finish_lines(a, kv_head, range, lines);

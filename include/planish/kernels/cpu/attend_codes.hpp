@@ -39,7 +39,7 @@ PLANISH_ALWAYS_INLINE void add_codes(const Codes& reader, const CodePage& page, 
     unroll<Blocks>([&](auto b) __attribute__((always_inline)) {
       const index at = first_byte + line * line_bytes + b * code_line_bytes;
       words[b] = code_words(page.codes + at);
-      __builtin_prefetch(page.next + at);
+      __builtin_prefetch(page.next + at, 0, 1);
     });
     for (int four = 0; four < Codes::fours; ++four, factors += 4) {
       unroll<4>([&](auto step) __attribute__((always_inline)) {
@@ -49,9 +49,7 @@ PLANISH_ALWAYS_INLINE void add_codes(const Codes& reader, const CodePage& page, 
         });
         unroll<Lines>([&](auto l) __attribute__((always_inline)) {
           const FloatBatch factor(factors[l * factor_stride + step]);
-          unroll<Blocks>([&](auto b) __attribute__((always_inline)) {
-            add_product(sums[l][b], factor, code[b]);
-          });
+          unroll<Blocks>([&](auto b) __attribute__((always_inline)) { add_product(sums[l][b], factor, code[b]); });
         });
       });
       unroll<Blocks>([&](auto b) __attribute__((always_inline)) { words[b] = reader.next_four(words[b]); });
@@ -83,8 +81,7 @@ PLANISH_ALWAYS_INLINE void add_value_blocks(const Codes& reader, const float* w,
 
 /// `score_tile` over the codes of a page that holds no floats. Queries are padded with zeros to whole lines of codes.
 template <int Lines>
-inline void score_codes(const QueryLines& lines, index head_size, const CodePage& page, const FinishScores& finish,
-                        float* scores) noexcept {
+inline void score_codes(const QueryLines& lines, index head_size, const CodePage& page, float* dots) noexcept {
   constexpr int blocks = detail::tile_blocks;
   static_assert(page_tokens == blocks * block_lanes);
   with_codes(page.bits, [&](const auto& reader) {
@@ -96,7 +93,7 @@ inline void score_codes(const QueryLines& lines, index head_size, const CodePage
                       lines.query, lines.stride, sums);
     unroll<Lines>([&](auto l) __attribute__((always_inline)) {
       unroll<blocks>([&](auto b) __attribute__((always_inline)) {
-        finish(sums[l][b], lines.sums[l], b * float_lanes).store_unaligned(scores + l * page_tokens + b * float_lanes);
+        sums[l][b].store_unaligned(dots + l * page_tokens + b * float_lanes);
       });
     });
   });

@@ -18,44 +18,15 @@ inline constexpr int tile_registers = 4;
 inline constexpr int tile_registers = 2;
 #endif
 
-/// Queries of neighbouring lines, already multiplied by query_scale: [lines][stride], zeros behind the head size, and
-/// the sum of each.
+/// Queries of neighbouring lines, already multiplied by query_scale: [lines][stride], zeros behind the head size.
 struct QueryLines {
   const float* query;
   index stride;
-  const float* sums;
 };
 
-/// What becomes of Σ q e: it itself for the first `float_tokens` tokens of the page, (Σ q e − zero Σ q) · scale for the
-/// others.
-class FinishScores {
- public:
-  FinishScores(const PageScales& scales, index float_tokens) noexcept : scales_(&scales), floats_(float_tokens) {}
-
-  [[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch operator()(FloatBatch dot, float query_sum,
-                                                            index first) const noexcept {
-    if (first + float_lanes <= floats_) return dot;
-    const FloatBatch zero = FloatBatch::load_aligned(scales_->zero + first),
-                     scale = FloatBatch::load_aligned(scales_->scale + first);
-    const FloatBatch score =
-        multiply_add(multiply_add(FloatBatch(0.0f) - zero, FloatBatch(query_sum), dot), scale, FloatBatch(0.0f));
-    if (first >= floats_) return score;
-    alignas(64) float kept[FloatBatch::size], scores[FloatBatch::size];
-    dot.store_aligned(kept);
-    score.store_aligned(scores);
-    for (index t = first; t < floats_; ++t) scores[t - first] = kept[t - first];
-    return FloatBatch::load_aligned(scores);
-  }
-
- private:
-  const PageScales* scales_;
-  index floats_;
-};
-
-/// scores[line][token] = finish(Σ query[line][i] · keys[i][token], i rising), for tokens [0, count) rounded up.
+/// dots[line][token] = Σ query[line][i] · keys[i][token], i rising, for tokens [0, count) rounded up.
 template <int Lines>
-inline void score_tile(const QueryLines& lines, index head_size, const float* keys, index count,
-                       const FinishScores& finish, float* scores) noexcept {
+inline void score_tile(const QueryLines& lines, index head_size, const float* keys, index count, float* dots) noexcept {
   constexpr int registers = tile_registers;
   for (index first = 0; first < count; first += registers * float_lanes) {
     FloatBatch sums[Lines][registers];
@@ -70,10 +41,7 @@ inline void score_tile(const QueryLines& lines, index head_size, const float* ke
       });
     }
     unroll<Lines>([&](auto l) {
-      unroll<registers>([&](auto v) {
-        finish(sums[l][v], lines.sums[l], first + v * float_lanes)
-            .store_unaligned(scores + l * page_tokens + first + v * float_lanes);
-      });
+      unroll<registers>([&](auto v) { sums[l][v].store_unaligned(dots + l * page_tokens + first + v * float_lanes); });
     });
   }
 }

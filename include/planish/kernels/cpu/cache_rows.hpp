@@ -22,14 +22,19 @@ static_assert(page_tokens % float_lanes == 0 && block_lanes % float_lanes == 0,
   return value_page_floats(values.head_size);
 }
 
-/// Scales of a page's tokens and zero points less the centre, as `reference::attend` uses them: 1 and 0 for tokens that
-/// are floats, 0 and 0 from the end of the sequence on.
+/// Scales of a page's tokens and zero points less the centre, as `reference::attend` uses them; 1 and 0 for tokens that
+/// are floats, 0 and 0 from the end of the sequence on. Nothing of it is set if all of them are floats.
 struct PageScales {
   alignas(64) float scale[page_tokens];
   alignas(64) float zero[page_tokens];
+  index float_tokens;
+  bool has_codes;
 };
 
 inline void load_scales(const KvPages& pages, const KvPage& page, index count, PageScales& to) noexcept {
+  to.float_tokens = page.float_tokens;
+  to.has_codes = page.float_tokens < count;
+  if (!to.has_codes) return;
   const FloatBatch centre(static_cast<float>(code_centre(pages.bits)));
   for (index t = 0; t < page_tokens; t += float_lanes) {
     FloatBatch::load_unaligned(page.scales + t).store_aligned(to.scale + t);

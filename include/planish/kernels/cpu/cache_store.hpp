@@ -51,8 +51,8 @@ class CacheCodes {
  private:
   /// The bounds are whole, so clamping before rounding gives the same code as after.
   [[nodiscard]] PLANISH_ALWAYS_INLINE IntBatch codes_of(FloatBatch values) const noexcept {
-    const FloatBatch steps = xsimd::max(xsimd::min(values / FloatBatch(scale_), FloatBatch(highest_)),
-                                        FloatBatch(lowest_));
+    const FloatBatch steps =
+        xsimd::max(xsimd::min(values / FloatBatch(scale_), FloatBatch(highest_)), FloatBatch(lowest_));
     return xsimd::nearbyint_as_int(steps) + IntBatch(zero_);
   }
   [[nodiscard]] IntBatch some_codes(index first, index count) const noexcept {
@@ -88,9 +88,9 @@ inline bool store_key(const KvPages& keys, const KvPage& page, index slot, const
   std::uint8_t* word = page.codes + code_place(slot, 0, blocks, width).byte;
   for (index first = 0; first < size; first += block_lanes) {
     std::uint8_t sixteen[block_lanes];
-    codes.sixteen(first, [&](index lane, IntBatch some) __attribute__((always_inline)) {
-      store_low_bytes(some, sixteen + lane);
-    });
+    codes.sixteen(
+        first, [&](index lane, IntBatch some)
+                   __attribute__((always_inline)) { store_low_bytes(some, sixteen + lane); });
     for (index line = 0; line < block_lanes && first + line < size; line += steps, word += blocks * code_line_bytes) {
       std::uint32_t all = 0;
       for (index four = 0; four < steps; four += 4) {
@@ -124,10 +124,11 @@ inline bool store_value(const KvPages& values, const KvPage& page, index slot, c
   const auto bit = static_cast<int>(8 * (slot % 4)) + place.bit;
   const IntBatch kept(static_cast<std::int32_t>(~(((1u << width) - 1u) << bit)));
   for (index first = 0; first < size; first += block_lanes, line += code_line_bytes)
-    codes.sixteen(first, [&](index lane, IntBatch some) __attribute__((always_inline)) {
-      auto* words = reinterpret_cast<std::int32_t*>(line) + lane;
-      ((IntBatch::load_unaligned(words) & kept) | (some << bit)).store_unaligned(words);
-    });
+    codes.sixteen(
+        first, [&](index lane, IntBatch some) __attribute__((always_inline)) {
+          auto* words = reinterpret_cast<std::int32_t*>(line) + lane;
+          ((IntBatch::load_unaligned(words) & kept) | (some << bit)).store_unaligned(words);
+        });
   return finite;
 }
 

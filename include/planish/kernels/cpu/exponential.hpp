@@ -11,11 +11,11 @@ namespace planish::inline PLANISH_ABI::kernels::cpu {
 [[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch power_of_two(FloatBatch x) noexcept {
   const auto [whole, rest] = whole_and_rest(x);
   FloatBatch power(exponential_terms[5]);
-  unroll<5>([&, r = rest](auto i) __attribute__((always_inline)) {
+  unroll<5>([&, r = rest ](auto i) __attribute__((always_inline)) {
     power = multiply_add(power, r, FloatBatch(exponential_terms[4 - i]));
   });
-  power = times_power_of_two(multiply_add(power, rest, FloatBatch(1.0f)), whole);
-  return xsimd::select(x < FloatBatch(exponential_least), FloatBatch(0.0f), power);
+  power = multiply_add(power, rest, FloatBatch(1.0f));
+  return times_power_of_two(power, whole, x, exponential_least);
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu

@@ -11,17 +11,17 @@
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
-/// Codes of up to four bits: the words of a line (one per lane) become the floats of steps 0 to 3, and shifted by a code
-/// those of the next four steps. Where sixteen floats fill a register a look-up takes them from there, and ignores the
-/// bits above the code.
+/// Codes of up to four bits: the words of a line (one per lane) become the floats of steps 0 to 3, and shifted by a
+/// code those of the next four steps. Where sixteen floats fill a register a look-up takes them from there, and ignores
+/// the bits above the code.
 template <int Width>
 class NarrowCodes {
  public:
   static constexpr int fours = 8 / Width;  ///< groups of four steps in a line
 
   PLANISH_ALWAYS_INLINE explicit NarrowCodes(int bits) noexcept {
-    [[maybe_unused]] constexpr int mask = (1 << Width) - 1;
 #if defined(__AVX512F__)
+    constexpr int mask = (1 << Width) - 1;
     alignas(64) float values[16];
     for (int i = 0; i < 16; ++i) values[i] = static_cast<float>((i & mask) - code_centre(bits));
     table_ = FloatBatch::load_aligned(values);
@@ -92,19 +92,20 @@ PLANISH_ALWAYS_INLINE void with_codes(int bits, Body&& body) noexcept {
 /// All codes of a page, [steps][stride] floats, stride = lanes rounded up to whole blocks, steps rounded up to lines.
 inline void spread_codes(const std::uint8_t* codes, int bits, index lines, index blocks, float* out) noexcept {
   const index stride = blocks * block_lanes, lane_bytes = 4;
-  with_codes(bits, [&](const auto& reader) __attribute__((always_inline)) {
-    for (index line = 0; line < lines; ++line, codes += stride * lane_bytes)
-      for (index lane = 0; lane < stride; lane += float_lanes) {
-        IntBatch words = code_words(codes + lane * lane_bytes);
-        float* to = out + line * 4 * reader.fours * stride + lane;
-        for (int four = 0; four < reader.fours; ++four, to += 4 * stride) {
-          unroll<4>([&](auto step) __attribute__((always_inline)) {
-            reader.template floats<decltype(step)::value>(words).store_unaligned(to + step * stride);
-          });
-          words = reader.next_four(words);
-        }
-      }
-  });
+  with_codes(
+      bits, [&](const auto& reader) __attribute__((always_inline)) {
+        for (index line = 0; line < lines; ++line, codes += stride * lane_bytes)
+          for (index lane = 0; lane < stride; lane += float_lanes) {
+            IntBatch words = code_words(codes + lane * lane_bytes);
+            float* to = out + line * 4 * reader.fours * stride + lane;
+            for (int four = 0; four < reader.fours; ++four, to += 4 * stride) {
+              unroll<4>([&](auto step) __attribute__((always_inline)) {
+                reader.template floats<decltype(step)::value>(words).store_unaligned(to + step * stride);
+              });
+              words = reader.next_four(words);
+            }
+          }
+      });
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu

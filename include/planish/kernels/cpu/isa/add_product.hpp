@@ -4,8 +4,8 @@
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
-/// sum = multiply_add(a, b, sum), where many sums live in registers through a long loop: left to itself GCC 12 also adds
-/// into a and b, and then moves and spills sums to undo that.
+/// sum = multiply_add(a, b, sum), where many sums live in registers through a long loop: left to itself GCC 12 also
+/// adds into a and b, and then moves and spills sums to undo that.
 PLANISH_ALWAYS_INLINE void add_product(FloatBatch& sum, FloatBatch a, FloatBatch b) noexcept {
 #if defined(__AVX512F__) && defined(__GNUC__) && !defined(__clang__)
   __m512 total = sum;

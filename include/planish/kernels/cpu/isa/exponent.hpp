@@ -1,5 +1,5 @@
 #pragma once
-// A float as a whole number and what is left of it, and powers of two times a float.
+// A float as a whole number and what is left of it, powers of two times a float, the larger of two.
 #include <planish/core/abi.hpp>
 #include <planish/kernels/cpu/simd.hpp>
 
@@ -19,13 +19,25 @@ struct WholeAndRest {
 #endif
 }
 
-/// x · 2^whole where whole ≥ −126 and the result is normal; NaN stays NaN.
-[[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch times_power_of_two(FloatBatch x, FloatBatch whole) noexcept {
+/// x · 2^whole, a normal number, or NaN; 0 where `of` is below `least`, where whole may be anything.
+[[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch times_power_of_two(FloatBatch x, FloatBatch whole, FloatBatch of,
+                                                                  float least) noexcept {
 #if defined(__AVX512F__)
-  return FloatBatch(_mm512_maskz_scalef_ps(0xffff, x, whole));
+  const __mmask16 kept = _mm512_cmp_ps_mask(of, _mm512_set1_ps(least), _CMP_NLT_UQ);
+  return FloatBatch(_mm512_maskz_scalef_ps(kept, x, whole));
 #else
   const IntBatch exponent = xsimd::bitwise_cast<IntBatch>(whole + FloatBatch(0x1.8p23f)) << 23;
-  return x * xsimd::bitwise_cast<FloatBatch>(exponent + IntBatch(0x3f800000));
+  const FloatBatch product = x * xsimd::bitwise_cast<FloatBatch>(exponent + IntBatch(0x3f800000));
+  return xsimd::select(of < FloatBatch(least), FloatBatch(0.0f), product);
+#endif
+}
+
+/// The larger of the two per lane; `highest` where `next` is NaN.
+[[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch larger(FloatBatch next, FloatBatch highest) noexcept {
+#if defined(__SSE2__)
+  return xsimd::max(next, highest);  // x86 takes the second operand unless the first is greater
+#else
+  return xsimd::select(next > highest, next, highest);
 #endif
 }
 

@@ -1,9 +1,8 @@
 #pragma once
-// Sums, or maxima, of all the lanes of several vectors at once: a vector of sixteen lanes joins its upper half to its
-// lower half, and so on, as `reference::fold_sums` does.
+// Sums, or maxima, of all the lanes of several vectors at once: sixteen floats join their upper half to their lower
+// half, and so on, as `reference::fold_sums` does.
 #include <planish/core/abi.hpp>
 #include <planish/core/index.hpp>
-#include <planish/kernels/cpu/isa/partial.hpp>
 #include <planish/kernels/cpu/simd.hpp>
 #include <planish/kernels/cpu/unroll.hpp>
 
@@ -13,65 +12,57 @@ namespace planish::inline PLANISH_ABI::kernels::cpu {
 struct Sixteen {
   static constexpr int vectors = 16 / static_cast<int>(float_lanes);
   FloatBatch part[vectors];
+
+  PLANISH_ALWAYS_INLINE void store(float* to) const noexcept {
+    unroll<vectors>([&](auto v) __attribute__((always_inline)) { part[v].store_unaligned(to + v * float_lanes); });
+  }
 };
 
 namespace detail {
 
+#if defined(__AVX512F__)
+/// The folds of four vectors, in the first lane of each quarter.
+template <class Join>
+[[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch fold_four(__m512 a, __m512 b, __m512 c, __m512 d,
+                                                         const Join& join) noexcept {
+  const auto halves = [&](__m512 x, __m512 y) __attribute__((always_inline)) {
+    return join(FloatBatch(_mm512_maskz_shuffle_f32x4(0xffff, x, y, 0x44)),
+                FloatBatch(_mm512_maskz_shuffle_f32x4(0xffff, x, y, 0xee)));
+  };
+  const FloatBatch ab = halves(a, b), cd = halves(c, d);
+  FloatBatch all = join(FloatBatch(_mm512_maskz_shuffle_f32x4(0xffff, ab, cd, 0x88)),
+                        FloatBatch(_mm512_maskz_shuffle_f32x4(0xffff, ab, cd, 0xdd)));
+  all = join(all, FloatBatch(_mm512_maskz_permute_ps(0xffff, all, 0x4e)));
+  return join(all, FloatBatch(_mm512_maskz_permute_ps(0xffff, all, 0xb1)));
+}
+#else
 /// Folds 2 · Half floats onto the first, halves over one another.
 template <int Half, class Join>
 PLANISH_ALWAYS_INLINE void fold_floats(float* lane, const Join& join) noexcept {
   unroll<Half>([&](auto i) { lane[i] = join(lane[i], lane[i + Half]); });
   if constexpr (Half > 1) fold_floats<Half / 2>(lane, join);
 }
-
-#if defined(__AVX512F__)
-/// Joins the halves of a to lanes 0 to 7, those of b to lanes 8 to 15.
-template <class Join>
-[[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch fold_halves(FloatBatch a, FloatBatch b, const Join& join) noexcept {
-  const FloatBatch lower(_mm512_maskz_shuffle_f32x4(0xffff, a, b, 0x44));
-  const FloatBatch upper(_mm512_maskz_shuffle_f32x4(0xffff, a, b, 0xee));
-  return join(lower, upper);
-}
-/// Joins quarters: lanes 0 to 3 and 4 to 7 are a's first and second half, the others b's.
-template <class Join>
-[[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch fold_quarters(FloatBatch a, FloatBatch b, const Join& join) noexcept {
-  const FloatBatch lower(_mm512_maskz_shuffle_f32x4(0xffff, a, b, 0x88));
-  const FloatBatch upper(_mm512_maskz_shuffle_f32x4(0xffff, a, b, 0xdd));
-  return join(lower, upper);
-}
-/// Four vectors into the first lanes of each quarter.
-template <class Join>
-[[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch fold_four(FloatBatch a, FloatBatch b, FloatBatch c, FloatBatch d,
-                                                         const Join& join) noexcept {
-  FloatBatch all = fold_quarters(fold_halves(a, b, join), fold_halves(c, d, join), join);
-  all = join(all, FloatBatch(_mm512_maskz_permute_ps(0xffff, all, 0x4e)));
-  return join(all, FloatBatch(_mm512_maskz_permute_ps(0xffff, all, 0xb1)));
-}
 #endif
 
 }  // namespace detail
 
-/// to[i] = the lanes of vectors[i], joined; `join` takes two vectors, `join_floats` two floats, and both do the same.
-template <int Count, class Join, class JoinFloats>
-PLANISH_ALWAYS_INLINE void fold_lanes(const Sixteen (&vectors)[Count], float* to, const Join& join,
-                                      const JoinFloats& join_floats) noexcept {
+/// to[i] = the sixteen floats at lanes + 16 i, joined, for i below `count`; `join` takes two vectors or two floats. May
+/// overwrite the lanes, and `to` up to a multiple of four.
+template <class Join>
+PLANISH_ALWAYS_INLINE void fold_lanes(float* lanes, index count, float* to, const Join& join) noexcept {
 #if defined(__AVX512F__)
-  static_cast<void>(join_floats);
-  unroll<(Count + 3) / 4>([&](auto four) __attribute__((always_inline)) {
-    constexpr int first = 4 * decltype(four)::value, left = Count - first;
-    const auto at = [&](int i) __attribute__((always_inline)) { return vectors[first + (i < left ? i : 0)].part[0]; };
+  const __m512i quarters = _mm512_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+  for (index first = 0; first < count; first += 4) {
+    const auto at = [&](index i) __attribute__((always_inline)) {
+      return _mm512_loadu_ps(lanes + 16 * (first + i < count ? first + i : first));
+    };
     const FloatBatch all = detail::fold_four(at(0), at(1), at(2), at(3), join);
-    // the first lane of every quarter
-    _mm512_mask_compressstoreu_ps(to + first, static_cast<__mmask16>(0x1111 & ((1 << (4 * (left < 4 ? left : 4))) - 1)),
-                                  all);
-  });
+    _mm_storeu_ps(to + first, _mm512_castps512_ps128(_mm512_maskz_permutexvar_ps(0xffff, quarters, all)));
+  }
 #else
-  static_cast<void>(join);
-  for (int i = 0; i < Count; ++i) {
-    float lane[16];
-    unroll<Sixteen::vectors>([&](auto v) { vectors[i].part[v].store_unaligned(lane + v * float_lanes); });
-    detail::fold_floats<8>(lane, join_floats);
-    to[i] = lane[0];
+  for (index i = 0; i < count; ++i) {
+    detail::fold_floats<8>(lanes + 16 * i, join);
+    to[i] = lanes[16 * i];
   }
 #endif
 }
