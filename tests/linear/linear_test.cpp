@@ -201,13 +201,19 @@ TEST_CASE("a layer says what runs and why, and what it stores") {
     return made(pl::AnyLinear::make(random_codes(8, 64, scheme, 1).view(), {}, mode)).describe(activation_bits);
   };
   const std::string isa = pl::Cpu::name;
+#if defined(PLANISH_HAS_AMX_INT8)
+  const std::string integers = isa + " (amx is not enabled)";
+#else
+  const std::string integers = isa;
+#endif
   const auto packed = pl::SiteMode::packed;
-  CHECK(text({.bits = 4}, 8, packed) == "w4 (nibble panels, per channel) x a8 -> integer GEMM, " + isa);
+  CHECK(text({.bits = 4}, 8, packed) == "w4 (nibble panels, per channel) x a8 -> integer GEMM, " + integers);
   CHECK(text({.bits = 4}, 16, packed) == "w4 (nibble panels, per channel) x a16 -> weight-only float GEMM, " + isa);
   CHECK(text({.bits = 5, .group_size = 16}, 4, packed) ==
-        "w5 (stored as bytes: no panels between 4 and 8 bits are compiled, groups of 16) x a4 -> integer GEMM, " + isa);
+        "w5 (stored as bytes: no panels between 4 and 8 bits are compiled, groups of 16) x a4 -> integer GEMM, " +
+            integers);
   CHECK(text({.bits = 3}, 8, packed) ==
-        "w3 (stored as nibbles: no narrower panels are compiled, per channel) x a8 -> integer GEMM, " + isa);
+        "w3 (stored as nibbles: no narrower panels are compiled, per channel) x a8 -> integer GEMM, " + integers);
   CHECK(text({.bits = 8, .symmetry = pl::Symmetry::asymmetric}, 8, pl::SiteMode::fake) ==
         "w8 (byte panels, per channel, asymmetric) x a8, simulated: float32 values of the codes -> float GEMM, " + isa);
   CHECK(made(pl::AnyLinear::make(random_codes(8, 64, {.bits = 4, .group_size = 32}, 1).view())).bits_per_weight() ==

@@ -1,10 +1,13 @@
 #pragma once
+#include <algorithm>
 #include <type_traits>
 
+#include <planish/backend/enable_amx.hpp>
 #include <planish/kernels/cpu/dense_rows.hpp>
 #include <planish/kernels/cpu/hadamard_rows.hpp>
 #include <planish/kernels/cpu/kronecker_rows.hpp>
 #include <planish/kernels/cpu/multiply.hpp>
+#include <planish/kernels/cpu/multiply_amx.hpp>
 #include <planish/kernels/cpu/multiply_float.hpp>
 #include <planish/kernels/cpu/multiply_weight_only.hpp>
 #include <planish/kernels/cpu/quantize_rows.hpp>
@@ -29,12 +32,21 @@ inline void dequantize(Cpu, QuantizedRowsView x, MatrixView<float> y) noexcept {
 
 /// Bytes that one worker's `multiply` needs.
 [[nodiscard]] inline std::size_t multiply_scratch_bytes(Cpu, index rows, index columns, index groups) noexcept {
-  return kernels::cpu::multiply_scratch_bytes(rows, columns, groups);
+  const std::size_t bytes = kernels::cpu::multiply_scratch_bytes(rows, columns, groups);
+#if defined(PLANISH_HAS_AMX_INT8)
+  return std::max(bytes, kernels::cpu::tile_scratch_bytes(rows, columns, groups));
+#else
+  return bytes;
+#endif
 }
 
 /// Codes × codes, exact in int32, for the channels of these panels.
 inline void multiply(Cpu, QuantizedRowsView x, const PackedWeightsView& w, const Epilogue& epilogue,
                      MatrixView<float> y, Range panels, std::span<std::byte> scratch) noexcept {
+#if defined(PLANISH_HAS_AMX_INT8)
+  if (amx_is_enabled() && kernels::cpu::tiles_fit(x.rows, w))
+    return kernels::cpu::multiply_amx(x, w, epilogue, y, panels, scratch);
+#endif
   kernels::cpu::multiply(x, w, epilogue, y, panels, scratch);
 }
 
@@ -54,6 +66,10 @@ inline void multiply(Cpu, MatrixView<const float> x, const FloatPanelsView& w, c
 inline void multiply_accumulators(Cpu, QuantizedRowsView x, const PackedWeightsView& w,
                                   MatrixView<std::int32_t> accumulators, Range panels,
                                   std::span<std::byte> scratch) noexcept {
+#if defined(PLANISH_HAS_AMX_INT8)
+  if (amx_is_enabled() && kernels::cpu::tiles_fit(x.rows, w))
+    return kernels::cpu::multiply_accumulators_amx(x, w, accumulators, panels, scratch);
+#endif
   kernels::cpu::multiply_accumulators(x, w, accumulators, panels, scratch);
 }
 

@@ -34,7 +34,12 @@
 // instruction sets that let the compiler emit code which the level alone does not promise.
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__) && \
     defined(__FMA__)
-#if defined(__AMX_INT8__)
+#if (defined(__AMX_TILE__) && defined(__AMX_INT8__)) || (defined(__AMXTILE__) && defined(__AMXINT8__))  // clang < 16
+#define PLANISH_HAS_AMX_INT8 1
+#endif
+#if defined(PLANISH_HAS_AMX_INT8) && defined(__AVX512BF16__)
+#define PLANISH_ABI v1_avx512vnni_bf16_amx
+#elif defined(PLANISH_HAS_AMX_INT8)
 #define PLANISH_ABI v1_avx512vnni_amx
 #elif defined(__AVX512BF16__)
 #define PLANISH_ABI v1_avx512vnni_bf16

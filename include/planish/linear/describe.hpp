@@ -1,7 +1,9 @@
 #pragma once
 // Sentences about what runs and why: for logs and tables, not to be parsed.
+#include <concepts>
 #include <string>
 
+#include <planish/backend/cpu.hpp>
 #include <planish/core/scheme.hpp>
 #include <planish/linear/prepare.hpp>
 #include <planish/linear/stage_parameters.hpp>
@@ -28,6 +30,24 @@ namespace planish::inline PLANISH_ABI::detail {
   if (q.clip != ClipPair{} && !q.is_static()) text += ", clipped";
   if (mode == SiteMode::fake) return text + ") -> float32 values of the codes, simulated";
   return text + (q.bits == 8 ? ") -> int8 codes" : ") -> codes stored as int8, which the integer kernels read");
+}
+
+/// What runs integer products of such weights, and why: "avx512vnni", or with tiles of AMX compiled in "amx from 16
+/// rows on, avx512vnni below", "avx512vnni (amx is not enabled)".
+template <class B>
+[[nodiscard]] std::string describe_integer_path(const B&, const PackedWeightsView& w) {
+  const std::string plain = B::name;
+#if defined(PLANISH_HAS_AMX_INT8)
+  if constexpr (std::same_as<B, Cpu>) {
+    if (!amx_is_enabled()) return plain + " (amx is not enabled)";
+    if (!kernels::cpu::tiles_fit(kernels::cpu::least_tile_rows, w))
+      return plain + " (amx takes groups of 64, 128 and further multiples of 64 up to " +
+             std::to_string(64 * kernels::cpu::most_chunk_steps) + ")";
+    return "amx from " + std::to_string(kernels::cpu::least_tile_rows) + " rows on, " + plain + " below";
+  }
+#endif
+  static_cast<void>(w);
+  return plain;
 }
 
 template <class T>

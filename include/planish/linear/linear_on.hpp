@@ -136,7 +136,8 @@ class LinearOn {
     if (!codes_) return "w16 (float32 panels)" + input + " -> float GEMM" + on;
     const std::string weights = detail::describe_weights(packed_.view()) + input;
     if (fake_) return weights + ", simulated: float32 values of the codes -> float GEMM" + on;
-    return weights + (activation_bits == 16 ? " -> weight-only float GEMM" : " -> integer GEMM") + on;
+    if (activation_bits == 16) return weights + " -> weight-only float GEMM" + on;
+    return weights + " -> integer GEMM, " + detail::describe_integer_path(backend_, packed_.view());
   }
   [[nodiscard]] std::string describe() const {
     return reads_floats() ? describe(16) : describe(8) + "; " + describe(16);
