@@ -4,6 +4,7 @@
 
 #include <planish/calibration/tape/row_blocks.hpp>
 #include <planish/kernels/cpu/float_product.hpp>
+#include <planish/kernels/cpu/split_product.hpp>
 #include <planish/kernels/cpu/pack_float_panel.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape::detail {
@@ -13,13 +14,43 @@ namespace planish::inline PLANISH_ABI::calibration::tape::detail {
 struct ProductTasks {
   index blocks, batches;
 
-  ProductTasks(index strips, index panels, int workers) noexcept {
-    blocks = (strips + kernels::cpu::product_block_strips - 1) / kernels::cpu::product_block_strips;
+  ProductTasks(index strips, index most_strips, index panels, int workers) noexcept {
+    blocks = (strips + most_strips - 1) / most_strips;
     const index wanted = workers == 1 ? 1 : 4 * static_cast<index>(workers);  // so that no worker waits long at the end
     batches = std::min(panels, (wanted + blocks - 1) / std::max<index>(blocks, 1));
   }
   [[nodiscard]] int count() const noexcept { return static_cast<int>(blocks * batches); }
 };
+
+#if defined(PLANISH_HAS_AMX_BF16)
+/// As multiply_into, of operands split into pairs of bfloat16.
+inline void multiply_split_into(Tape<float>& tape, MatrixView<const float> a, MatrixView<const float> b,
+                                GradientTarget<float> c) {
+  namespace cpu = kernels::cpu;
+  const ExecutorReference executor = tape.executor();
+  const index strips = (a.rows() + cpu::split_strip_rows - 1) / cpu::split_strip_rows;
+  constexpr index most_strips = 16, strips_together = 2;
+  const ProductTasks tasks(strips, most_strips, panel_count(b.rows()), executor.workers());
+  const index most_terms = std::min(a.columns(), cpu::split_chunk), room = cpu::split_packed_size(most_terms);
+  auto packed = tape.borrow(strips * room);
+  auto scratch = tape.borrow(executor.workers() * room);
+  cpu::for_each_run(a.columns(), cpu::split_chunk, [&](Range terms) {
+    const index count_of_terms = terms.end - terms.begin, size = cpu::split_packed_size(count_of_terms);
+    const MatrixView<const float> chunk = a.middle_columns(terms.begin, count_of_terms);
+    for_row_blocks(executor, strips, strips_together, [&](index first, index count) {
+      for (index s = first; s < first + count; ++s)
+        cpu::pack_split<true>(chunk, s * cpu::split_strip_rows, packed.data() + s * size);
+    });
+    const cpu::SplitProduct product{packed.data(), b.middle_columns(terms.begin, count_of_terms), c.at,
+                                    !c.fresh || terms.begin > 0};
+    executor.run(tasks.count(), [&](int task, int worker) {
+      cpu::multiply_split_block(product, part_of(strips, task / tasks.batches, tasks.blocks),
+                                part_of(panel_count(b.rows()), task % tasks.batches, tasks.batches),
+                                {scratch.data() + worker * room, static_cast<std::size_t>(room)});
+    });
+  });
+}
+#endif
 
 /// c (m × n) = a · bᵀ where c is fresh, else c += a · bᵀ; a: m × k, b: n × k, each with dense rows or dense columns.
 /// Memory for packed operands is borrowed.
@@ -29,8 +60,11 @@ inline void multiply_into(Tape<float>& tape, MatrixView<const float> a, MatrixVi
   const ExecutorReference executor = tape.executor();
   if (a.columns() == 0 && c.fresh)
     for (index r = 0; r < c.at.rows(); ++r) std::fill_n(c.at.row(r), c.at.columns(), 0.0f);
+#if defined(PLANISH_HAS_AMX_BF16)
+  if (tape.splits_products()) return multiply_split_into(tape, a, b, c);
+#endif
   const index strips = (a.rows() + cpu::product_strip_rows - 1) / cpu::product_strip_rows;
-  const ProductTasks tasks(strips, panel_count(b.rows()), executor.workers());
+  const ProductTasks tasks(strips, cpu::product_block_strips, panel_count(b.rows()), executor.workers());
   constexpr index room = cpu::product_scratch_size, strips_together = 4;
   auto packed = tape.borrow(a.rows() * std::min(a.columns(), cpu::product_chunk));
   auto scratch = tape.borrow(executor.workers() * room);
