@@ -4,8 +4,8 @@
 
 #include <planish/calibration/tape/row_blocks.hpp>
 #include <planish/kernels/cpu/float_product.hpp>
-#include <planish/kernels/cpu/split_product.hpp>
 #include <planish/kernels/cpu/pack_float_panel.hpp>
+#include <planish/kernels/cpu/split_product.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape::detail {
 
@@ -61,7 +61,8 @@ inline void multiply_into(Tape<float>& tape, MatrixView<const float> a, MatrixVi
   if (a.columns() == 0 && c.fresh)
     for (index r = 0; r < c.at.rows(); ++r) std::fill_n(c.at.row(r), c.at.columns(), 0.0f);
 #if defined(PLANISH_HAS_AMX_BF16)
-  if (tape.splits_products()) return multiply_split_into(tape, a, b, c);
+  constexpr index least = 1 << 20;  // smaller products gain nothing
+  if (tape.splits_products() && a.size() * b.rows() >= least) return multiply_split_into(tape, a, b, c);
 #endif
   const index strips = (a.rows() + cpu::product_strip_rows - 1) / cpu::product_strip_rows;
   const ProductTasks tasks(strips, cpu::product_block_strips, panel_count(b.rows()), executor.workers());

@@ -62,8 +62,8 @@ class Tape {
 
   [[nodiscard]] ExecutorReference executor() const noexcept { return executor_; }
 
-  /// Whether products are of operands split into pairs of bfloat16 (kernels/cpu/split_product.hpp), where the unit has
-  /// such kernels; a host sees to it that the CPU has them, and that AMX is enabled.
+  /// Whether large products are of operands split into pairs of bfloat16 (kernels/cpu/split_product.hpp). Set it only
+  /// where can_split_products says so.
   [[nodiscard]] bool splits_products() const noexcept { return splits_products_; }
   void split_products(bool splits) noexcept { splits_products_ = splits; }
 

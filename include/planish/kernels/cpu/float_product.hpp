@@ -13,13 +13,9 @@
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
-#ifndef PCHUNK
-#define PCHUNK 384
-#define PROWS 516
-#endif
-inline constexpr index product_chunk = PCHUNK;  // terms of one run: with
+inline constexpr index product_chunk = 384;  // terms of one run: with
 inline constexpr index product_block_strips =
-    PROWS / product_strip_rows;  // strips of a block they fill the second cache
+    512 / product_strip_rows + 1;  // strips of a block they fill the second cache
 
 /// Scratch of one worker, in elements: a panel of a chunk.
 inline constexpr index product_scratch_size = panel_width * product_chunk;

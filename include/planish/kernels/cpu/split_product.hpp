@@ -23,7 +23,7 @@ namespace planish::inline PLANISH_ABI::kernels::cpu {
 
 inline constexpr index split_strip_rows = 32, split_block_terms = 32;  // of a register block, of one step of it
 inline constexpr index split_block_size = 32 * 32;                     // elements of a packed block, in floats' room
-inline constexpr index split_chunk = 256;                              // terms of one run: a panel stays in the first cache
+inline constexpr index split_chunk = 576;                              // terms of one run
 
 /// Elements of memory for a strip or a panel of `terms` terms.
 [[nodiscard]] constexpr index split_packed_size(index terms) noexcept {

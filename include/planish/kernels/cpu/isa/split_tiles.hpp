@@ -31,8 +31,10 @@ struct SplitFloats {
 PLANISH_ALWAYS_INLINE void transpose_dwords(const __m512i* from, std::uint32_t* to) noexcept {
   __m512i a[16], b[16];
   for (int i = 0; i < 16; i += 4) {
-    const __m512i ab = _mm512_unpacklo_epi32(from[i], from[i + 1]), cd = _mm512_unpacklo_epi32(from[i + 2], from[i + 3]);
-    const __m512i AB = _mm512_unpackhi_epi32(from[i], from[i + 1]), CD = _mm512_unpackhi_epi32(from[i + 2], from[i + 3]);
+    const __m512i ab = _mm512_unpacklo_epi32(from[i], from[i + 1]),
+                  cd = _mm512_unpacklo_epi32(from[i + 2], from[i + 3]);
+    const __m512i AB = _mm512_unpackhi_epi32(from[i], from[i + 1]),
+                  CD = _mm512_unpackhi_epi32(from[i + 2], from[i + 3]);
     a[i] = _mm512_unpacklo_epi64(ab, cd);
     a[i + 1] = _mm512_unpackhi_epi64(ab, cd);
     a[i + 2] = _mm512_unpacklo_epi64(AB, CD);
@@ -111,7 +113,8 @@ inline void split_columns(const float* from, index stride, index rows, index ter
   store_tile<Transposed>(lows, low);
 }
 
-/// c (32 × 32, rows `stride` floats apart) = or += the product of `steps` packed blocks of both operands.
+/// c (32 × 32, rows `stride` floats apart) = or += the product of `steps` packed blocks of both operands. The 32 rows
+/// behind c, which are next, come near meanwhile.
 inline void multiply_split_tiles(const float* a, const float* b, index steps, bool adds, float* c,
                                  index stride) noexcept {
   const auto row = static_cast<std::size_t>(stride) * sizeof(float);
@@ -128,7 +131,13 @@ inline void multiply_split_tiles(const float* a, const float* b, index steps, bo
     _tile_zero(2);
     _tile_zero(3);
   }
+  const index rows = (32 + steps - 1) / std::max<index>(steps, 1);  // to fetch in each step
+  const float* next = lower + 16 * stride;
   for (index step = 0; step < steps; ++step, a += 1024, b += 1024) {
+    for (index r = 0; r < rows; ++r, next += stride) {
+      __builtin_prefetch(next, 1);
+      __builtin_prefetch(next + 16, 1);
+    }
     _tile_loadd(4, a, 64);  // low
     _tile_loadd(6, b, 64);  // high
     _tile_loadd(7, b + 256, 64);
