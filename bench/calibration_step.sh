@@ -2,15 +2,17 @@
 # One training step of one block of a real model against the machine's float multiply-add, and, where PyTorch is at hand,
 # against the same step there.
 #
-#   bash bench/calibration_step.sh MODEL.gguf TEXT [THREADS [PLANISH_LLAMA [PLANISH_BENCH]]]
+#   bash bench/calibration_step.sh MODEL.gguf TEXT [THREADS [PLANISH_LLAMA [PLANISH_BENCH [OPTION...]]]]
 #
 # A pass counts 31.5 MFLOP a token in windows of 2048 and 25 in windows of 512 (SmolLM2-135M: three products for each
 # linear layer, attention, transforms). A step's time is the difference of two runs, so that loading and the walk to the
-# block's inputs do not count; ceilings are measured before and after.
+# block's inputs do not count; ceilings are measured before and after. Options go to `calibrate`, for example
+# --products split-bfloat16.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 model=${1:?give a model} text=${2:?give a text} threads=${3:-2}
 llama=${4:-$root/build/examples/examples/planish-llama} bench=${5:-$root/build/bench/bench/planish-bench}
+options=("${@:6}")
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
@@ -22,7 +24,7 @@ ceiling() { # float multiply-adds of $threads threads, GFLOP/s
 learn() { # learn WINDOW SAMPLES EPOCHS: seconds of the whole run
   local began=$EPOCHREALTIME
   "$llama" calibrate --model "$model" --text "$text" --threads "$threads" --samples "$2" --window "$1" --epochs "$3" \
-    --blocks 0:1 --out "$folder/$1-$3.planish" --trace "$folder/trace-$1.safetensors" >/dev/null 2>&1
+    --blocks 0:1 --out "$folder/$1-$3.planish" --trace "$folder/trace-$1.safetensors" "${options[@]}" >/dev/null 2>&1
   awk "BEGIN { print $EPOCHREALTIME - $began }"
 }
 pytorch() { # pytorch WINDOW: seconds of a step, or nothing

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <planish/backend/enable_amx.hpp>
 #include <planish/calibration/methods/flatquant/fit_moment.hpp>
 #include <planish/core/random.hpp>
 
@@ -106,4 +107,23 @@ TEST_CASE("a fit names what is wrong with its input") {
   std::vector<float> broken = site.x;
   broken[5] = std::nanf("");
   CHECK(code(FlatQuant{}.fit({broken.data(), 10, 12}, site.weights, {})) == ErrorCode::not_finite);
+}
+
+TEST_CASE("products of split bfloat16 learn the same where there are matrix tiles, and are refused elsewhere") {
+  const Site site(512, 320);  // of its layers' products, those of 512 x 7 x 320 are large enough
+  const FlatQuant whole{.epochs = 10};
+  FlatQuant split = whole;
+  split.products = Products::split_bfloat16;
+  planish::disable_amx();
+  const auto refused = split.fit(site.input(), site.weights, {});
+  REQUIRE_FALSE(refused.status().ok());
+  CHECK(refused.status().code() == ErrorCode::unsupported);
+  static_cast<void>(planish::enable_amx());
+  if (!tape::can_split_products().ok()) return;
+  const auto a = whole.fit(site.input(), site.weights, {}), b = split.fit(site.input(), site.weights, {});
+  REQUIRE(a.status().ok());
+  REQUIRE(b.status().ok());
+  CHECK(b->report.loss_before != a->report.loss_before);
+  CHECK(std::fabs(b->report.loss_before / a->report.loss_before - 1.0) < 1e-2);
+  CHECK(std::fabs(b->report.loss_after / a->report.loss_after - 1.0) < 0.1);
 }

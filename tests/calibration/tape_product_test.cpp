@@ -1,4 +1,6 @@
 #include <planish/calibration/tape/product.hpp>
+#include <planish/calibration/tape/split_products.hpp>
+#include <planish/kernels/reference/multiply_float.hpp>
 
 #include "gradient_check.hpp"
 #include "tape_against_double.hpp"
@@ -55,6 +57,45 @@ TEST_CASE("products in float: gradients that are not fresh are added to") {
     const auto y = tape::multiply_transposed(p[0], p[1]);
     return tape::multiply(tape::add(y, tape::multiply(y, p[1])), p[1]);
   });
+}
+
+TEST_CASE("products in float: the reference's bits, however they are cut") {
+  for (const auto& s : {Sizes{1, 1, 1}, {13, 33, 17}, {12, 32, 384}, {25, 70, 385}, {530, 40, 29}, {37, 31, 1200}}) {
+    const tape_check::Leaf<float> x({s.m, s.k}, 1), w({s.n, s.k}, 2);
+    const planish::MatrixView<const float> a(x.values.data(), s.m, s.k), b(w.values.data(), s.n, s.k);
+    const auto panels = planish::FloatPanels::make(b);
+    REQUIRE(panels);
+    std::vector<float> expected(static_cast<std::size_t>(s.m * s.n));
+    planish::kernels::reference::multiply_float(a, panels->view(), {}, {expected.data(), s.m, s.n},
+                                                {0, planish::panel_count(s.n)}, {});
+    for (int workers : {1, 3}) {
+      ThreadPerWorker pool{workers};
+      tape::Tape<float> t(pool);
+      const auto y = tape::multiply_transposed(t.constant(a), t.constant(b)).value();
+      CHECK(std::equal(expected.begin(), expected.end(), y.data()));
+    }
+  }
+}
+
+TEST_CASE("products of split bfloat16: 16 bits of significand, the same bits on any number of threads") {
+  static_cast<void>(planish::enable_amx());
+  if (!tape::can_split_products()) return;
+  for (const auto& s : {Sizes{128, 96, 96}, {401, 135, 129}, {37, 131, 523}, {97, 512, 66}, {770, 97, 1260}}) {
+    CAPTURE(s.m);
+    CAPTURE(s.n);
+    CAPTURE(s.k);
+    const auto build = [](auto& p) {
+      p[0].tape().split_products(true);
+      return tape::multiply(tape::multiply_transposed(p[0], p[1]), p[1]);  // the second gradient of p[1] is added
+    };
+    check_float({{s.m, s.k}, {s.n, s.k}}, build, 2e-5);
+    // more than bfloat16 itself could hold, less than float32: the option does what it says
+    const auto split = tape_check::values_and_gradients<float>(1, {{s.m, s.k}, {s.n, s.k}}, build);
+    const auto whole = tape_check::values_and_gradients<float>(1, {{s.m, s.k}, {s.n, s.k}}, [](auto& p) {
+      return tape::multiply(tape::multiply_transposed(p[0], p[1]), p[1]);
+    });
+    CHECK(split != whole);
+  }
 }
 
 TEST_CASE("a constant factor gets no gradient, and its product none without the other") {

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include <planish/backend/enable_amx.hpp>
+#include <planish/calibration/tape/split_products.hpp>
 #include <planish/core/random.hpp>
 
 #include "channel_figures.hpp"
@@ -24,7 +26,16 @@ BlockCalibration::BlockCalibration(const WeightSource& source, std::span<const s
       rotary_(options.window, source.config().rotary_frequencies),
       rows_(static_cast<index>(windows.size()) * options.window),
       inputs_(rows_, source.config().hidden_size, folder),
-      targets_(rows_, source.config().hidden_size, folder) {}
+      targets_(rows_, source.config().hidden_size, folder) {
+  if (!splits_products()) return;
+  static_cast<void>(planish::enable_amx());  // what is missing, the next says
+  if (const planish::Status can = tape::can_split_products(); !can.ok())
+    fail("--products split-bfloat16: ", can.message());
+}
+
+bool BlockCalibration::splits_products() const noexcept {
+  return options_.method.products == planish::calibration::Products::split_bfloat16;
+}
 
 /// Makes the first block the next.
 void BlockCalibration::start() {
@@ -176,6 +187,7 @@ CalibratedBlock BlockCalibration::fit(const std::string& where, const OnCalibrat
     return record_objective(options_.objective, method, weights, graph, block, x, target);
   };
   CalibratedBlock made;
+  tape_.split_products(splits_products());  // not the float model's own, which is what to learn
   made.report = require(planish::calibration::learn(block.parameters(), tape_,
                                                     {.epochs = method.epochs,
                                                      .batches = batches(),
@@ -185,6 +197,7 @@ CalibratedBlock BlockCalibration::fit(const std::string& where, const OnCalibrat
                                                      .retries = method.retries},
                                                     loss, on_step),
                         where);
+  tape_.split_products(false);
   block.record(tape_);
   made.parameters = export_parameters(config, block);
   tape_.clear();

@@ -66,6 +66,7 @@ class BlockCalibration {
   [[nodiscard]] std::size_t block_bytes() const noexcept;
 
  private:
+  [[nodiscard]] bool splits_products() const noexcept;
   [[nodiscard]] index batches() const noexcept;
   void run_teacher(const TapeWeights<float>& weights,
                    const std::function<void(SiteKind, MatrixView<const float>)>& see);

@@ -22,7 +22,7 @@ namespace llama {
 namespace {
 
 /// Raised when the same options no longer give the same bits: blocks of before are then another job's.
-constexpr int arithmetic_version = 2;
+constexpr int arithmetic_version = 3;
 
 std::string digest_of(const std::vector<std::vector<int>>& windows) {
   planish::io::Sha256 hash;
@@ -104,7 +104,8 @@ std::string job_text(const WeightSource& source, const CalibrationJob& job) {
        << (m.shared_clip ? " shared" : " per consumer") << ", loss " << static_cast<int>(m.loss) << ' '
        << m.huber_factor << ", seed " << m.seed << ", retries " << m.retries << ", objective "
        << to_string(job.options.objective) << ", inputs " << to_string(job.options.inputs) << ", rounding inputs "
-       << to_string(job.options.rounding_inputs) << ", arithmetic " << arithmetic_version;
+       << to_string(job.options.rounding_inputs) << ", arithmetic " << arithmetic_version
+       << (m.products == planish::calibration::Products::split_bfloat16 ? ", split bfloat16" : "");
   return text.str();
 }
 

@@ -131,6 +131,8 @@ MethodWords describe_method(const CalibrationJob& job) {
   words.emplace_back("inputs", inputs_of(job.options.inputs));
   if (job.options.recipe.rounding == Rounding::gptq)
     words.emplace_back("moments of GPTQ", inputs_of(job.options.rounding_inputs));
+  if (m.products == planish::calibration::Products::split_bfloat16)
+    words.emplace_back("products", "of pairs of bfloat16, by AMX");
   words.emplace_back("seed", std::to_string(m.seed));
   return words;
 }

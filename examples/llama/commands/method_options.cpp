@@ -12,6 +12,7 @@ using planish::calibration::FactorForm;
 using planish::calibration::FactorStart;
 using planish::calibration::FlatQuant;
 using planish::calibration::Loss;
+using planish::calibration::Products;
 using planish::calibration::ScaleForm;
 
 const std::map<std::string, FactorForm> factor_forms{{"free", FactorForm::free}, {"svd", FactorForm::svd}};
@@ -24,6 +25,9 @@ const std::map<std::string, ScaleForm> scale_forms{
 const std::map<std::string, bool> shared_clips{{"shared", true}, {"consumer", false}};
 const std::map<std::string, Loss> losses{
     {"mse", Loss::mean_squared_error}, {"mae", Loss::mean_absolute_error}, {"huber", Loss::huber}};
+
+const std::map<std::string, Products> product_words{{"float32", Products::float32},
+                                                    {"split-bfloat16", Products::split_bfloat16}};
 
 /// The words of an enumeration, in the order of its values.
 template <class Value, std::size_t count>
@@ -77,6 +81,7 @@ FlatQuant MethodOptions::method() const {
   set(made.scale_form, scale, scale_forms);
   set(made.shared_clip, clips, shared_clips);
   set(made.loss, loss, losses);
+  set(made.products, products, product_words);
   for (const std::string& component : without) {
     if (component == "transform") made.learns_transform = false;
     if (component == "scale") made.learns_scale = false;
@@ -150,6 +155,9 @@ void add_method_options(CLI::App& command, MethodOptions& options) {
   word("--clips", options.clips, shared_clips,
        "One pair of activation clips per site, or one per matrix that reads it. [shared; published: consumer]");
   word("--loss", options.loss, losses, "How an error counts. [huber; published: mse]");
+  word("--products", options.products, product_words,
+       "Large products in float32, or of operands split into pairs of bfloat16 on the matrix tiles of a CPU with "
+       "AMX-BF16, faster and with 16 bits of significand. [float32]");
   word("--objective", options.objective, objectives,
        "Whose error: of weights, of the outputs of linear layers, of attention and MLP, of the block. [block]");
   word("--inputs", options.inputs, input_words,

@@ -11,7 +11,7 @@ struct MethodOptions {
   std::optional<int> epochs;
   std::optional<index> batch;
   std::optional<double> learning_rate, clip_rate_factor, clip_start, weight_decay, alpha;
-  std::optional<std::string> factor, start, scale, clips, loss;
+  std::optional<std::string> factor, start, scale, clips, loss, products;
   std::vector<std::string> without;  // components that are not learned
   std::string objective = "block", inputs = "float", rounding_inputs = "float";
   std::uint64_t seed = 1;

@@ -5,43 +5,82 @@
 #include <planish/calibration/tape/row_blocks.hpp>
 #include <planish/kernels/cpu/float_product.hpp>
 #include <planish/kernels/cpu/pack_float_panel.hpp>
+#include <planish/kernels/cpu/split_product.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape::detail {
 
-/// How the workers share a product: blocks of rows times batches of panels. The bits do not depend on the cuts, so
+/// How the workers share a product: blocks of strips times batches of panels. The bits do not depend on the cuts, so
 /// these may follow the number of workers.
 struct ProductTasks {
-  index row_blocks, batches;
+  index blocks, batches;
 
-  ProductTasks(index rows, index panels, index most_panels, int workers) noexcept {
-    const auto blocks_of = [](index items, index most) { return (items + most - 1) / most; };
+  ProductTasks(index strips, index most_strips, index panels, int workers) noexcept {
+    blocks = (strips + most_strips - 1) / most_strips;
     const index wanted = workers == 1 ? 1 : 4 * static_cast<index>(workers);  // so that no worker waits long at the end
-    row_blocks = std::max(blocks_of(rows, kernels::cpu::product_block_rows),
-                          std::min(wanted, blocks_of(rows, kernels::cpu::product_block_rows / 2)));
-    batches =
-        std::max(blocks_of(panels, most_panels), std::min(panels, blocks_of(wanted, std::max<index>(row_blocks, 1))));
+    batches = std::min(panels, (wanted + blocks - 1) / std::max<index>(blocks, 1));
   }
-  [[nodiscard]] int count() const noexcept { return static_cast<int>(row_blocks * batches); }
+  [[nodiscard]] int count() const noexcept { return static_cast<int>(blocks * batches); }
 };
+
+#if defined(PLANISH_HAS_AMX_BF16)
+/// As multiply_into, of operands split into pairs of bfloat16.
+inline void multiply_split_into(Tape<float>& tape, MatrixView<const float> a, MatrixView<const float> b,
+                                GradientTarget<float> c) {
+  namespace cpu = kernels::cpu;
+  const ExecutorReference executor = tape.executor();
+  const index strips = (a.rows() + cpu::split_strip_rows - 1) / cpu::split_strip_rows;
+  constexpr index most_strips = 16, strips_together = 2;
+  const ProductTasks tasks(strips, most_strips, panel_count(b.rows()), executor.workers());
+  const index most_terms = std::min(a.columns(), cpu::split_chunk), room = cpu::split_packed_size(most_terms);
+  auto packed = tape.borrow(strips * room);
+  auto scratch = tape.borrow(executor.workers() * room);
+  cpu::for_each_run(a.columns(), cpu::split_chunk, [&](Range terms) {
+    const index count_of_terms = terms.end - terms.begin, size = cpu::split_packed_size(count_of_terms);
+    const MatrixView<const float> chunk = a.middle_columns(terms.begin, count_of_terms);
+    for_row_blocks(executor, strips, strips_together, [&](index first, index count) {
+      for (index s = first; s < first + count; ++s)
+        cpu::pack_split<true>(chunk, s * cpu::split_strip_rows, packed.data() + s * size);
+    });
+    const cpu::SplitProduct product{packed.data(), b.middle_columns(terms.begin, count_of_terms), c.at,
+                                    !c.fresh || terms.begin > 0};
+    executor.run(tasks.count(), [&](int task, int worker) {
+      cpu::multiply_split_block(product, part_of(strips, task / tasks.batches, tasks.blocks),
+                                part_of(panel_count(b.rows()), task % tasks.batches, tasks.batches),
+                                {scratch.data() + worker * room, static_cast<std::size_t>(room)});
+    });
+  });
+}
+#endif
 
 /// c (m × n) = a · bᵀ where c is fresh, else c += a · bᵀ; a: m × k, b: n × k, each with dense rows or dense columns.
 /// Memory for packed operands is borrowed.
 inline void multiply_into(Tape<float>& tape, MatrixView<const float> a, MatrixView<const float> b,
                           GradientTarget<float> c) {
+  namespace cpu = kernels::cpu;
   const ExecutorReference executor = tape.executor();
-  const index panels = panel_count(b.rows()), panel_size = b.columns() * panel_width;
-  auto packed = tape.borrow(panels * panel_size);
-  executor.run(static_cast<int>(panels),
-               [&](int panel, int) { kernels::cpu::pack_float_panel(b, panel, packed.data() + panel * panel_size); });
-  constexpr index room = kernels::cpu::product_scratch_size;
+  if (a.columns() == 0 && c.fresh)
+    for (index r = 0; r < c.at.rows(); ++r) std::fill_n(c.at.row(r), c.at.columns(), 0.0f);
+#if defined(PLANISH_HAS_AMX_BF16)
+  constexpr index least = 1 << 20;  // smaller products gain nothing
+  if (tape.splits_products() && a.size() * b.rows() >= least) return multiply_split_into(tape, a, b, c);
+#endif
+  const index strips = (a.rows() + cpu::product_strip_rows - 1) / cpu::product_strip_rows;
+  const ProductTasks tasks(strips, cpu::product_block_strips, panel_count(b.rows()), executor.workers());
+  constexpr index room = cpu::product_scratch_size, strips_together = 4;
+  auto packed = tape.borrow(a.rows() * std::min(a.columns(), cpu::product_chunk));
   auto scratch = tape.borrow(executor.workers() * room);
-  const kernels::cpu::FloatProduct product{a, {b.rows(), b.columns(), packed.data()}, c.at, !c.fresh};
-  // Sums in a few panels stay near from chunk to chunk; rows that have to be copied first want more panels at once.
-  const ProductTasks tasks(a.rows(), panels, a.has_dense_rows() ? 12 : 24, executor.workers());
-  executor.run(tasks.count(), [&](int task, int worker) {
-    kernels::cpu::multiply_float_block(product, part_of(a.rows(), task / tasks.batches, tasks.row_blocks),
-                                       part_of(panels, task % tasks.batches, tasks.batches),
-                                       {scratch.data() + worker * room, static_cast<std::size_t>(room)});
+  cpu::for_each_run(a.columns(), cpu::product_chunk, [&](Range terms) {
+    const MatrixView<const float> chunk = a.middle_columns(terms.begin, terms.end - terms.begin);
+    for_row_blocks(executor, strips, strips_together, [&](index first, index count) {
+      cpu::pack_product_strips(chunk, {first, first + count}, packed.data());
+    });
+    const cpu::FloatProduct product{packed.data(), b.middle_columns(terms.begin, terms.end - terms.begin), c.at,
+                                    !c.fresh || terms.begin > 0};
+    executor.run(tasks.count(), [&](int task, int worker) {
+      cpu::multiply_float_block(product, part_of(strips, task / tasks.batches, tasks.blocks),
+                                part_of(panel_count(b.rows()), task % tasks.batches, tasks.batches),
+                                {scratch.data() + worker * room, static_cast<std::size_t>(room)});
+    });
   });
 }
 

@@ -32,7 +32,12 @@ class QuantizedRun {
 
   [[nodiscard]] static QuantizedRun of(const T* x, index count, RunClip<T> clip,
                                        const FakeQuantizer& quantizer) noexcept {
-    const auto range = RowRange<T>::of(x, count);
+    return of(RowRange<T>::of(x, count), clip, quantizer);
+  }
+
+  /// Of a run that has this range.
+  [[nodiscard]] static QuantizedRun of(const RowRange<T>& range, RunClip<T> clip,
+                                       const FakeQuantizer& quantizer) noexcept {
     QuantizedRun run(quantizer);
     run.lowest_ = range.lowest;
     run.highest_ = range.highest;
@@ -62,32 +67,58 @@ class QuantizedRun {
 
   /// y = (code − z) · s.
   void quantize(const T* x, index count, T* y) const noexcept {
+    quantize(count, y, [&](auto at) { return load(x, at); });
+  }
+
+  /// The same of what value(lanes) gives.
+  template <class Value>
+  void quantize(index count, T* y, Value&& value) const noexcept {
     const Lanes<T> scale(scale_), first(first_step()), last(last_step()), zero(T{0});
     for_lanes<T>(count, [&](auto at) {
-      const Lanes<T> steps = xsimd::min(xsimd::max(rounded(load(x, at) / scale), first), last);
+      const Lanes<T> steps = xsimd::min(xsimd::max(rounded(value(at) / scale), first), last);
       store<T>((steps + zero) * scale, y, at);  // − 0 + 0 = 0: a code has no sign of zero
     });
   }
 
-  /// Adds the gradient of x to dx (unless null) and returns that of the clip.
-  RunClip<T> differentiate(const T* x, const T* dy, index count, RunClip<T> clip, T* dx, bool fresh) const noexcept {
-    const Lanes<T> scale(scale_), first(first_step()), last(last_step()), zero(T{0});
+  /// Gives pass(lanes, gradient) the gradient of what value(lanes) gives as far as it flows through codes; returns that
+  /// of the range in levels, which flows to its ends.
+  template <class Value, class Pass>
+  [[nodiscard]] T differentiate(const T* dy, index count, Value&& value, Pass&& pass) const noexcept {
+    const Lanes<T> inverse(T{1} / scale_), first(first_step()), last(last_step()), zero(T{0});
     Lanes<T> sum(T{0});
     for_lanes<T>(count, [&](auto at) {
-      const Lanes<T> quotient = load(x, at) / scale, code = rounded(quotient), slope = load(dy, at);
+      const Lanes<T> quotient = value(at) * inverse, code = rounded(quotient), slope = load(dy, at);
       const Lanes<T> steps = xsimd::min(xsimd::max(code, first), last);
       const auto inside = steps == code;
       sum = multiply_add<T>(slope, steps - xsimd::select(inside, quotient, zero), sum);
-      if (dx != nullptr) accumulate<T>(xsimd::select(inside, slope, zero), dx, at, fresh);
+      pass(at, xsimd::select(inside, slope, zero));
     });
-    const T per_level = sum_of<T>(sum) / levels();  // ds = d(range) / levels
+    return sum_of<T>(sum) / levels();  // ds = d(range) / levels
+  }
+
+  /// Whether the scale follows the greatest element, and the least.
+  [[nodiscard]] bool follows_highest(RunClip<T> clip) const noexcept {
+    return highest_ > T{0} && (symmetry_ == Symmetry::asymmetric || up(clip) > down(clip));
+  }
+  [[nodiscard]] bool follows_lowest(RunClip<T> clip) const noexcept {
+    return lowest_ < T{0} && (symmetry_ == Symmetry::asymmetric || up(clip) <= down(clip));
+  }
+  [[nodiscard]] T highest() const noexcept { return highest_; }
+  [[nodiscard]] T lowest() const noexcept { return lowest_; }
+
+  /// Adds the gradient of x to dx (unless null) and returns that of the clip.
+  RunClip<T> differentiate(const T* x, const T* dy, index count, RunClip<T> clip, T* dx, bool fresh) const noexcept {
+    const T per_level = differentiate(
+        dy, count, [&](auto at) { return load(x, at); },
+        [&](auto at, Lanes<T> gradient) {
+          if (dx != nullptr) accumulate<T>(gradient, dx, at, fresh);
+        });
     RunClip<T> share{T{0}, T{0}};
-    const bool both = symmetry_ == Symmetry::asymmetric, upper = up(clip) > down(clip);
-    if (highest_ > T{0} && (both || upper)) {
+    if (follows_highest(clip)) {
       share.positive = per_level * highest_;
       add_at(x, count, highest_, per_level * clip.positive, dx);
     }
-    if (lowest_ < T{0} && (both || !upper)) {
+    if (follows_lowest(clip)) {
       share.negative = -per_level * lowest_;
       add_at(x, count, lowest_, -per_level * clip.negative, dx);
     }

@@ -15,26 +15,32 @@ struct RowRange {
 
   [[nodiscard]] static RowRange of(const T* row, index count) noexcept {
     Lanes<T> lowest(T{0}), highest(T{0}), wrong(T{0});
-    const Lanes<T> most(std::numeric_limits<T>::max()), one(T{1});
+    const Lanes<T> zero(T{0});
     for_lanes<T>(count, [&](auto at) {
       const Lanes<T> x = load(row, at);
       lowest = xsimd::min(x, lowest);
       highest = xsimd::max(x, highest);
-      wrong = xsimd::select(xsimd::abs(x) <= most, wrong, one);  // a comparison that NaN fails
+      wrong = multiply_add<T>(x, zero, wrong);  // stays 0 as long as x is finite
     });
     return {fold<T>(lowest, [](T a, T b) { return std::min(a, b); }),
             fold<T>(highest, [](T a, T b) { return std::max(a, b); }), sum_of<T>(wrong) == T{0}};
   }
 };
 
+/// The first element x for which is(x, value) holds; `count` if there is none.
+template <class T, class Is>
+[[nodiscard]] inline index first_that(const T* row, index count, T value, Is is) noexcept {
+  const Lanes<T> wanted(value);
+  index c = 0;
+  while (c + lane_count<T> <= count && !xsimd::any(is(load(row, WholeLanes{c}), wanted))) c += lane_count<T>;
+  while (c < count && !is(row[c], value)) ++c;
+  return c;
+}
+
 /// The first element that equals `value`; `count` if none does.
 template <class T>
 [[nodiscard]] inline index first_equal(const T* row, index count, T value) noexcept {
-  const Lanes<T> wanted(value);
-  index c = 0;
-  while (c + lane_count<T> <= count && !xsimd::any(load(row, WholeLanes{c}) == wanted)) c += lane_count<T>;
-  while (c < count && row[c] != value) ++c;
-  return c;
+  return first_that(row, count, value, [](auto x, auto wanted) { return x == wanted; });
 }
 
 }  // namespace planish::inline PLANISH_ABI::calibration::tape

@@ -62,6 +62,11 @@ class Tape {
 
   [[nodiscard]] ExecutorReference executor() const noexcept { return executor_; }
 
+  /// Whether large products are of operands split into pairs of bfloat16 (kernels/cpu/split_product.hpp). Set it only
+  /// where can_split_products says so.
+  [[nodiscard]] bool splits_products() const noexcept { return splits_products_; }
+  void split_products(bool splits) noexcept { splits_products_ = splits; }
+
   /// A leaf that gets no gradient. The memory (dense rows) stays the caller's and must outlive the record.
   [[nodiscard]] Variable<T> constant(MatrixView<const T> value) {
     check_leaf(value);
@@ -186,6 +191,7 @@ class Tape {
   }
 
   ExecutorReference executor_;
+  bool splits_products_ = false;
   BufferPool<T> pool_;
   std::vector<Node> nodes_;
   std::vector<AlignedBuffer<T>> held_;

@@ -15,8 +15,11 @@ inline void pack_float_panel(MatrixView<const float> w, index panel, float* to) 
   const index first = panel * panel_width, channels = std::min(panel_width, w.rows() - first);
   const index columns = w.columns();
   if (w.row_stride() == 1) {
+    constexpr index ahead = 16;  // columns
     for (index c = 0; c < columns; ++c, to += panel_width) {
       const float* from = &w(first, c);
+      __builtin_prefetch(from + ahead * w.column_stride());
+      __builtin_prefetch(from + ahead * w.column_stride() + panel_width / 2);
       if (channels == panel_width) {
         std::memcpy(to, from, panel_width * sizeof(float));
       } else {

@@ -36,12 +36,13 @@ PLANISH_ALWAYS_INLINE void transpose_tile(const float* from, index from_stride, 
 /// while it is near; lines of `to` are used up if `to_stride` does not bring many of its rows into one cache set.
 inline void transpose(const float* from, index from_stride, index rows, index columns, float* to,
                       index to_stride) noexcept {
-  constexpr index tile = 4, line = 16;
+  constexpr index tile = 4, line = 16, ahead = 4 * line;
   const index tiled_rows = rows / tile * tile;
   for (index first = 0; first < columns; first += line) {
     const index last = std::min(first + line, columns), tiled = first + (last - first) / tile * tile;
     for (index r = 0; r < tiled_rows; r += tile) {
       const float* const at = from + r * from_stride;
+      for (index i = 0; i < tile; ++i) __builtin_prefetch(at + i * from_stride + first + ahead);
       for (index c = first; c < tiled; c += tile)
         detail::transpose_tile(at + c, from_stride, to + c * to_stride + r, to_stride);
       for (index c = tiled; c < last; ++c)

@@ -6,6 +6,7 @@
 #include <planish/calibration/methods/flatquant/learned_linear.hpp>
 #include <planish/calibration/methods/flatquant/read_out.hpp>
 #include <planish/calibration/methods/flatquant/record_loss.hpp>
+#include <planish/calibration/tape/split_products.hpp>
 #include <planish/transform/dense.hpp>
 #include <planish/transform/kronecker.hpp>
 #include <planish/transform/kronecker_factors.hpp>
@@ -46,6 +47,10 @@ class SiteLearner {
   [[nodiscard]] Result<SiteFit> fit(SiteObjective objective, const std::function<bool(const LearnProgress&)>& on_step) {
     const index rows = std::max<index>(x_.rows(), 1), step = std::min(method_.rows_per_step, rows);
     const index batches = objective == SiteObjective::weight ? 1 : (rows + step - 1) / step;
+    if (method_.products == Products::split_bfloat16) {
+      if (const Status can = tape::can_split_products(); !can.ok()) return can;
+      on_.split_products(true);
+    }
     auto report = learn(
         parameters_, on_,
         {.epochs = method_.epochs,

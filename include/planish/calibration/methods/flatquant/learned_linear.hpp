@@ -3,7 +3,7 @@
 #include <string>
 
 #include <planish/calibration/methods/flatquant/learned_site.hpp>
-#include <planish/calibration/tape/clamp_rows.hpp>
+#include <planish/calibration/tape/clamp_and_quantize.hpp>
 #include <planish/calibration/tape/transpose.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration {
@@ -28,6 +28,8 @@ class LearnedLinear {
     tape::Variable<T> w = site.transform_weights(on.constant(weights_));
     if (clip_) {
       recorded_clip_ = clip_->record(on);
+      if (output == nullptr)
+        return tape::clamp_and_quantize_rows(w, recorded_clip_->positive, recorded_clip_->negative, quantizer_);
       w = tape::clamp_rows(w, recorded_clip_->positive, recorded_clip_->negative);
     }
     if (output != nullptr) w = tape::transpose(tape::kronecker_right(tape::transpose(w), *output));

@@ -32,6 +32,14 @@ enum class ScaleForm : std::uint8_t {
 /// How an error is measured.
 enum class Loss : std::uint8_t { mean_squared_error, mean_absolute_error, huber };
 
+/// How the large products of a step are computed, forward and backward.
+enum class Products : std::uint8_t {
+  float32,
+  /// Of operands rounded to 16 bits of significand, each a pair of bfloat16, on the matrix tiles of AMX-BF16: some
+  /// three times as fast where there are such tiles, and an error elsewhere. The host calls enable_amx() before.
+  split_bfloat16,
+};
+
 /// What a fit of one site makes small.
 enum class SiteObjective : std::uint8_t {
   weight,  ///< the distance of the quantized weights, turned back, from the weights
@@ -74,6 +82,7 @@ struct FlatQuant {
 
   Loss loss = Loss::huber;
   double huber_factor = 3.0;  ///< δ = factor × mean absolute error
+  Products products = Products::float32;
   std::uint64_t seed = 1;
   int retries = 3;  ///< after a loss that is not finite, each at half the learning rate
 
@@ -93,7 +102,8 @@ struct FlatQuant {
 
   /// Learns one site of a network from nothing but its input x (rows × n) and the weights (out × n each) of the layers
   /// that read it; include fit.hpp. Of a block, see LearnedSite and LearnedLinear. `on_step` returns false to stop.
-  /// Errors: shape_mismatch, invalid_argument, not_finite (input, or learning that diverges), singular.
+  /// Errors: shape_mismatch, invalid_argument, not_finite (input, or learning that diverges), singular, unsupported
+  /// (products that this machine does not have).
   [[nodiscard]] Result<SiteFit> fit(MatrixView<const float> x, std::span<const MatrixView<const float>> weights,
                                     const SiteBitwidths& bits, SiteObjective objective = SiteObjective::layer,
                                     ExecutorReference executor = {},
