@@ -7,7 +7,9 @@
 //   Weights           expanded weights of one load; Activations: 4 codes, ready to meet them; Sums: what they add up to
 //   load, broadcast, zero, add, merge
 //   store             writes finished int32 sums to the 32 channels of a panel
-// and sum_of_codes, store_codes, most_rows (rows of a register tile), loads_per_tile.
+// and sum_of_codes, store_codes, most_rows (rows of a register tile), loads_per_tile. Two more ways of adding up are
+// chosen where they are offered: Dots::widen, for 16-bit activations (widened_tiles.hpp); keeps_sums_in_registers with
+// expand_lines and Dots::start, vector and, for bytes, resume (register_tiles.hpp).
 #include <cstdint>
 #include <cstring>
 
