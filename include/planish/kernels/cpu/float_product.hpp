@@ -13,9 +13,9 @@
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
-inline constexpr index product_chunk = 384;  // terms of one run: with
-inline constexpr index product_block_strips =
-    512 / product_strip_rows + 1;  // strips of a block they fill the second cache
+// A block's share of a run of terms stays in the second cache.
+inline constexpr index product_chunk = 384;  // terms of a run
+inline constexpr index product_block_strips = 512 / product_strip_rows + 1;
 
 /// Scratch of one worker, in elements: a panel of a chunk.
 inline constexpr index product_scratch_size = panel_width * product_chunk;

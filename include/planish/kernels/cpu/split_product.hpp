@@ -22,8 +22,8 @@
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
 inline constexpr index split_strip_rows = 32, split_block_terms = 32;  // of a register block, of one step of it
-inline constexpr index split_block_size = 32 * 32;                     // elements of a packed block, in floats' room
-inline constexpr index split_chunk = 576;                              // terms of one run
+inline constexpr index split_block_size = 32 * 32;                     // of a packed block, in floats
+inline constexpr index split_chunk = 576;  // terms of a run; 16 strips of it stay in the second cache
 
 /// Elements of memory for a strip or a panel of `terms` terms.
 [[nodiscard]] constexpr index split_packed_size(index terms) noexcept {
