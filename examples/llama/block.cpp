@@ -39,6 +39,12 @@ void transform_heads(const AnyTransform& transform, MatrixView<const float> x, M
   });
 }
 
+planish::AttentionPrecision precision_of(const CacheParameters& cache, planish::SiteMode mode) {
+  using planish::AttentionPrecision;
+  if (!cache.integer_attention) return AttentionPrecision::floats;
+  return mode == planish::SiteMode::fake ? AttentionPrecision::q8p8_simulated : AttentionPrecision::q8p8;
+}
+
 /// RMSNorm of every head in place; without a gain there is none.
 void normalise_heads(MatrixView<float> x, const std::vector<float>& gain, float epsilon) noexcept {
   const auto size = static_cast<index>(gain.size());
@@ -57,7 +63,8 @@ Block::Block(const Config& config, BlockParameters parameters, planish::SiteMode
       key_gain_(std::move(parameters.key_gain)),
       key_(std::move(parameters.key)),
       query_(std::move(parameters.query)),
-      cache_(parameters.cache) {
+      cache_(parameters.cache),
+      attention_precision_(precision_of(cache_, mode)) {
   for (SiteKind kind : site_kinds) {
     SiteParameters& site = parameters.sites[static_cast<std::size_t>(kind)];
     sites_.push_back(require(AnySite::make(std::move(site.online), site.quantizers, mode),
@@ -75,7 +82,8 @@ KvCache Block::make_cache(index capacity) const {
                                 .key_bits = cache_.key_bits,
                                 .value_bits = cache_.value_bits,
                                 .key_clip = cache_.key_clip,
-                                .value_clip = cache_.value_clip}),
+                                .value_clip = cache_.value_clip,
+                                .precision = attention_precision_}),
                  "key/value cache");
 }
 
@@ -250,7 +258,8 @@ std::string Block::describe() const {
         text += "    " + std::string(name_of(p)) + ": " + std::string(linear(p).describe()) + "\n";
   }
   text += "  keys after RoPE: " + key_.describe() + ", " + std::to_string(cache_.key_bits) +
-          " bits; values: " + std::to_string(cache_.value_bits) + " bits\n";
+          " bits; values: " + std::to_string(cache_.value_bits) + " bits" +
+          (cache_.integer_attention ? "; queries and probabilities: 8 bits\n" : "\n");
   return text;
 }
 

@@ -36,10 +36,11 @@ struct SiteParameters {
   std::vector<planish::RowQuantizer> quantizers{{.bits = 16}};
 };
 
-/// Bits and clips of the cached keys and values.
+/// Bits and clips of the cached keys and values, and what attends to them.
 struct CacheParameters {
   int key_bits = 16, value_bits = 16;
   planish::ClipPair key_clip{}, value_clip{};
+  bool integer_attention = false;  // q8p8
 };
 
 /// Everything that one transformer block computes with: plain values that can be saved.
@@ -119,6 +120,7 @@ class Block {
   std::vector<planish::AnyLinear> linears_;   // by Projection
   planish::AnyTransform key_, query_;
   CacheParameters cache_;
+  planish::AttentionPrecision attention_precision_;
 };
 
 }  // namespace llama

@@ -163,7 +163,8 @@ BlockParameters ArtefactInput::layer(index layer, Weights weights) const {
   made.cache = {.key_bits = static_cast<int>(c[0]),
                 .value_bits = static_cast<int>(c[1]),
                 .key_clip = {c[2], c[3]},
-                .value_clip = {c[4], c[5]}};
+                .value_clip = {c[4], c[5]},
+                .integer_attention = recipe_.integer_attention};
   return made;
 }
 

@@ -86,7 +86,8 @@ class LayerQuantizer {
 
   /// Keys meet orthogonal or learned stages head by head after RoPE, queries their duals; values through the rows of v.
   void transform_cache(BlockParameters& made) {
-    made.cache = {.key_bits = recipe_.key_bits, .value_bits = recipe_.value_bits};
+    made.cache = {
+        .key_bits = recipe_.key_bits, .value_bits = recipe_.value_bits, .integer_attention = recipe_.integer_attention};
     if (learned_ != nullptr) {
       made.cache.key_clip = learned_->key_cache;
       made.cache.value_clip = learned_->value_cache;

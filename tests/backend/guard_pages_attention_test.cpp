@@ -54,7 +54,7 @@ struct GuardedPages {
 /// Keys and values of every token, stored and then attended to by one backend.
 template <class Backend>
 void run(Backend backend, index head_size, int bits, index float_tokens, index rows, index first, std::uint64_t seed,
-         Edge edge, const Matrix& output) {
+         Edge edge, const Matrix& output, pl::AttentionPrecision precision) {
   constexpr index heads = 2, group = 3;
   const index tokens = first + rows;
   pl::Random random(seed);
@@ -70,7 +70,7 @@ void run(Backend backend, index head_size, int bits, index float_tokens, index r
       CHECK(pl::store_value(backend, values.view, values.view.page(head, page), slot, x.view().data(), step));
     }
   const Matrix query(Layout::random(rows, heads * group * head_size, random), edge, random);
-  const pl::Attention a{keys.view, values.view, query.view(), output.view(), group, first, 0.3f};
+  const pl::Attention a{keys.view, values.view, query.view(), output.view(), group, first, 0.3f, precision};
   const index lines = pl::attention_lines(a);
   const Buffer<std::byte> scratch(static_cast<index>(pl::attend_scratch_bytes(backend, a, lines)), edge);
   for (index head = 0; head < heads; ++head) CHECK(pl::attend(backend, a, head, {0, lines}, scratch.span()) == 0);
@@ -89,9 +89,12 @@ TEST_CASE("guard pages: attention and the stores of the cache") {
         CAPTURE(seed);
         const Layout layout = Layout::random(rows, 6 * head_size, random);
         const Matrix y(layout, edge), expected(layout, edge);
-        run(pl::Cpu{}, head_size, bits, float_tokens, rows, first, seed, edge, y);
-        run(pl::Reference{}, head_size, bits, float_tokens, rows, first, seed, edge, expected);
-        CHECK(guarded::same(y.all(), expected.all()));
+        using Precision = pl::AttentionPrecision;
+        for (const Precision precision : {Precision::floats, Precision::q8p8, Precision::q8p8_simulated}) {
+          run(pl::Cpu{}, head_size, bits, float_tokens, rows, first, seed, edge, y, precision);
+          run(pl::Reference{}, head_size, bits, float_tokens, rows, first, seed, edge, expected, precision);
+          CHECK(guarded::same(y.all(), expected.all()));
+        }
       }
 }
 
