@@ -37,7 +37,7 @@ class AlignedBuffer {
     std::memset(memory, 0, bytes);
     buffer.data_ = static_cast<T*>(memory);
     buffer.size_ = count;
-    return buffer;
+    return Result<AlignedBuffer>(std::move(buffer));
   }
 
   AlignedBuffer(AlignedBuffer&& other) noexcept
@@ -55,7 +55,7 @@ class AlignedBuffer {
   [[nodiscard]] Result<AlignedBuffer> clone() const noexcept {
     auto copy = make(size_);
     if (copy && size_ > 0) std::memcpy(copy->data(), data_, static_cast<std::size_t>(size_) * sizeof(T));
-    return copy;
+    return Result<AlignedBuffer>(std::move(copy));
   }
 
   [[nodiscard]] T* data() noexcept { return data_; }
