@@ -55,7 +55,7 @@ class AlignedBuffer {
   [[nodiscard]] Result<AlignedBuffer> clone() const noexcept {
     auto copy = make(size_);
     if (copy && size_ > 0) std::memcpy(copy->data(), data_, static_cast<std::size_t>(size_) * sizeof(T));
-    return Result<AlignedBuffer>(std::move(copy));
+    return copy;
   }
 
   [[nodiscard]] T* data() noexcept { return data_; }
