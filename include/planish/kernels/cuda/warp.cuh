@@ -129,6 +129,18 @@ PLANISH_DEVICE std::uint32_t round_pair(Half, float low, float high) noexcept {
   return pair;
 }
 
+/// 16 bits widened, exactly.
+PLANISH_DEVICE float widen(BFloat16 value) noexcept { return __uint_as_float(std::uint32_t{value.bits} << 16); }
+PLANISH_DEVICE float widen(Half value) noexcept {
+  float wide;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(wide) : "h"(value.bits));
+  return wide;
+}
+
+/// The lesser and the greater of two numbers; of NaN and a number, the number.
+PLANISH_DEVICE float least(float a, float b) noexcept { return fminf(a, b); }
+PLANISH_DEVICE float greatest(float a, float b) noexcept { return fmaxf(a, b); }
+
 /// The bytes of four words' lowest bytes, first word lowest.
 PLANISH_DEVICE std::uint32_t low_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) noexcept {
   return __byte_perm(__byte_perm(a, b, 0x0040), __byte_perm(c, d, 0x0040), 0x5410);
@@ -167,6 +179,10 @@ void multiply_floats(BFloat16, float (&d)[4], const std::uint32_t (&a)[4], std::
 void multiply_floats(Half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) noexcept;
 std::uint32_t round_pair(BFloat16, float low, float high) noexcept;
 std::uint32_t round_pair(Half, float low, float high) noexcept;
+inline float widen(BFloat16 value) noexcept { return value.to_float(); }
+inline float widen(Half value) noexcept { return value.to_float(); }
+inline float least(float a, float b) noexcept { return a < b || b != b ? a : b; }
+inline float greatest(float a, float b) noexcept { return a > b || b != b ? a : b; }
 std::uint32_t low_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) noexcept;
 int add_bytes(std::uint32_t bytes, int sum) noexcept;
 

@@ -1,0 +1,214 @@
+#pragma once
+// The kernel of kronecker.cuh: tokens through a ring of shared memory, and what becomes of V.
+#include <cstdint>
+
+#include <planish/core/abi.hpp>
+#include <planish/kernels/cuda/kronecker.cuh>
+
+namespace planish::inline PLANISH_ABI::kernels::cuda {
+
+/// Four codes of one row of V: products `tile` and `tile` + 1, registers of row half `h`.
+template <class Size>
+PLANISH_DEVICE std::uint32_t four_codes(const RowCoder& coder, const KroneckerSums<Size>& sums, int m, int tile,
+                                        int h) noexcept {
+  std::uint32_t codes[4];
+  PLANISH_UNROLL
+  for (int i = 0; i < 4; ++i) codes[i] = coder.code(sums[m][tile + i / 2][2 * h + i % 2]);
+  return low_bytes(codes[0], codes[1], codes[2], codes[3]);
+}
+
+/// Stores the codes of a warp's rows, n2 a multiple of 16, and returns this lane's sum of them.
+template <class Size>
+PLANISH_DEVICE int store_codes(const RowCoder& coder, const KroneckerSums<Size>& sums, int first_row, int n1, int n2,
+                               CodeForm form, std::int8_t* out) noexcept {
+  const int lane = thread_index() % warp_size, tiles = Size::whole ? Size::tiles : 2 * sixteens(n2);
+  int sum = 0;
+  PLANISH_UNROLL
+  for (int m = 0; m < Size::row_tiles; ++m) PLANISH_UNROLL
+  for (int h = 0; h < 2; ++h) {
+    const int row = first_row + 16 * m + 8 * h + lane / 4;
+    if (row >= n1) continue;
+    PLANISH_UNROLL
+    for (int tile = 0; tile < Size::tiles; tile += 8) {
+      if (tile >= tiles) break;
+      const int together = tiles - tile < 8 ? tiles - tile : 8;
+      const int at = row * n2 + 8 * tile + 2 * together * (lane % 4);
+      std::uint32_t words[4] = {}, nibbles[2] = {};
+      PLANISH_UNROLL
+      for (int word = 0; word < 4; ++word) {
+        if (tile + 2 * word >= Size::tiles || 2 * word >= together) break;
+        words[word] = four_codes<Size>(coder, sums, m, tile + 2 * word, h);
+        sum = add_bytes(words[word], sum);
+        nibbles[word / 2] |= four_nibbles(words[word]) << (word % 2 * 16);
+      }
+      if (form == CodeForm::bytes) {
+        if (together == 8) {
+          *reinterpret_cast<Vector16*>(out + at) = Vector16{{words[0], words[1], words[2], words[3]}};
+        } else {
+          PLANISH_UNROLL
+          for (int word = 0; word < 4; ++word)
+            if (2 * word < together) *reinterpret_cast<std::uint32_t*>(out + at + 4 * word) = words[word];
+        }
+      } else if (together == 8) {
+        *reinterpret_cast<Vector8*>(out + at / 2) = Vector8{{nibbles[0], nibbles[1]}};
+      } else {
+        PLANISH_UNROLL
+        for (int word = 0; word < 4; ++word)
+          if (2 * word < together)
+            *reinterpret_cast<std::uint16_t*>(out + at / 2 + 2 * word) =
+                static_cast<std::uint16_t>(nibbles[word / 2] >> (word % 2 * 16));
+      }
+    }
+  }
+  return sum;
+}
+
+/// The same element by element, for any n2; of nibbles, an even one.
+template <class Size>
+PLANISH_DEVICE int store_each_code(const RowCoder& coder, const KroneckerSums<Size>& sums, int first_row, int n1,
+                                   int n2, CodeForm form, std::int8_t* out) noexcept {
+  const int lane = thread_index() % warp_size, tiles = 2 * sixteens(n2);
+  int sum = 0;
+  PLANISH_UNROLL
+  for (int m = 0; m < Size::row_tiles; ++m) PLANISH_UNROLL
+  for (int tile = 0; tile < Size::tiles; ++tile) PLANISH_UNROLL
+  for (int h = 0; h < 2; ++h) {
+    const int row = first_row + 16 * m + 8 * h + lane / 4;
+    const int column = kronecker_column(tiles, tile, 2 * (lane % 4)), at = row * n2 + column;
+    if (tile >= tiles || row >= n1 || column >= n2) continue;
+    const std::uint32_t first = coder.code(sums[m][tile][2 * h]), second = coder.code(sums[m][tile][2 * h + 1]);
+    sum += static_cast<std::int8_t>(first);
+    if (column + 1 < n2) sum += static_cast<std::int8_t>(second);
+    if (form == CodeForm::nibbles) {
+      out[at / 2] = static_cast<std::int8_t>(((first & 15u) | (second & 15u) << 4) ^ 0x88u);
+      continue;
+    }
+    out[at] = static_cast<std::int8_t>(first);
+    if (column + 1 < n2) out[at + 1] = static_cast<std::int8_t>(second);
+  }
+  return sum;
+}
+
+/// Stores a warp's rows of V as they are.
+template <class Size>
+PLANISH_DEVICE void store_values(const KroneckerSums<Size>& sums, int first_row, int n1, int n2,
+                                 std::uint16_t* y) noexcept {
+  const int lane = thread_index() % warp_size, tiles = Size::whole ? Size::tiles : 2 * sixteens(n2);
+  PLANISH_UNROLL
+  for (int m = 0; m < Size::row_tiles; ++m) PLANISH_UNROLL
+  for (int h = 0; h < 2; ++h) {
+    const int row = first_row + 16 * m + 8 * h + lane / 4;
+    if (row >= n1) continue;
+    PLANISH_UNROLL
+    for (int tile = 0; tile < Size::tiles; ++tile) {
+      const int column = kronecker_column(tiles, tile, 2 * (lane % 4));
+      if (!Size::whole && (tile >= tiles || column >= n2)) continue;
+      const std::uint32_t pair = round_pair(typename Size::Type{}, sums[m][tile][2 * h], sums[m][tile][2 * h + 1]);
+      y[row * n2 + column] = static_cast<std::uint16_t>(pair);
+      if (Size::whole || column + 1 < n2) y[row * n2 + column + 1] = static_cast<std::uint16_t>(pair >> 16);
+    }
+  }
+}
+
+/// Persistent blocks; group g of block b takes tokens b · groups + g, and so on by the number of all groups.
+template <class Size>
+PLANISH_KERNEL(Size::most_threads, 1)
+kronecker_rows(KroneckerArguments a, KroneckerSharing s, int rows) {
+  using E = typename Size::Type;
+  const int n1 = a.factors.n1, n2 = a.factors.n2, stage_bytes = kronecker_stage_bytes(n1, n2);
+  const int group = thread_index() / s.group_threads, thread = thread_index() % s.group_threads;
+  const int warp = thread / warp_size, warps = s.group_threads / warp_size;
+  unsigned char* const right = shared_memory();
+  unsigned char* const mine =
+      right + kronecker_right_bytes(n2) + group * (kronecker_meeting_bytes + s.stages * stage_bytes);
+  auto* const meeting = reinterpret_cast<RangeSoFar*>(mine);
+  unsigned char* const ring = mine + kronecker_meeting_bytes;
+
+  // What lies beside the n1 × n2 elements of a stage is zero from here on.
+  for (int i = thread; i < s.stages * stage_bytes / 16; i += s.group_threads)
+    reinterpret_cast<Vector16*>(ring)[i] = Vector16{{0, 0, 0, 0}};
+  for (int i = thread_index(); i < kronecker_right_bytes(n2) / 16; i += s.groups * s.group_threads)
+    copy_async_16(right + i * 16, reinterpret_cast<const unsigned char*>(a.factors.right) + i * 16, 16);
+  commit_copies();
+  const LeftFragments<Size> left(a.factors, warp * Size::row_tiles);
+  group_barrier(1 + group, s.group_threads);
+  const std::int64_t tokens_on = std::int64_t{block_count()} * s.groups;
+  const std::int64_t first = std::int64_t{block_index()} * s.groups + group;
+  for (int i = 0; i < s.stages - 1; ++i) {
+    if (first + i * tokens_on < rows) fetch_token<E>(a, s, first + i * tokens_on, thread, ring + i * stage_bytes);
+    commit_copies();
+  }
+  if (s.stages == 2)
+    wait_copies<1>();
+  else
+    wait_copies<2>();
+  block_barrier();  // the right factor has come
+
+  int stage = 0;
+  PLANISH_NO_UNROLL
+  for (std::int64_t token = first; token < rows; token += tokens_on) {
+    if (s.stages == 2)
+      wait_copies<0>();
+    else
+      wait_copies<1>();
+    group_barrier(1 + group, s.group_threads);  // this token has come, and nobody still reads the one before
+    const std::int64_t ahead = token + (s.stages - 1) * tokens_on;
+    const int free_stage = stage == 0 ? s.stages - 1 : stage - 1;
+    if (ahead < rows) fetch_token<E>(a, s, ahead, thread, ring + free_stage * stage_bytes);
+    commit_copies();
+
+    KroneckerSums<Size> sums = {};
+    const int first_row = warp * Size::row_tiles * 16;
+    transform_token<Size>(left, ring + stage * stage_bytes, right, n2, sums);
+    stage = stage + 1 == s.stages ? 0 : stage + 1;
+
+    RangeSoFar range;
+    PLANISH_UNROLL
+    for (int m = 0; m < Size::row_tiles; ++m) PLANISH_UNROLL
+    for (int tile = 0; tile < Size::tiles; ++tile) PLANISH_UNROLL
+    for (int r = 0; r < 4; ++r) {
+      sums[m][tile][r] *= a.factor;
+      range.add(sums[m][tile][r]);
+    }
+    if (a.y != nullptr) {
+      store_values<Size>(sums, first_row, n1, n2, static_cast<std::uint16_t*>(a.y) + token * a.y_stride);
+      continue;
+    }
+    range = join_warp(range);
+    if (thread % warp_size == 0) meeting[warp] = range;
+    group_barrier(1 + group, s.group_threads);
+    range = meeting[0];
+    for (int i = 1; i < warps; ++i) range.join(meeting[i]);
+    const RowCoder coder = RowCoder::make({range.lowest, range.highest}, range.finite(), a.quantizer);
+    if (coder.shifted) {
+      PLANISH_UNROLL
+      for (int m = 0; m < Size::row_tiles; ++m) PLANISH_UNROLL
+      for (int tile = 0; tile < Size::tiles; ++tile) PLANISH_UNROLL
+      for (int r = 0; r < 4; ++r) sums[m][tile][r] = coder.shifted_value(sums[m][tile][r]);
+    }
+    std::int8_t* const out = a.out.codes + token * a.out.stride;
+    int sum;
+    if (Size::whole || n2 % 16 == 0)
+      sum = store_codes<Size>(coder, sums, first_row, n1, n2, s.form, out);
+    else
+      sum = store_each_code<Size>(coder, sums, first_row, n1, n2, s.form, out);
+    if (s.form == CodeForm::bytes)
+      for (int i = n1 * n2 + thread; i < static_cast<int>(a.out.stride); i += s.group_threads) out[i] = 0;
+    if (a.out.sums != nullptr) {
+      group_barrier(1 + group, s.group_threads);
+      sum = sum_warp(sum);
+      auto* const parts = reinterpret_cast<int*>(meeting);
+      if (thread % warp_size == 0) parts[warp] = sum;
+      group_barrier(1 + group, s.group_threads);
+      sum = 0;
+      for (int i = 0; i < warps; ++i) sum += parts[i];
+    }
+    if (thread != 0) continue;
+    a.out.scales[token] = coder.affine.scale;
+    if (a.out.sums != nullptr) a.out.sums[token] = sum;
+    if (a.out.zero_points != nullptr) a.out.zero_points[token] = coder.affine.zero_point;
+    if (!coder.usable && a.bad_rows != nullptr) (void)atomic_add(a.bad_rows, 1);
+  }
+}
+
+}  // namespace planish::inline PLANISH_ABI::kernels::cuda
