@@ -30,7 +30,7 @@ enum class KroneckerPath : std::uint8_t {
   rows128_columns256,
   rows128_columns224_whole,
   rows256_columns128,
-  rows176_columns256,
+  rows160_columns256,
   exact,
 };
 
@@ -69,7 +69,7 @@ struct SizeOf<E, KroneckerPath::rows128_columns224_whole> : KroneckerSize<E, 8, 
 template <class E>
 struct SizeOf<E, KroneckerPath::rows256_columns128> : KroneckerSize<E, 16, 16, 1, 512, false, false> {};
 template <class E>
-struct SizeOf<E, KroneckerPath::rows176_columns256> : KroneckerSize<E, 11, 32, 1, 352, false, false> {};
+struct SizeOf<E, KroneckerPath::rows160_columns256> : KroneckerSize<E, 10, 32, 1, 320, false, false> {};
 
 /// Calls f with the compiled size of a path.
 template <class E, class F>
@@ -94,7 +94,7 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
     case KroneckerPath::rows256_columns128:
       return f(SizeOf<E, KroneckerPath::rows256_columns128>{});
     default:
-      return f(SizeOf<E, KroneckerPath::rows176_columns256>{});
+      return f(SizeOf<E, KroneckerPath::rows160_columns256>{});
   }
 }
 
@@ -110,7 +110,7 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
   if (n1 <= 128 && columns <= 256)
     return n2 == 224 ? KroneckerPath::rows128_columns224_whole : KroneckerPath::rows128_columns256;
   if (n1 <= 256 && columns <= 128) return KroneckerPath::rows256_columns128;
-  if (n1 <= 176 && columns <= 256) return KroneckerPath::rows176_columns256;
+  if (n1 <= 160 && columns <= 256) return KroneckerPath::rows160_columns256;
   return KroneckerPath::exact;
 }
 }  // namespace detail
@@ -135,7 +135,7 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
     return Status(ErrorCode::unsupported, "matrix units of 16-bit floats need compute capability 8.0 and factors of ",
                   "bfloat16 or half");
   plan.path = detail::kronecker_path(n1, n2);
-  if (plan.path == KroneckerPath::exact || n1 > 256 || n2 > 256 || (shape.form == CodeForm::nibbles && n2 % 2 != 0))
+  if (plan.path == KroneckerPath::exact || n1 > 256 || n2 > 256)
     return Status(ErrorCode::unsupported, "a Kronecker transform of ", n1, " x ", n2,
                   " has no kernel on matrix units; plan it with float32 arithmetic");
   const int row_tiles = detail::with_kronecker_size<BFloat16>(plan.path, [](auto size) { return size.row_tiles; });

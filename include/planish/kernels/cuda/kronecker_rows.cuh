@@ -17,11 +17,13 @@ PLANISH_DEVICE std::uint32_t four_codes(const RowCoder& coder, const KroneckerSu
   return low_bytes(codes[0], codes[1], codes[2], codes[3]);
 }
 
-/// Stores the codes of a warp's rows, n2 a multiple of 16, and returns this lane's sum of them.
+/// Stores the codes of a warp's rows of V, which lie `pitch` codes apart, both a multiple of 16, and returns this
+/// lane's sum of them.
 template <class Size>
 PLANISH_DEVICE int store_codes(const RowCoder& coder, const KroneckerSums<Size>& sums, int first_row, int n1, int n2,
-                               CodeForm form, std::int8_t* out) noexcept {
+                               int pitch, CodeForm form, void* to) noexcept {
   const int lane = thread_index() % warp_size, tiles = Size::whole ? Size::tiles : 2 * sixteens(n2);
+  auto* const out = static_cast<unsigned char*>(to);
   int sum = 0;
   PLANISH_UNROLL
   for (int m = 0; m < Size::row_tiles; ++m) PLANISH_UNROLL
@@ -32,7 +34,7 @@ PLANISH_DEVICE int store_codes(const RowCoder& coder, const KroneckerSums<Size>&
     for (int tile = 0; tile < Size::tiles; tile += 8) {
       if (tile >= tiles) break;
       const int together = tiles - tile < 8 ? tiles - tile : 8;
-      const int at = row * n2 + 8 * tile + 2 * together * (lane % 4);
+      const int at = row * pitch + 8 * tile + 2 * together * (lane % 4);
       std::uint32_t words[4] = {}, nibbles[2] = {};
       PLANISH_UNROLL
       for (int word = 0; word < 4; ++word) {
@@ -63,37 +65,12 @@ PLANISH_DEVICE int store_codes(const RowCoder& coder, const KroneckerSums<Size>&
   return sum;
 }
 
-/// The same element by element, for any n2; of nibbles, an even one.
+/// A warp's rows of V, rounded, into a stage whose token is no longer needed.
 template <class Size>
-PLANISH_DEVICE int store_each_code(const RowCoder& coder, const KroneckerSums<Size>& sums, int first_row, int n1,
-                                   int n2, CodeForm form, std::int8_t* out) noexcept {
-  const int lane = thread_index() % warp_size, tiles = 2 * sixteens(n2);
-  int sum = 0;
-  PLANISH_UNROLL
-  for (int m = 0; m < Size::row_tiles; ++m) PLANISH_UNROLL
-  for (int tile = 0; tile < Size::tiles; ++tile) PLANISH_UNROLL
-  for (int h = 0; h < 2; ++h) {
-    const int row = first_row + 16 * m + 8 * h + lane / 4;
-    const int column = kronecker_column(tiles, tile, 2 * (lane % 4)), at = row * n2 + column;
-    if (tile >= tiles || row >= n1 || column >= n2) continue;
-    const std::uint32_t first = coder.code(sums[m][tile][2 * h]), second = coder.code(sums[m][tile][2 * h + 1]);
-    sum += static_cast<std::int8_t>(first);
-    if (column + 1 < n2) sum += static_cast<std::int8_t>(second);
-    if (form == CodeForm::nibbles) {
-      out[at / 2] = static_cast<std::int8_t>(((first & 15u) | (second & 15u) << 4) ^ 0x88u);
-      continue;
-    }
-    out[at] = static_cast<std::int8_t>(first);
-    if (column + 1 < n2) out[at + 1] = static_cast<std::int8_t>(second);
-  }
-  return sum;
-}
-
-/// Stores a warp's rows of V as they are.
-template <class Size>
-PLANISH_DEVICE void store_values(const KroneckerSums<Size>& sums, int first_row, int n1, int n2,
-                                 std::uint16_t* y) noexcept {
+PLANISH_DEVICE void stage_values(const KroneckerSums<Size>& sums, int first_row, int n1, int n2,
+                                 unsigned char* stage) noexcept {
   const int lane = thread_index() % warp_size, tiles = Size::whole ? Size::tiles : 2 * sixteens(n2);
+  const int pitch = kronecker_pitch(n2);
   PLANISH_UNROLL
   for (int m = 0; m < Size::row_tiles; ++m) PLANISH_UNROLL
   for (int h = 0; h < 2; ++h) {
@@ -101,13 +78,47 @@ PLANISH_DEVICE void store_values(const KroneckerSums<Size>& sums, int first_row,
     if (row >= n1) continue;
     PLANISH_UNROLL
     for (int tile = 0; tile < Size::tiles; ++tile) {
+      if (tile >= tiles) break;
       const int column = kronecker_column(tiles, tile, 2 * (lane % 4));
-      if (!Size::whole && (tile >= tiles || column >= n2)) continue;
-      const std::uint32_t pair = round_pair(typename Size::Type{}, sums[m][tile][2 * h], sums[m][tile][2 * h + 1]);
-      y[row * n2 + column] = static_cast<std::uint16_t>(pair);
-      if (Size::whole || column + 1 < n2) y[row * n2 + column + 1] = static_cast<std::uint16_t>(pair >> 16);
+      *reinterpret_cast<std::uint32_t*>(stage + row * pitch + column * 2) =
+          round_pair(typename Size::Type{}, sums[m][tile][2 * h], sums[m][tile][2 * h + 1]);
     }
   }
+}
+
+/// From a stage, as `stage_values` or `store_codes` left it, to the caller's row, element by element; then the stage is
+/// zero again. Returns this thread's sum of codes.
+PLANISH_DEVICE int unload_codes(const KroneckerArguments& a, const KroneckerSharing& s, int barrier, int thread,
+                                unsigned char* stage, std::int8_t* out) noexcept {
+  const int n2 = a.factors.n2, n = a.factors.n1 * n2, pitch = kronecker_pitch(n2);
+  const auto code = [=](int i) { return i < n ? static_cast<std::int8_t>(stage[i / n2 * pitch + i % n2]) : 0; };
+  group_barrier(barrier, s.group_threads);
+  int sum = 0;
+  for (int i = 2 * thread; i < n; i += 2 * s.group_threads) {
+    const int first = code(i), second = code(i + 1);
+    sum += first + second;
+    if (s.form == CodeForm::nibbles) {
+      const int high = i + 1 < n ? (second + 8) << 4 : 0;
+      out[i / 2] = static_cast<std::int8_t>((first + 8) | high);
+      continue;
+    }
+    out[i] = static_cast<std::int8_t>(first);
+    if (i + 1 < n) out[i + 1] = static_cast<std::int8_t>(second);
+  }
+  return sum;
+}
+PLANISH_DEVICE void unload_values(const KroneckerArguments& a, const KroneckerSharing& s, int barrier, int thread,
+                                  const unsigned char* stage, std::uint16_t* y) noexcept {
+  const int n2 = a.factors.n2, pitch = kronecker_pitch(n2);
+  group_barrier(barrier, s.group_threads);
+  for (int i = thread; i < a.factors.n1 * n2; i += s.group_threads)
+    y[i] = *reinterpret_cast<const std::uint16_t*>(stage + i / n2 * pitch + i % n2 * 2);
+}
+PLANISH_DEVICE void clear_stage(const KroneckerArguments& a, const KroneckerSharing& s, int barrier, int thread,
+                                unsigned char* stage) noexcept {
+  group_barrier(barrier, s.group_threads);
+  for (int i = thread; i < kronecker_stage_bytes(a.factors.n1, a.factors.n2) / 16; i += s.group_threads)
+    reinterpret_cast<Vector16*>(stage)[i] = Vector16{{0, 0, 0, 0}};
 }
 
 /// Persistent blocks; group g of block b takes tokens b · groups + g, and so on by the number of all groups.
@@ -159,7 +170,8 @@ kronecker_rows(KroneckerArguments a, KroneckerSharing s, int rows) {
 
     KroneckerSums<Size> sums = {};
     const int first_row = warp * Size::row_tiles * 16;
-    transform_token<Size>(left, ring + stage * stage_bytes, right, n2, sums);
+    unsigned char* const current = ring + stage * stage_bytes;
+    transform_token<Size>(left, current, right, n2, sums);
     stage = stage + 1 == s.stages ? 0 : stage + 1;
 
     RangeSoFar range;
@@ -170,13 +182,15 @@ kronecker_rows(KroneckerArguments a, KroneckerSharing s, int rows) {
       sums[m][tile][r] *= a.factor;
       range.add(sums[m][tile][r]);
     }
-    if (a.y != nullptr) {
-      store_values<Size>(sums, first_row, n1, n2, static_cast<std::uint16_t*>(a.y) + token * a.y_stride);
-      continue;
-    }
     range = join_warp(range);
     if (thread % warp_size == 0) meeting[warp] = range;
-    group_barrier(1 + group, s.group_threads);
+    group_barrier(1 + group, s.group_threads);  // and nobody still reads this token
+    if (a.y != nullptr) {
+      stage_values<Size>(sums, first_row, n1, n2, current);
+      unload_values(a, s, 1 + group, thread, current, static_cast<std::uint16_t*>(a.y) + token * a.y_stride);
+      clear_stage(a, s, 1 + group, thread, current);
+      continue;
+    }
     range = meeting[0];
     for (int i = 1; i < warps; ++i) range.join(meeting[i]);
     const RowCoder coder = RowCoder::make({range.lowest, range.highest}, range.finite(), a.quantizer);
@@ -187,11 +201,13 @@ kronecker_rows(KroneckerArguments a, KroneckerSharing s, int rows) {
       for (int r = 0; r < 4; ++r) sums[m][tile][r] = coder.shifted_value(sums[m][tile][r]);
     }
     std::int8_t* const out = a.out.codes + token * a.out.stride;
-    int sum;
-    if (Size::whole || n2 % 16 == 0)
-      sum = store_codes<Size>(coder, sums, first_row, n1, n2, s.form, out);
-    else
-      sum = store_each_code<Size>(coder, sums, first_row, n1, n2, s.form, out);
+    const bool direct = Size::whole || n2 % 16 == 0;
+    int sum = store_codes<Size>(coder, sums, first_row, n1, n2, direct ? n2 : kronecker_pitch(n2),
+                                direct ? s.form : CodeForm::bytes, direct ? static_cast<void*>(out) : current);
+    if (!direct) {
+      sum = unload_codes(a, s, 1 + group, thread, current, out);
+      clear_stage(a, s, 1 + group, thread, current);
+    }
     if (s.form == CodeForm::bytes)
       for (int i = n1 * n2 + thread; i < static_cast<int>(a.out.stride); i += s.group_threads) out[i] = 0;
     if (a.out.sums != nullptr) {

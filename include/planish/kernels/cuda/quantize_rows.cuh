@@ -32,6 +32,8 @@ struct QuantizeShape {
   bool aligned = true;
 };
 
+inline constexpr int quantize_threads = 256;  // at most
+
 struct QuantizePlan {
   QuantizeShape shape;
   int held = 0;  // 16-byte vectors of a row that a thread keeps; 0: rows are read twice
@@ -53,10 +55,9 @@ struct QuantizePlan {
   const int lanes = 16 / element_bytes(shape.input);
   const int vectors = (shape.columns + lanes - 1) / lanes;
   int threads = 32;
-  while (threads < 256 && threads * 2 < vectors) threads *= 2;
+  while (threads < quantize_threads && threads * 2 < vectors) threads *= 2;
   plan.held = 2;
   while (plan.held < 16 && plan.held * threads < vectors) plan.held *= 2;
-  while (threads < 512 && plan.held * threads < vectors) threads *= 2;
   if (plan.held * threads < vectors || !shape.aligned) plan.held = 0;
   plan.launch = {shape.rows, threads, static_cast<int>(sizeof(RangeSoFar)) * 32};
   return plan;
@@ -159,7 +160,7 @@ PLANISH_DEVICE RangeSoFar join_block(RangeSoFar range, int threads) noexcept {
 
 /// One row per block; Held: 16-byte vectors that a thread keeps, or 0.
 template <class E, int Held>
-PLANISH_KERNEL(512, 1)
+PLANISH_KERNEL(quantize_threads, 1)
 quantize_rows(QuantizeArguments a, CodeForm form, int columns, int threads) {
   constexpr int lanes = RowVector<E>::lanes;
   const int r = block_index();
