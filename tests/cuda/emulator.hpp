@@ -12,6 +12,7 @@ namespace emulator {
 
 /// What went wrong so far: deadlocks, addresses out of shared memory or misaligned. 0 in a correct kernel.
 int faults() noexcept;
+void forget_faults() noexcept;
 
 /// Runs blocks × threads of `body`; `seed` decides the order in which fibers and blocks get their turns.
 void run(int blocks, int threads, int shared_bytes, std::uint64_t seed, const std::function<void()>& body);

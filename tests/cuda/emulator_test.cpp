@@ -1,3 +1,4 @@
+// The emulator itself: fibers, barriers, and the instructions of warp.cuh; and the laws of the fragment maps.
 #include "emulator.hpp"
 
 #include <algorithm>
@@ -9,7 +10,11 @@
 #include <ucontext.h>
 #include <vector>
 
+#include <doctest/doctest.h>
+
 #include <planish/core/random.hpp>
+#include <planish/kernels/cuda/kronecker_factors.cuh>
+#include <planish/kernels/cuda/matrix_fragments.cuh>
 
 namespace emulator {
 namespace {
@@ -177,6 +182,7 @@ void floats(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::u
 }  // namespace
 
 int faults() noexcept { return machine.faults; }
+void forget_faults() noexcept { machine.faults = 0; }
 
 void run(int blocks, int threads, int shared_bytes, std::uint64_t seed, const std::function<void()>& body) {
   planish::Random random(seed);
@@ -322,3 +328,121 @@ int add_bytes(std::uint32_t bytes, int sum) noexcept {
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda
+
+namespace {
+
+namespace cuda = planish::kernels::cuda;
+using cuda::Element;
+
+/// Every (channel, column) of a unit has bits of its own, and no bit is left over.
+template <int Bits>
+constexpr bool unit_is_a_bijection() {
+  bool taken[cuda::unit_bytes(Bits) * 8 / Bits] = {};
+  for (int channel = 0; channel < cuda::unit_channels; ++channel)
+    for (int column = 0; column < cuda::unit_columns; ++column) {
+      const cuda::UnitPosition at = cuda::unit_position(Bits, channel, column);
+      if (at.byte < 0 || at.byte >= cuda::unit_bytes(Bits) || at.shift % Bits != 0 || at.shift > 8 - Bits) return false;
+      bool& place = taken[at.byte * 8 / Bits + at.shift / Bits];
+      if (place) return false;
+      place = true;
+    }
+  return true;
+}
+
+/// Rows of products ↔ channels, and k-indices of two products ↔ columns.
+constexpr bool deals_are_bijections() {
+  bool channels[cuda::unit_channels] = {}, columns[cuda::chunk_columns] = {};
+  for (int tile = 0; tile < cuda::unit_tiles; ++tile)
+    for (int row = 0; row < 16; ++row) channels[cuda::unit_channel(tile, row)] = true;
+  for (int step = 0; step < 2; ++step)
+    for (int k = 0; k < 32; ++k) columns[cuda::chunk_column(step, k)] = true;
+  for (const bool found : channels)
+    if (!found) return false;
+  for (const bool found : columns)
+    if (!found) return false;
+  return true;
+}
+
+constexpr bool kronecker_columns_are_a_bijection() {
+  for (int tiles = 2; tiles <= 32; tiles += 2) {
+    bool columns[256] = {};
+    for (int tile = 0; tile < tiles; ++tile)
+      for (int c = 0; c < 8; ++c) {
+        const int column = cuda::kronecker_column(tiles, tile, c);
+        if (column < 0 || column >= 8 * tiles || columns[column]) return false;
+        columns[column] = true;
+      }
+  }
+  return true;
+}
+
+#if !defined(__clang__)  // whose default limit of steps is too low
+static_assert(unit_is_a_bijection<4>() && unit_is_a_bijection<8>());
+static_assert(deals_are_bijections() && kronecker_columns_are_a_bijection());
+#endif
+
+TEST_CASE("layouts are bijections") {
+  CHECK(unit_is_a_bijection<4>());
+  CHECK(unit_is_a_bijection<8>());
+  CHECK(deals_are_bijections());
+  CHECK(kronecker_columns_are_a_bijection());
+}
+
+TEST_CASE("fragment maps are those of the PTX manual") {
+  CHECK(cuda::byte_a_element(0, 0, 0) == Element{0, 0});
+  CHECK(cuda::byte_a_element(5, 1, 3) == Element{9, 7});
+  CHECK(cuda::byte_a_element(30, 2, 1) == Element{7, 25});
+  CHECK(cuda::byte_a_element(31, 3, 3) == Element{15, 31});
+  CHECK(cuda::byte_b_element(6, 1, 2) == Element{26, 1});
+  CHECK(cuda::half_a_element(9, 3, 1) == Element{10, 11});
+  CHECK(cuda::half_b_element(9, 1, 0) == Element{10, 2});
+  CHECK(cuda::sum_element(13, 2) == Element{11, 2});
+  CHECK(cuda::sum_element(13, 1) == Element{3, 3});
+}
+
+TEST_CASE("a weight lies where the fragment of its lane is read") {
+  for (int channel = 0; channel < cuda::unit_channels; ++channel)
+    for (int column = 0; column < cuda::unit_columns; ++column)
+      for (int tile = 0; tile < cuda::unit_tiles; ++tile)
+        for (int row = 0; row < 16; ++row)
+          for (int step = 0; step < 2; ++step) {
+            if (cuda::unit_channel(tile, row) != channel) continue;
+            for (int k = 0; k < 32; ++k) {
+              if (cuda::chunk_column(step, k) != column % cuda::chunk_columns) continue;
+              const int lane = row % 8 * 4 + k % 16 / 4, r = row / 8 + 2 * (k / 16), b = k % 4;
+              CHECK(cuda::byte_a_element(lane, r, b) == Element{row, k});
+              const int chunk = column / cuda::chunk_columns;
+              CHECK(cuda::unit_position(8, channel, column) ==
+                    cuda::UnitPosition{((chunk * 2 + step) * 4 + tile) * 512 + lane * 16 + 4 * r + b, 0});
+              CHECK(cuda::unit_position(4, channel, column) ==
+                    cuda::UnitPosition{(chunk * 4 + tile) * 512 + lane * 16 + 8 * step + 4 * (r / 2) + b, 4 * (r % 2)});
+            }
+          }
+}
+
+TEST_CASE("a barrier that one thread never reaches is a fault") {
+  const int before = emulator::faults();
+  emulator::run(1, 64, 16, 1, [] {
+    if (cuda::thread_index() != 3) cuda::block_barrier();
+  });
+  CHECK(emulator::faults() == before + 1);
+  emulator::forget_faults();
+}
+
+TEST_CASE("a copy in the background is not there before it is waited for") {
+  alignas(16) unsigned char from[16] = {1, 2, 3};
+  int early = 0, late = 0;
+  emulator::run(1, 32, 512, 1, [&] {
+    unsigned char* to = cuda::shared_memory() + 16 * cuda::thread_index();
+    cuda::copy_async_16(to, from, 2);
+    cuda::commit_copies();
+    early += to[0] == 1;
+    cuda::wait_copies<0>();
+    late += to[0] == 1 && to[1] == 2 && to[2] == 0 && to[15] == 0;
+  });
+  CHECK(early == 0);
+  CHECK(late == 32);
+  CHECK(emulator::faults() == 0);
+}
+
+}  // namespace
