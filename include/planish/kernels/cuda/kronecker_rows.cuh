@@ -8,18 +8,18 @@
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
 /// Four codes of one row of V: products `tile` and `tile` + 1, registers of row half `h`.
-template <class Size>
+template <class Size, bool Cut>
 PLANISH_DEVICE std::uint32_t four_codes(const RowCoder& coder, const KroneckerSums<Size>& sums, int m, int tile,
                                         int h) noexcept {
-  std::uint32_t codes[4];
+  std::uint32_t steps[4];
   PLANISH_UNROLL
-  for (int i = 0; i < 4; ++i) codes[i] = coder.code(sums[m][tile + i / 2][2 * h + i % 2]);
-  return low_bytes(codes[0], codes[1], codes[2], codes[3]);
+  for (int i = 0; i < 4; ++i) steps[i] = coder.template quick_steps<Cut>(sums[m][tile + i / 2][2 * h + i % 2]);
+  return low_bytes(steps[0], steps[1], steps[2], steps[3]);
 }
 
 /// Stores the codes of a warp's rows of V, which lie `pitch` codes apart, both a multiple of 16, and returns this
 /// lane's sum of them.
-template <class Size>
+template <class Size, bool Cut>
 PLANISH_DEVICE int store_codes(const RowCoder& coder, const KroneckerSums<Size>& sums, int first_row, int n1, int n2,
                                int pitch, CodeForm form, void* to) noexcept {
   const int lane = thread_index() % warp_size, tiles = Size::whole ? Size::tiles : 2 * sixteens(n2);
@@ -39,7 +39,9 @@ PLANISH_DEVICE int store_codes(const RowCoder& coder, const KroneckerSums<Size>&
       PLANISH_UNROLL
       for (int word = 0; word < 4; ++word) {
         if (tile + 2 * word >= Size::tiles || 2 * word >= together) break;
-        words[word] = four_codes<Size>(coder, sums, m, tile + 2 * word, h);
+        words[word] = four_codes<Size, Cut>(coder, sums, m, tile + 2 * word, h);
+        if (coder.affine.zero_point != 0)
+          words[word] = add_to_bytes(words[word], static_cast<std::uint32_t>(coder.affine.zero_point));
         sum = add_bytes(words[word], sum);
         nibbles[word / 2] |= four_nibbles(words[word]) << (word % 2 * 16);
       }
@@ -178,14 +180,15 @@ kronecker_rows(KroneckerArguments a, KroneckerSharing s, int rows) {
     PLANISH_UNROLL
     for (int m = 0; m < Size::row_tiles; ++m) PLANISH_UNROLL
     for (int tile = 0; tile < Size::tiles; ++tile) PLANISH_UNROLL
-    for (int r = 0; r < 4; ++r) {
-      sums[m][tile][r] *= a.factor;
-      range.add(sums[m][tile][r]);
-    }
+    for (int r = 0; r < 4; ++r) range.add(sums[m][tile][r]);
     range = join_warp(range);
     if (thread % warp_size == 0) meeting[warp] = range;
     group_barrier(1 + group, s.group_threads);  // and nobody still reads this token
     if (a.y != nullptr) {
+      PLANISH_UNROLL
+      for (int m = 0; m < Size::row_tiles; ++m) PLANISH_UNROLL
+      for (int tile = 0; tile < Size::tiles; ++tile) PLANISH_UNROLL
+      for (int r = 0; r < 4; ++r) sums[m][tile][r] *= a.factor;
       stage_values<Size>(sums, first_row, n1, n2, current);
       unload_values(a, s, 1 + group, thread, current, static_cast<std::uint16_t*>(a.y) + token * a.y_stride);
       clear_stage(a, s, 1 + group, thread, current);
@@ -193,17 +196,24 @@ kronecker_rows(KroneckerArguments a, KroneckerSharing s, int rows) {
     }
     range = meeting[0];
     for (int i = 1; i < warps; ++i) range.join(meeting[i]);
-    const RowCoder coder = RowCoder::make({range.lowest, range.highest}, range.finite(), a.quantizer);
+    const ValueRange values{range.lowest * a.factor, range.highest * a.factor};
+    RowCoder coder = RowCoder::make(values, range.finite(), a.quantizer);
+    const bool cut = coder.shifted || !coder.usable || !coder.covers(values);
     if (coder.shifted) {
       PLANISH_UNROLL
       for (int m = 0; m < Size::row_tiles; ++m) PLANISH_UNROLL
       for (int tile = 0; tile < Size::tiles; ++tile) PLANISH_UNROLL
-      for (int r = 0; r < 4; ++r) sums[m][tile][r] = coder.shifted_value(sums[m][tile][r]);
+      for (int r = 0; r < 4; ++r) sums[m][tile][r] = coder.shifted_value(sums[m][tile][r] * a.factor);
+    } else {
+      coder.reciprocal *= a.factor;
     }
     std::int8_t* const out = a.out.codes + token * a.out.stride;
     const bool direct = Size::whole || n2 % 16 == 0;
-    int sum = store_codes<Size>(coder, sums, first_row, n1, n2, direct ? n2 : kronecker_pitch(n2),
-                                direct ? s.form : CodeForm::bytes, direct ? static_cast<void*>(out) : current);
+    const int pitch = direct ? n2 : kronecker_pitch(n2);
+    const CodeForm form = direct ? s.form : CodeForm::bytes;
+    void* const to = direct ? static_cast<void*>(out) : current;
+    int sum = cut ? store_codes<Size, true>(coder, sums, first_row, n1, n2, pitch, form, to)
+                  : store_codes<Size, false>(coder, sums, first_row, n1, n2, pitch, form, to);
     if (!direct) {
       sum = unload_codes(a, s, 1 + group, thread, current, out);
       clear_stage(a, s, 1 + group, thread, current);

@@ -32,7 +32,7 @@ struct QuantizeShape {
   bool aligned = true;
 };
 
-inline constexpr int quantize_threads = 256;  // at most
+inline constexpr int quantize_threads = 512;  // at most
 
 struct QuantizePlan {
   QuantizeShape shape;
@@ -54,10 +54,11 @@ struct QuantizePlan {
   plan.shape = shape;
   const int lanes = 16 / element_bytes(shape.input);
   const int vectors = (shape.columns + lanes - 1) / lanes;
-  int threads = 32;
-  while (threads < quantize_threads && threads * 2 < vectors) threads *= 2;
+  int threads = 32;  // about 4 vectors each, 8 where the row is long
+  while (threads < 256 && threads * 4 < vectors) threads *= 2;
   plan.held = 2;
-  while (plan.held < 16 && plan.held * threads < vectors) plan.held *= 2;
+  while (plan.held < 8 && plan.held * threads < vectors) plan.held *= 2;
+  while (threads < quantize_threads && plan.held * threads < vectors) threads *= 2;
   if (plan.held * threads < vectors || !shape.aligned) plan.held = 0;
   plan.launch = {shape.rows, threads, static_cast<int>(sizeof(RangeSoFar)) * 32};
   return plan;
@@ -230,8 +231,6 @@ Status dispatch(const QuantizePlan& plan, const QuantizeArguments& a, Run&& run)
         return with(quantize_rows<E, 4>);
       case 8:
         return with(quantize_rows<E, 8>);
-      case 16:
-        return with(quantize_rows<E, 16>);
       default:
         return with(quantize_rows<E, 0>);
     }

@@ -49,6 +49,23 @@ struct RowCoder {
     return least(greatest(value * shift, -far), far);
   }
 
+  /// Whether no finite value of a row with this range is cut off.
+  [[nodiscard]] PLANISH_DEVICE bool covers(ValueRange range) const noexcept {
+    return range.lowest * reciprocal >= lowest - 0.25f && range.highest * reciprocal <= highest + 0.25f;
+  }
+
+  /// The lowest byte is the code less the zero point, by one product with the reciprocal in place of the division: for
+  /// values that carry a rounding of their own. The coder must not be shifted; `Cut`: values may lie beyond the ends.
+  template <bool Cut>
+  [[nodiscard]] PLANISH_DEVICE std::uint32_t quick_steps(float value) const noexcept {
+    if constexpr (Cut) {
+      const float steps = least(greatest(value * reciprocal, lowest), highest);
+      return __builtin_bit_cast(std::uint32_t, steps + 0x1.8p23f);
+    } else {
+      return __builtin_bit_cast(std::uint32_t, fused_multiply_add(value, reciprocal, 0x1.8p23f));
+    }
+  }
+
   /// The lowest byte is the stored code. x / s, correctly rounded: from a first quotient that is some ulps off, a
   /// second that is less than one ulp off, and from that by Markstein's theorem the right one. NaN leads to `lowest`.
   [[nodiscard]] PLANISH_DEVICE std::uint32_t code(float value) const noexcept {
@@ -60,28 +77,27 @@ struct RowCoder {
   }
 };
 
-/// Least and greatest value so far, and whether every one was finite, of one thread.
+/// Least and greatest value so far of one thread, with 0; NaN once a value was.
 struct RangeSoFar {
-  float lowest = 0.0f, highest = 0.0f, poison = 0.0f;
+  float lowest = 0.0f, highest = 0.0f;
 
   PLANISH_DEVICE void add(float value) noexcept {
-    lowest = least(lowest, value);
-    highest = greatest(highest, value);
-    poison = fused_multiply_add(value, 0.0f, poison);  // NaN from NaN and from infinity
+    lowest = least_or_nan(lowest, value);
+    highest = greatest_or_nan(highest, value);
   }
   PLANISH_DEVICE void join(const RangeSoFar& other) noexcept {
-    lowest = least(lowest, other.lowest);
-    highest = greatest(highest, other.highest);
-    poison += other.poison;
+    lowest = least_or_nan(lowest, other.lowest);
+    highest = greatest_or_nan(highest, other.highest);
   }
-  [[nodiscard]] PLANISH_DEVICE bool finite() const noexcept { return poison == 0.0f; }
+  /// Whether every value was finite.
+  [[nodiscard]] PLANISH_DEVICE bool finite() const noexcept { return is_finite(lowest) && is_finite(highest); }
 };
 
 /// The range of all lanes of a warp, in each.
 PLANISH_DEVICE RangeSoFar join_warp(RangeSoFar range) noexcept {
   PLANISH_UNROLL
   for (int mask = 16; mask > 0; mask /= 2)
-    range.join({shuffle_xor(range.lowest, mask), shuffle_xor(range.highest, mask), shuffle_xor(range.poison, mask)});
+    range.join({shuffle_xor(range.lowest, mask), shuffle_xor(range.highest, mask)});
   return range;
 }
 
@@ -89,6 +105,13 @@ PLANISH_DEVICE int sum_warp(int value) noexcept {
   PLANISH_UNROLL
   for (int mask = 16; mask > 0; mask /= 2) value += shuffle_xor(value, mask);
   return value;
+}
+
+/// Four bytes, each with the same added, without carries between them.
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr std::uint32_t add_to_bytes(std::uint32_t bytes,
+                                                                       std::uint32_t added) noexcept {
+  const std::uint32_t all = (added & 255u) * 0x01010101u;
+  return ((bytes & 0x7f7f7f7fu) + (all & 0x7f7f7f7fu)) ^ ((bytes ^ all) & 0x80808080u);
 }
 
 /// Four codes of 4 bits, a byte each, as four nibbles, first lowest: 8 is added, by the sign bit of each.

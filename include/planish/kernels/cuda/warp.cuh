@@ -141,6 +141,18 @@ PLANISH_DEVICE float widen(Half value) noexcept {
 PLANISH_DEVICE float least(float a, float b) noexcept { return fminf(a, b); }
 PLANISH_DEVICE float greatest(float a, float b) noexcept { return fmaxf(a, b); }
 
+/// The same, but NaN as soon as one of them is.
+PLANISH_DEVICE float least_or_nan(float a, float b) noexcept {
+  float result;
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+  return result;
+}
+PLANISH_DEVICE float greatest_or_nan(float a, float b) noexcept {
+  float result;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+  return result;
+}
+
 /// The bytes of four words' lowest bytes, first word lowest.
 PLANISH_DEVICE std::uint32_t low_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) noexcept {
   return __byte_perm(__byte_perm(a, b, 0x0040), __byte_perm(c, d, 0x0040), 0x5410);
@@ -183,6 +195,8 @@ inline float widen(BFloat16 value) noexcept { return value.to_float(); }
 inline float widen(Half value) noexcept { return value.to_float(); }
 inline float least(float a, float b) noexcept { return a < b || b != b ? a : b; }
 inline float greatest(float a, float b) noexcept { return a > b || b != b ? a : b; }
+inline float least_or_nan(float a, float b) noexcept { return a < b || a != a ? a : b; }
+inline float greatest_or_nan(float a, float b) noexcept { return a > b || a != a ? a : b; }
 std::uint32_t low_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) noexcept;
 int add_bytes(std::uint32_t bytes, int sum) noexcept;
 
