@@ -290,6 +290,14 @@ void load_transposed(std::uint32_t (&r)[4], const void* shared) noexcept {
   emulator::meet_warp();
 }
 
+void load_rows(std::uint32_t (&r)[4], const void* shared) noexcept {
+  machine.require(machine.in_shared(shared, 16) && reinterpret_cast<std::uintptr_t>(shared) % 16 == 0);
+  std::memcpy(slot(lane()), shared, 16);
+  emulator::meet_warp();
+  for (int matrix = 0; matrix < 4; ++matrix) r[matrix] = slot(matrix * 8 + lane() / 4)[lane() % 4];
+  emulator::meet_warp();
+}
+
 void multiply_bytes(int (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) noexcept {
   emulator::publish(a, b0, b1);
   const int group = lane() / 4, quad = lane() % 4;

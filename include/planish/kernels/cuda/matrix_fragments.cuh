@@ -36,7 +36,7 @@ struct Element {
 
 // Weights lie in units of 64 output channels × 128 columns, all column units of 64 channels behind each other. Inside,
 // channels are the rows of four 16-row products, so dealt that a lane ends with 8 neighbouring channels of a token;
-// columns are dealt so that a lane's operand for two products of 32 columns is 16 neighbouring bytes of a token's row.
+// columns are in order, so that tokens may be read from rows as they lie.
 inline constexpr int unit_channels = 64;
 inline constexpr int unit_columns = 128;
 inline constexpr int unit_tiles = unit_channels / 16;  // products of 16 channels
@@ -52,9 +52,7 @@ inline constexpr int unit_chunks = unit_columns / chunk_columns;
   return 8 * (row % 8) + 2 * tile + row / 8;
 }
 /// Column (of 64) that k-index `k` of product `step` (0, 1) of a chunk reads.
-[[nodiscard]] PLANISH_HOST_DEVICE constexpr int chunk_column(int step, int k) noexcept {
-  return 16 * (k % 16 / 4) + 8 * step + 4 * (k / 16) + k % 4;
-}
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr int chunk_column(int step, int k) noexcept { return 32 * step + k; }
 
 /// Where a weight lies in its unit: a byte, and the lowest of its bits.
 struct UnitPosition {
@@ -67,8 +65,8 @@ struct UnitPosition {
 [[nodiscard]] PLANISH_HOST_DEVICE constexpr UnitPosition unit_position(int stored_bits, int channel,
                                                                        int column) noexcept {
   const int tile = channel % 8 / 2, row = channel / 8 + 8 * (channel % 2);
-  const int chunk = column / chunk_columns, quad = column % chunk_columns / 16, step = column % 16 / 8;
-  const int r = row / 8 + 2 * (column % 8 / 4), b = column % 4;
+  const int chunk = column / chunk_columns, step = column % chunk_columns / 32, quad = column % 16 / 4;
+  const int r = row / 8 + 2 * (column % 32 / 16), b = column % 4;
   const int lane = 4 * (row % 8) + quad;
   if (stored_bits == 8) return {(((chunk * 2 + step) * unit_tiles + tile) * 32 + lane) * 16 + 4 * r + b, 0};
   return {((chunk * unit_tiles + tile) * 32 + lane) * 16 + step * 8 + 4 * (r / 2) + b, 4 * (r % 2)};

@@ -13,24 +13,22 @@ namespace planish::inline PLANISH_ABI::kernels::cuda {
 template <int Tiles>
 using WarpSums = int[unit_tiles][Tiles][4];
 
-/// Words of workspace that one warp's sums take when its columns are split, and the bytes of all.
-[[nodiscard]] PLANISH_HOST_DEVICE constexpr int split_words(int tiles) noexcept { return unit_channels * 8 * tiles; }
-[[nodiscard]] constexpr std::int64_t split_bytes(std::int64_t slots, int tiles) noexcept {
-  return slots * (split_words(tiles) + 1) * 4;
+/// Words that one warp's sums take, and the bytes of workspace for `slots` warps with `words` each.
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr int warp_words(int tiles) noexcept { return unit_channels * 8 * tiles; }
+[[nodiscard]] constexpr std::int64_t split_bytes(std::int64_t slots, int words) noexcept {
+  return slots * (words + 1) * 4;
 }
 
 /// Adds this warp's sums to those of the warps that have other columns of the same outputs. True for the last of them,
-/// which then holds the whole sums and has left its part of the workspace zeroed.
-template <int Tiles>
-PLANISH_DEVICE bool join_splits(WarpSums<Tiles>& sums, void* workspace, int slot, int slots, int splits) noexcept {
+/// which then holds the whole sums and has left its part of the workspace zeroed. `sums`: Count registers.
+template <int Count>
+PLANISH_DEVICE bool join_splits(int* sums, void* workspace, int slot, int slots, int splits) noexcept {
   if (splits == 1) return true;
   const int lane = thread_index() % warp_size;
   auto* counter = static_cast<std::int32_t*>(workspace) + slot;
-  auto* words = static_cast<std::int32_t*>(workspace) + slots + std::int64_t{slot} * split_words(Tiles) + lane;
+  auto* words = static_cast<std::int32_t*>(workspace) + slots + std::int64_t{slot} * Count * warp_size + lane;
   PLANISH_UNROLL
-  for (int m = 0; m < unit_tiles; ++m) PLANISH_UNROLL
-  for (int n = 0; n < Tiles; ++n) PLANISH_UNROLL
-  for (int r = 0; r < 4; ++r) (void)atomic_add(words + ((m * Tiles + n) * 4 + r) * warp_size, sums[m][n][r]);
+  for (int i = 0; i < Count; ++i) (void)atomic_add(words + i * warp_size, sums[i]);
   device_fence();
   warp_barrier();
   int ticket = lane == 0 ? atomic_add(counter, 1) : 0;
@@ -38,12 +36,9 @@ PLANISH_DEVICE bool join_splits(WarpSums<Tiles>& sums, void* workspace, int slot
   if (ticket != splits - 1) return false;
   device_fence();
   PLANISH_UNROLL
-  for (int m = 0; m < unit_tiles; ++m) PLANISH_UNROLL
-  for (int n = 0; n < Tiles; ++n) PLANISH_UNROLL
-  for (int r = 0; r < 4; ++r) {
-    std::int32_t* word = words + ((m * Tiles + n) * 4 + r) * warp_size;
-    sums[m][n][r] = load_shared_word(word);
-    *word = 0;
+  for (int i = 0; i < Count; ++i) {
+    sums[i] = load_shared_word(words + i * warp_size);
+    words[i * warp_size] = 0;
   }
   if (lane == 0) *counter = 0;
   return true;

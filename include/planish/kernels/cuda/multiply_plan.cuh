@@ -62,7 +62,7 @@ template <class Tile>
   plan.splits = splits;
   plan.launch = {plan.channel_tiles * plan.token_tiles * splits, Tile::threads, Tile::shared_bytes};
   if (splits > 1)
-    plan.workspace_bytes = split_bytes(std::int64_t{plan.channel_tiles} * plan.token_tiles * warps, Tile::tiles);
+    plan.workspace_bytes = split_bytes(std::int64_t{plan.channel_tiles} * plan.token_tiles * warps, Tile::warp_words);
   return plan;
 }
 

@@ -13,11 +13,12 @@ template <int StoredBits, int Tiles>
 struct MultiplyStream {
   static constexpr int stored_bits = StoredBits, tiles = Tiles;
   static constexpr int channel_warps = 2, column_warps = 4;
+  static constexpr int warp_words = cuda::warp_words(Tiles);  // of sums
   static constexpr int threads = warp_size * channel_warps * column_warps;
   static constexpr int tokens = 8 * Tiles;
   static constexpr int step_columns = StoredBits == 4 ? 128 : 64;  // of one 4 KiB piece of a warp
   static constexpr int step_vectors = 8;                           // 16 bytes each, per lane
-  static constexpr int shared_bytes = channel_warps * (column_warps - 1) * split_words(Tiles) * 4;
+  static constexpr int shared_bytes = channel_warps * (column_warps - 1) * warp_words * 4;
 };
 
 /// The weights of one step of a warp.
@@ -42,14 +43,17 @@ PLANISH_DEVICE void multiply_step(const MultiplyArguments& a, const StreamedWeig
   const int lane = thread_index() % warp_size;
   PLANISH_UNROLL
   for (int chunk = 0; chunk < Shape::step_columns / chunk_columns; ++chunk) {
-    const int column = first_column + chunk * chunk_columns + lane % 4 * 16;
-    Vector16 b[Shape::tiles];
+    const int column = first_column + chunk * chunk_columns + lane % 4 * 4;
+    std::uint32_t b[Shape::tiles][4];
     PLANISH_UNROLL
     for (int n = 0; n < Shape::tiles; ++n) {
       const int token = first_token + 8 * n + lane / 4;
-      b[n] = Vector16{{0, 0, 0, 0}};
-      if (token < static_cast<int>(a.x.rows) && column < a.w.columns)
-        b[n] = *reinterpret_cast<const Vector16*>(a.x.codes + token * std::int64_t{a.x.stride} + column);
+      const std::int8_t* row = a.x.codes + token * std::int64_t{a.x.stride} + column;
+      PLANISH_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        const bool exists = token < static_cast<int>(a.x.rows) && column + 16 * i < a.w.columns;
+        b[n][i] = exists ? *reinterpret_cast<const std::uint32_t*>(row + 16 * i) : 0;
+      }
     }
     PLANISH_UNROLL
     for (int m = 0; m < unit_tiles; ++m) PLANISH_UNROLL
@@ -64,8 +68,7 @@ PLANISH_DEVICE void multiply_step(const MultiplyArguments& a, const StreamedWeig
         for (int r = 0; r < 4; ++r) fragment[r] = w.vectors[step * unit_tiles + m].words[r];
       }
       PLANISH_UNROLL
-      for (int n = 0; n < Shape::tiles; ++n)
-        multiply_bytes(sums[m][n], fragment, b[n].words[2 * step], b[n].words[2 * step + 1]);
+      for (int n = 0; n < Shape::tiles; ++n) multiply_bytes(sums[m][n], fragment, b[n][2 * step], b[n][2 * step + 1]);
     }
   }
 }
@@ -101,7 +104,7 @@ multiply_stream(MultiplyArguments a, ElementType type, int channel_tiles, int to
 
   // The warps of one unit meet in shared memory, and the first of them goes on.
   auto* meeting = reinterpret_cast<std::int32_t*>(shared_memory());
-  constexpr int words = split_words(Shape::tiles);
+  constexpr int words = Shape::warp_words;
   if (column_warp > 0) {
     std::int32_t* mine = meeting + ((column_warp - 1) * Shape::channel_warps + channel_warp) * words + lane;
     PLANISH_UNROLL
@@ -120,7 +123,9 @@ multiply_stream(MultiplyArguments a, ElementType type, int channel_tiles, int to
     for (int r = 0; r < 4; ++r) sums[m][n][r] += theirs[((m * Shape::tiles + n) * 4 + r) * warp_size];
   }
   const int slots = tiles * Shape::channel_warps;
-  if (!join_splits<Shape::tiles>(sums, a.workspace, tile * Shape::channel_warps + channel_warp, slots, splits)) return;
+  if (!join_splits<unit_tiles * Shape::tiles * 4>(&sums[0][0][0], a.workspace,
+                                                  tile * Shape::channel_warps + channel_warp, slots, splits))
+    return;
   store_sums<Shape::tiles>(sums, a, type, unit, first_token, Shape::stored_bits == 4 ? 4 : 0);
 }
 

@@ -13,6 +13,7 @@ template <int StoredBits, int ChannelWarps, int TokenWarps, int Tiles, int Stage
 struct MultiplyTile {
   static constexpr int stored_bits = StoredBits, channel_warps = ChannelWarps, token_warps = TokenWarps, tiles = Tiles;
   static constexpr int stages = Stages, blocks_at_once = BlocksAtOnce;
+  static constexpr int warp_words = cuda::warp_words(Tiles);  // of sums
   static constexpr int threads = warp_size * ChannelWarps * TokenWarps;
   static constexpr int tokens = 8 * Tiles * TokenWarps;
   static constexpr int weight_bytes = ChannelWarps * unit_bytes(StoredBits);  // of a stage
@@ -35,9 +36,10 @@ struct TilePlace {
   return {within / height, first + within % height, block / (channel_tiles * token_tiles)};
 }
 
-/// Where 16 bytes of a token's 128 columns lie in its row of shared memory: two neighbouring rows fill all banks.
+/// Where 16 bytes of a token's 128 columns lie in shared memory: the same piece of eight neighbouring tokens fills all
+/// banks.
 [[nodiscard]] PLANISH_HOST_DEVICE constexpr int token_chunk_offset(int token, int chunk) noexcept {
-  return token * unit_columns + (chunk ^ (token % 2 * 4)) * 16;
+  return token * unit_columns + (chunk ^ token % 8) * 16;
 }
 
 /// One stage of the ring: column unit `unit` of the block's weights and tokens.
@@ -70,13 +72,13 @@ PLANISH_DEVICE void multiply_stage(const unsigned char* stage, WarpSums<Tile::ti
   const int lane = thread_index() % warp_size, warp = thread_index() / warp_size;
   const unsigned char* weights = stage + warp % Tile::channel_warps * unit_bytes(Tile::stored_bits) + lane * 16;
   const unsigned char* tokens = stage + Tile::weight_bytes;
-  const int first = warp / Tile::channel_warps * 8 * Tile::tiles + lane / 4;
+  const int first = warp / Tile::channel_warps * 8 * Tile::tiles + lane % 8;
   PLANISH_UNROLL
   for (int chunk = 0; chunk < unit_chunks; ++chunk) {
-    Vector16 b[Tile::tiles];
+    std::uint32_t b[Tile::tiles][4];
     PLANISH_UNROLL
     for (int n = 0; n < Tile::tiles; ++n)
-      b[n] = *reinterpret_cast<const Vector16*>(tokens + token_chunk_offset(first + 8 * n, 4 * chunk + lane % 4));
+      load_rows(b[n], tokens + token_chunk_offset(first + 8 * n, 4 * chunk + lane / 8));
     PLANISH_UNROLL
     for (int m = 0; m < unit_tiles; ++m) {
       Vector16 packed;
@@ -95,8 +97,7 @@ PLANISH_DEVICE void multiply_stage(const unsigned char* stage, WarpSums<Tile::ti
           for (int r = 0; r < 4; ++r) fragment[r] = bytes.words[r];
         }
         PLANISH_UNROLL
-        for (int n = 0; n < Tile::tiles; ++n)
-          multiply_bytes(sums[m][n], fragment, b[n].words[2 * step], b[n].words[2 * step + 1]);
+        for (int n = 0; n < Tile::tiles; ++n) multiply_bytes(sums[m][n], fragment, b[n][2 * step], b[n][2 * step + 1]);
       }
     }
   }
@@ -137,7 +138,7 @@ multiply_tiles(MultiplyArguments a, ElementType type, int channel_tiles, int tok
   const int slots = channel_tiles * token_tiles * Tile::channel_warps * Tile::token_warps;
   const int slot =
       (place.channel_tile * token_tiles + place.token_tile) * Tile::channel_warps * Tile::token_warps + warp;
-  if (!join_splits<Tile::tiles>(sums, a.workspace, slot, slots, splits)) return;
+  if (!join_splits<unit_tiles * Tile::tiles * 4>(&sums[0][0][0], a.workspace, slot, slots, splits)) return;
   store_sums<Tile::tiles>(sums, a, type, unit,
                           place.token_tile * Tile::tokens + warp / Tile::channel_warps * 8 * Tile::tiles,
                           Tile::stored_bits == 4 ? 4 : 0);

@@ -93,6 +93,13 @@ PLANISH_DEVICE void load_transposed(std::uint32_t (&r)[4], const void* shared) n
                : "r"(static_cast<unsigned>(__cvta_generic_to_shared(shared))));
 }
 
+/// The same, not transposed: of each matrix the elements 2 (l % 4) and 2 (l % 4) + 1 of row l / 4.
+PLANISH_DEVICE void load_rows(std::uint32_t (&r)[4], const void* shared) noexcept {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(static_cast<unsigned>(__cvta_generic_to_shared(shared))));
+}
+
 /// d += a · b over 16 × 8 × 32 signed bytes, exact; fragments as in matrix_fragments.cuh.
 PLANISH_DEVICE void multiply_bytes(int (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                                    std::uint32_t b1) noexcept {
@@ -186,6 +193,7 @@ void wait_copies() noexcept {
   wait_copies_until(Pending);
 }
 void load_transposed(std::uint32_t (&r)[4], const void* shared) noexcept;
+void load_rows(std::uint32_t (&r)[4], const void* shared) noexcept;
 void multiply_bytes(int (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) noexcept;
 void multiply_floats(BFloat16, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) noexcept;
 void multiply_floats(Half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) noexcept;
