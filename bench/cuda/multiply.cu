@@ -97,11 +97,12 @@ void check_case(Context& context, const Case& c, pc::MultiplyPath path, int spli
   record_check(name + "/workspace", dirty == 0);
 }
 
-constexpr pc::MultiplyPath paths[] = {pc::MultiplyPath::stream8,  pc::MultiplyPath::stream16,
-                                      pc::MultiplyPath::stream32, pc::MultiplyPath::tiles64,
-                                      pc::MultiplyPath::tiles128, pc::MultiplyPath::tiles256};
-constexpr const char* path_names[] = {"stream8", "stream16", "stream32", "tiles64", "tiles128", "tiles256"};
-constexpr int path_tokens[] = {8, 16, 32, 64, 128, 256};
+constexpr pc::MultiplyPath paths[] = {
+    pc::MultiplyPath::stream8,  pc::MultiplyPath::stream16, pc::MultiplyPath::stream32,  pc::MultiplyPath::tiles64,
+    pc::MultiplyPath::tiles128, pc::MultiplyPath::tiles256, pc::MultiplyPath::groups128, pc::MultiplyPath::groups256};
+constexpr const char* path_names[] = {"stream8",  "stream16", "stream32",  "tiles64",
+                                      "tiles128", "tiles256", "groups128", "groups256"};
+constexpr int path_tokens[] = {8, 16, 32, 64, 128, 256, 128, 256};
 
 /// Operand sets of one shape.
 struct Sets {
@@ -155,6 +156,7 @@ void check_multiply(Context& context) {
       check_case(context, {67, 259, 1000, bits, symmetric, asymmetric}, path, 2, seed++);
       check_case(context, {200, 1000, 4096, bits, symmetric, symmetric}, path, 1, seed++);
       check_case(context, {129, 520, 11008, bits, asymmetric, symmetric}, path, 8, seed++);
+      check_case(context, {1100, 700, 2000, bits, symmetric, symmetric}, path, 1, seed++);
     }
   context.arena->reset();
 }
@@ -171,7 +173,7 @@ void bench_multiply(Context& context) {
         const Sets sets(context, rows, channels, columns, bits, count);
         double best = 1e30;
         std::string note;
-        for (int p = 0; p < 6; ++p) {
+        for (int p = 0; p < 8; ++p) {
           if (path_tokens[p] < rows && p < 3) continue;                    // streams: one pass over the weights
           if (path_tokens[p] >= 4 * rows && path_tokens[p] > 8) continue;  // mostly empty tiles
           if (rows >= 1024 && p < 4) continue;

@@ -7,6 +7,7 @@
 #include <planish/core/result.hpp>
 #include <planish/kernels/cuda/device.cuh>
 #include <planish/kernels/cuda/warp.cuh>
+#include <planish/kernels/cuda/warpgroup.cuh>
 
 namespace emulator {
 
@@ -30,6 +31,6 @@ struct Launcher {
 };
 
 /// A device as the plans see it.
-inline constexpr planish::kernels::cuda::DeviceCapabilities small_device{9, 0, 8, 227 * 1024};
+inline constexpr planish::kernels::cuda::DeviceCapabilities small_device{9, 0, 8, 227 * 1024, true};
 
 }  // namespace emulator

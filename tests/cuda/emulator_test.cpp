@@ -314,6 +314,28 @@ void multiply_bytes(int (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, 
   }
   emulator::meet_warp();
 }
+void publish_to_products() noexcept {}
+void begin_products() noexcept {}
+void commit_products() noexcept {}
+void wait_products_until(int) noexcept {}
+void multiply_group_columns(int* d, int columns, const std::uint32_t (&a)[4], const unsigned char* rows,
+                            int byte) noexcept {
+  machine.require(machine.in_shared(rows, columns * 128) && reinterpret_cast<std::uintptr_t>(rows) % 1024 == 0);
+  emulator::publish(a, 0, 0);
+  const int group = lane() / 4, quad = lane() % 4;
+  for (int i = 0; i < columns / 2; ++i) {
+    const int row = group + (i % 4 >= 2 ? 8 : 0), column = i / 4 * 8 + 2 * quad + i % 2;
+    std::uint32_t sum = static_cast<std::uint32_t>(d[i]);
+    for (int k = 0; k < 32; ++k) {
+      const std::uint32_t x = slot(row % 8 * 4 + k % 16 / 4)[(row >= 8 ? 1 : 0) + (k >= 16 ? 2 : 0)];
+      const int piece = (byte + k) / 16 ^ column % 8;
+      const auto y = static_cast<std::int8_t>(rows[column * 128 + piece * 16 + k % 16]);
+      sum += static_cast<std::uint32_t>(static_cast<std::int8_t>(x >> (8 * (k % 4))) * y);
+    }
+    d[i] = static_cast<int>(sum);
+  }
+  emulator::meet_warp();
+}
 void multiply_floats(BFloat16, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                      std::uint32_t b1) noexcept {
   emulator::floats<BFloat16>(d, a, b0, b1);

@@ -61,6 +61,16 @@ void check(const Case& c, cuda::MultiplyPath path, int splits, std::uint64_t see
   a.y = y.data();
   CHECK(cuda::dispatch(*plan, a, emulator::Launcher{seed + 1}).ok());
   CHECK(y == expected);
+  plan->shape.output = cuda::ElementType::bfloat16;
+  std::vector<std::uint16_t> y16(static_cast<std::size_t>(size), 7);
+  a.residual = nullptr;
+  a.y = y16.data();
+  CHECK(cuda::dispatch(*plan, a, emulator::Launcher{seed + 2}).ok());
+  pl::Epilogue plain{bias.data(), {}};
+  pl::kernels::reference::multiply(rows.view(), panels->view(), plain, {expected.data(), c.rows, c.channels}, all, {});
+  index wrong = 0;
+  for (std::size_t i = 0; i < y16.size(); ++i) wrong += y16[i] != pl::BFloat16::from_float(expected[i]).bits;
+  CHECK(wrong == 0);
   CHECK(std::count(workspace.begin(), workspace.end(), 0) == static_cast<std::ptrdiff_t>(workspace.size()));
   CHECK(emulator::faults() == 0);
 }
@@ -69,14 +79,38 @@ constexpr auto symmetric = pl::Symmetry::symmetric, asymmetric = pl::Symmetry::a
 
 TEST_CASE("integer products of every path equal the reference to the bit") {
   std::uint64_t seed = 1;
-  const cuda::MultiplyPath all[] = {cuda::MultiplyPath::stream8,  cuda::MultiplyPath::stream16,
-                                    cuda::MultiplyPath::stream32, cuda::MultiplyPath::tiles64,
-                                    cuda::MultiplyPath::tiles128, cuda::MultiplyPath::tiles256};
+  const cuda::MultiplyPath all[] = {cuda::MultiplyPath::stream8,   cuda::MultiplyPath::stream16,
+                                    cuda::MultiplyPath::stream32,  cuda::MultiplyPath::tiles64,
+                                    cuda::MultiplyPath::tiles128,  cuda::MultiplyPath::tiles256,
+                                    cuda::MultiplyPath::groups128, cuda::MultiplyPath::groups256};
   for (const auto path : all)
     for (const int bits : {4, 8}) {
       check({5, 72, 200, bits, symmetric, symmetric}, path, 1, seed++);
       check({37, 130, 576, bits, asymmetric, asymmetric}, path, 3, seed++);
     }
+}
+
+TEST_CASE("plans take the path that a device has") {
+  cuda::DeviceCapabilities hopper{9, 0, 132, 227 * 1024, true}, ada{8, 9, 128, 99 * 1024, false},
+      turing{7, 5, 40, 64 * 1024, false};
+  const auto path = [](const cuda::DeviceCapabilities& device, int rows) {
+    auto plan = cuda::plan_multiply({rows, 4096, 4096, 4}, device);
+    REQUIRE(plan.has_value());
+    CHECK(plan->launch.shared_bytes <= device.shared_bytes);
+    return plan->path;
+  };
+  CHECK(path(hopper, 1) == cuda::MultiplyPath::stream8);
+  CHECK(path(hopper, 33) == cuda::MultiplyPath::tiles64);
+  CHECK(path(hopper, 128) == cuda::MultiplyPath::groups128);
+  CHECK(path(hopper, 8192) == cuda::MultiplyPath::groups256);
+  hopper.group_products = false;  // compiled for plain sm_90
+  CHECK(path(hopper, 8192) == cuda::MultiplyPath::tiles256);
+  CHECK(path(ada, 16) == cuda::MultiplyPath::stream16);
+  CHECK(path(ada, 8192) == cuda::MultiplyPath::tiles128);
+  CHECK(cuda::plan_multiply({1, 64, 64}, turing).status().message() ==
+        "integer products need compute capability 8.0, this device has 7.5");
+  CHECK_FALSE(cuda::plan_multiply({1, 64, 140000}, ada).has_value());
+  CHECK_FALSE(cuda::plan_multiply({1, 64, 64, 5}, ada).has_value());
 }
 
 }  // namespace

@@ -8,7 +8,8 @@ namespace planish::inline PLANISH_ABI::kernels::cuda {
 struct DeviceCapabilities {
   int major = 0, minor = 0;  // compute capability
   int multiprocessors = 0;
-  int shared_bytes = 0;  // that a block may ask for
+  int shared_bytes = 0;         // that a block may ask for
+  bool group_products = false;  // products of warpgroups: compute capability 9.0, and compiled for sm_90a
 
   /// True where the matrix products of bytes and of 16-bit floats run that the kernels are written in.
   [[nodiscard]] constexpr bool has_matrix_units() const noexcept { return major >= 8; }

@@ -6,6 +6,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/result.hpp>
 #include <planish/kernels/cuda/device.cuh>
+#include <planish/kernels/cuda/warpgroup.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
@@ -41,7 +42,21 @@ struct LaunchKernel {
 };
 }  // namespace detail
 
-/// What the plans need to know of a device. Call it once.
+namespace detail {
+/// Is never launched: its static shared memory says what the unit was compiled for.
+template <int Unit = 0>
+__global__ void compiled_for(int* out) {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  __shared__ int words[64];
+#else
+  __shared__ int words[8];
+#endif
+  words[threadIdx.x % 8] = static_cast<int>(threadIdx.x);
+  out[threadIdx.x] = words[threadIdx.x % 8];
+}
+}  // namespace detail
+
+/// What the plans need to know of a device. Call it once, with that device current.
 [[nodiscard]] inline Result<DeviceCapabilities> query_device(int device) noexcept {
   DeviceCapabilities found;
   const struct {
@@ -55,6 +70,11 @@ struct LaunchKernel {
     if (Status status = detail::status_of(cudaDeviceGetAttribute(value, attribute, device), "asking a device");
         !status.ok())
       return status;
+  cudaFuncAttributes attributes;
+  if (Status status = detail::status_of(cudaFuncGetAttributes(&attributes, detail::compiled_for<>), "asking a kernel");
+      !status.ok())
+    return status;
+  found.group_products = found.major == 9 && found.minor == 0 && attributes.sharedSizeBytes >= 64 * sizeof(int);
   return found;
 }
 

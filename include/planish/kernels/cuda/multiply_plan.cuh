@@ -4,19 +4,33 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/result.hpp>
 #include <planish/kernels/cuda/device.cuh>
+#include <planish/kernels/cuda/multiply_groups.cuh>
 #include <planish/kernels/cuda/multiply_stream.cuh>
 #include <planish/kernels/cuda/multiply_tiles.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
 /// The compiled shapes of the integer product. Tokens of a block in their names.
-enum class MultiplyPath : std::uint8_t { stream8, stream16, stream32, tiles64, tiles128, tiles256 };
+enum class MultiplyPath : std::uint8_t {
+  stream8,
+  stream16,
+  stream32,
+  tiles64,
+  tiles128,
+  tiles256,
+  groups128,
+  groups256
+};
 
 [[nodiscard]] constexpr const char* multiply_path_name(MultiplyPath path) noexcept {
-  constexpr const char* names[] = {
-      "streamed weights, 8 tokens, mma.sync s8",  "streamed weights, 16 tokens, mma.sync s8",
-      "streamed weights, 32 tokens, mma.sync s8", "tiles of 128 x 64, mma.sync s8",
-      "tiles of 128 x 128, mma.sync s8",          "tiles of 128 x 256, mma.sync s8"};
+  constexpr const char* names[] = {"streamed weights, 8 tokens, mma.sync s8",
+                                   "streamed weights, 16 tokens, mma.sync s8",
+                                   "streamed weights, 32 tokens, mma.sync s8",
+                                   "tiles of 128 x 64, mma.sync s8",
+                                   "tiles of 128 x 128, mma.sync s8",
+                                   "tiles of 128 x 256, mma.sync s8",
+                                   "tiles of 128 x 128, wgmma s8",
+                                   "tiles of 128 x 256, wgmma s8"};
   return names[static_cast<int>(path)];
 }
 
@@ -26,6 +40,11 @@ template <int Bits>
 using Tiles128 = MultiplyTile<Bits, 2, 4, 4, 4, 1>;
 template <int Bits>
 using Tiles256 = MultiplyTile<Bits, 2, 4, 8, 4, 1>;
+
+template <int Bits>
+using Groups128 = MultiplyGroup<Bits, 128, Bits == 4 ? 6 : 5>;
+template <int Bits>
+using Groups256 = MultiplyGroup<Bits, 256, Bits == 4 ? 5 : 4>;
 
 /// What is known of a product before its data.
 struct MultiplyShape {
@@ -79,8 +98,12 @@ template <int Bits>
       return multiply_plan_of<Tiles64<Bits>>(s, path, 2, 4, splits);
     case MultiplyPath::tiles128:
       return multiply_plan_of<Tiles128<Bits>>(s, path, 2, 8, splits);
-    default:
+    case MultiplyPath::tiles256:
       return multiply_plan_of<Tiles256<Bits>>(s, path, 2, 8, splits);
+    case MultiplyPath::groups128:
+      return multiply_plan_of<Groups128<Bits>>(s, path, 2, 8, splits);
+    default:
+      return multiply_plan_of<Groups256<Bits>>(s, path, 2, 8, splits);
   }
 }
 
@@ -112,6 +135,9 @@ template <int Bits>
   if (Status status = detail::check_multiply(shape, device); !status.ok()) return status;
   const MultiplyPlan plan = shape.stored_bits == 4 ? detail::multiply_plan_of<4>(shape, path, splits)
                                                    : detail::multiply_plan_of<8>(shape, path, splits);
+  if (path >= MultiplyPath::groups128 && !device.group_products)
+    return Status(ErrorCode::unsupported, multiply_path_name(path),
+                  ": needs a Hopper GPU and code compiled for sm_90a");
   if (plan.launch.shared_bytes > device.shared_bytes)
     return Status(ErrorCode::unsupported, multiply_path_name(path), ": needs ", plan.launch.shared_bytes,
                   " bytes of shared memory, the device gives ", device.shared_bytes);
@@ -126,27 +152,27 @@ template <int Bits>
   const int multiprocessors = device.multiprocessors > 0 ? device.multiprocessors : 1;
   MultiplyPath path = shape.rows <= 8    ? MultiplyPath::stream8
                       : shape.rows <= 16 ? MultiplyPath::stream16
-                      : shape.rows <= 32 ? MultiplyPath::stream32
-                      : shape.rows <= 64 ? MultiplyPath::tiles64
-                                         : MultiplyPath::tiles128;
-  if (path == MultiplyPath::tiles128) {  // larger tiles, as soon as they keep every multiprocessor busy
-    const MultiplyPlan large = detail::multiply_plan_of<8>(shape, MultiplyPath::tiles256, 1);
-    if (large.launch.blocks >= 2 * multiprocessors) path = MultiplyPath::tiles256;
-  }
-  // Ampere and Ada consumer devices have less shared memory; the shapes that fit everywhere are the streamed ones.
-  while (path > MultiplyPath::stream32) {
-    auto fits = plan_multiply(shape, device, path, 1);
-    if (fits) break;
-    path =
-        path == MultiplyPath::tiles64 ? MultiplyPath::stream32 : static_cast<MultiplyPath>(static_cast<int>(path) - 1);
+                                         : MultiplyPath::stream32;
+  if (shape.rows > 32) {
+    const bool groups = device.group_products && shape.rows > 64;
+    const MultiplyPath large = groups ? MultiplyPath::groups256 : MultiplyPath::tiles256;
+    const MultiplyPath middle = groups             ? MultiplyPath::groups128
+                                : shape.rows <= 64 ? MultiplyPath::tiles64
+                                                   : MultiplyPath::tiles128;
+    // Large tiles, as soon as their last wave is about full.
+    const int tiles = detail::multiply_plan_of<8>(shape, large, 1).launch.blocks;
+    const int waves = (tiles + multiprocessors - 1) / multiprocessors;
+    path = shape.rows > 128 && 4 * tiles >= 3 * waves * multiprocessors ? large : middle;
+    // Devices with less shared memory take smaller tiles.
+    for (const MultiplyPath other : {MultiplyPath::tiles128, MultiplyPath::tiles64, MultiplyPath::stream32})
+      if (!plan_multiply(shape, device, path, 1)) path = other;
   }
   auto plan = plan_multiply(shape, device, path, 1);
   if (!plan) return plan;
-  // Few tiles: split the columns until two blocks meet on every multiprocessor, but leave each a few steps.
-  const bool streams = path <= MultiplyPath::stream32;
-  const int least_units = streams ? 4 : 4;  // of 128 columns, per split
-  const int wanted = 2 * multiprocessors / (plan->launch.blocks > 0 ? plan->launch.blocks : 1);
-  int splits = wanted < units / least_units ? wanted : units / least_units;
+  // Few blocks: split the columns until every multiprocessor has one, or two where two fit, of at least four steps.
+  const int blocks = plan->launch.blocks > 0 ? plan->launch.blocks : 1;
+  const int wanted = (path == MultiplyPath::tiles64 ? 2 : 1) * multiprocessors / blocks;
+  int splits = wanted < units / 4 ? wanted : units / 4;
   if (splits < 1) splits = 1;
   return plan_multiply(shape, device, path, splits);
 }
@@ -170,8 +196,12 @@ Status dispatch(const MultiplyPlan& plan, const MultiplyArguments& a, Run&& run)
         return with(multiply_tiles<Tiles64<b>>);
       case MultiplyPath::tiles128:
         return with(multiply_tiles<Tiles128<b>>);
-      default:
+      case MultiplyPath::tiles256:
         return with(multiply_tiles<Tiles256<b>>);
+      case MultiplyPath::groups128:
+        return with(multiply_groups<Groups128<b>>);
+      default:
+        return with(multiply_groups<Groups256<b>>);
     }
   };
   if (plan.launch.blocks == 0) return {};
