@@ -35,6 +35,12 @@ enum class MultiplyPath : std::uint8_t {
 }
 
 template <int Bits>
+using Stream8 = MultiplyStream<Bits, 1, 1>;
+template <int Bits>
+using Stream16 = MultiplyStream<Bits, 2, 1>;
+template <int Bits>
+using Stream32 = MultiplyStream<Bits, 4, 2>;
+template <int Bits>
 using Tiles64 = MultiplyTile<Bits, 2, 2, 4, 4, 2>;
 template <int Bits>
 using Tiles128 = MultiplyTile<Bits, 2, 4, 4, 4, 1>;
@@ -89,11 +95,11 @@ template <int Bits>
 [[nodiscard]] constexpr MultiplyPlan multiply_plan_of(const MultiplyShape& s, MultiplyPath path, int splits) noexcept {
   switch (path) {
     case MultiplyPath::stream8:
-      return multiply_plan_of<MultiplyStream<Bits, 1>>(s, path, 2, 2, splits);
+      return multiply_plan_of<Stream8<Bits>>(s, path, 1, 1, splits);
     case MultiplyPath::stream16:
-      return multiply_plan_of<MultiplyStream<Bits, 2>>(s, path, 2, 2, splits);
+      return multiply_plan_of<Stream16<Bits>>(s, path, 1, 1, splits);
     case MultiplyPath::stream32:
-      return multiply_plan_of<MultiplyStream<Bits, 4>>(s, path, 2, 2, splits);
+      return multiply_plan_of<Stream32<Bits>>(s, path, 2, 2, splits);
     case MultiplyPath::tiles64:
       return multiply_plan_of<Tiles64<Bits>>(s, path, 2, 4, splits);
     case MultiplyPath::tiles128:
@@ -187,11 +193,11 @@ Status dispatch(const MultiplyPlan& plan, const MultiplyArguments& a, Run&& run)
     constexpr int b = decltype(bits)::value;
     switch (plan.path) {
       case MultiplyPath::stream8:
-        return with(multiply_stream<MultiplyStream<b, 1>>);
+        return with(multiply_stream<Stream8<b>>);
       case MultiplyPath::stream16:
-        return with(multiply_stream<MultiplyStream<b, 2>>);
+        return with(multiply_stream<Stream16<b>>);
       case MultiplyPath::stream32:
-        return with(multiply_stream<MultiplyStream<b, 4>>);
+        return with(multiply_stream<Stream32<b>>);
       case MultiplyPath::tiles64:
         return with(multiply_tiles<Tiles64<b>>);
       case MultiplyPath::tiles128:

@@ -1,6 +1,6 @@
 #pragma once
 // Integer products for a few tokens: weights stream from memory into registers, once, and every lane has several loads
-// under way. A block has 128 channels; four of its warps share the columns of each 64.
+// under way. A block has 64 or 128 channels; its warps share the columns of each 64.
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
@@ -9,10 +9,10 @@
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
 /// Shape of a block of multiply_stream: 8·tiles tokens.
-template <int StoredBits, int Tiles>
+template <int StoredBits, int Tiles, int ChannelWarps>
 struct MultiplyStream {
   static constexpr int stored_bits = StoredBits, tiles = Tiles;
-  static constexpr int channel_warps = 2, column_warps = 4;
+  static constexpr int channel_warps = ChannelWarps, column_warps = 8 / ChannelWarps;
   static constexpr int warp_words = cuda::warp_words(Tiles);  // of sums
   static constexpr int threads = warp_size * channel_warps * column_warps;
   static constexpr int tokens = 8 * Tiles;
