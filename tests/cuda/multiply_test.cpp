@@ -94,14 +94,15 @@ TEST_CASE("plans take the path that a device has") {
   cuda::DeviceCapabilities hopper{9, 0, 132, 227 * 1024, true}, ada{8, 9, 128, 99 * 1024, false},
       turing{7, 5, 40, 64 * 1024, false};
   const auto path = [](const cuda::DeviceCapabilities& device, int rows) {
-    auto plan = cuda::plan_multiply({rows, 4096, 4096, 4}, device);
+    auto plan = cuda::plan_multiply({rows, 4096, 14336, 4}, device);
     REQUIRE(plan.has_value());
     CHECK(plan->launch.shared_bytes <= device.shared_bytes);
     return plan->path;
   };
   CHECK(path(hopper, 1) == cuda::MultiplyPath::stream8);
   CHECK(path(hopper, 33) == cuda::MultiplyPath::tiles64);
-  CHECK(path(hopper, 128) == cuda::MultiplyPath::groups128);
+  CHECK(path(hopper, 128) == cuda::MultiplyPath::tiles64);
+  CHECK(path(hopper, 512) == cuda::MultiplyPath::groups128);
   CHECK(path(hopper, 8192) == cuda::MultiplyPath::groups256);
   hopper.group_products = false;  // compiled for plain sm_90
   CHECK(path(hopper, 8192) == cuda::MultiplyPath::tiles256);

@@ -160,11 +160,11 @@ template <int Bits>
                       : shape.rows <= 16 ? MultiplyPath::stream16
                                          : MultiplyPath::stream32;
   if (shape.rows > 32) {
-    const bool groups = device.group_products && shape.rows > 64;
+    const bool groups = device.group_products && units >= 64;  // whose start and end are long
     const MultiplyPath large = groups ? MultiplyPath::groups256 : MultiplyPath::tiles256;
-    const MultiplyPath middle = groups             ? MultiplyPath::groups128
-                                : shape.rows <= 64 ? MultiplyPath::tiles64
-                                                   : MultiplyPath::tiles128;
+    const MultiplyPath middle = shape.rows <= 128 ? MultiplyPath::tiles64
+                                : groups          ? MultiplyPath::groups128
+                                                  : MultiplyPath::tiles128;
     // Large tiles, as soon as their last wave is about full.
     const int tiles = detail::multiply_plan_of<8>(shape, large, 1).launch.blocks;
     const int waves = (tiles + multiprocessors - 1) / multiprocessors;
