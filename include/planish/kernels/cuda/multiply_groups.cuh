@@ -24,27 +24,52 @@ struct MultiplyGroup {
   static constexpr int shared_bytes = Stages * stage_bytes + 1024;
 };
 
+/// Where a thread finds its 16-byte pieces of every stage: always the same piece of rows 32 apart.
 template <class Tile>
-PLANISH_DEVICE void fetch_group_stage(const MultiplyArguments& a, unsigned char* stage, int channel_tile,
-                                      int token_tile, int unit) noexcept {
-  PLANISH_UNROLL
-  for (int i = thread_index(); i < Tile::tokens * 8; i += Tile::threads) {
-    const int token = token_tile * Tile::tokens + i / 8, column = unit * unit_columns + i % 8 * 16;
-    const bool exists = token < static_cast<int>(a.x.rows) && column < a.w.columns;
-    const std::int8_t* from = a.x.codes + (exists ? token * std::int64_t{a.x.stride} + column : 0);
-    copy_async_16(stage + token_chunk_offset(i / 8, i % 8), from, exists ? 16 : 0);
+struct GroupFetcher {
+  static constexpr int token_pieces = Tile::tokens * 8 / Tile::threads;
+  static constexpr int weight_pieces = Tile::weight_bytes / 16 / Tile::threads;
+  static constexpr int rows_on = Tile::threads / 8;
+  const std::int8_t* tokens;    // this thread's piece of its first row
+  const std::uint8_t* weights;  // of the block's first unit of channels
+  std::int64_t rows_on_bytes, next_unit_bytes;
+  int rows_left, columns, token_place, column;
+  bool second_unit;
+
+  PLANISH_DEVICE GroupFetcher(const MultiplyArguments& a, int channel_tile, int token_tile) noexcept {
+    const int thread = thread_index(), token = token_tile * Tile::tokens + thread / 8;
+    column = thread % 8 * 16;
+    columns = a.w.columns;
+    rows_left = static_cast<int>(a.x.rows) - token;
+    rows_on_bytes = rows_on * std::int64_t{a.x.stride};
+    tokens = a.x.codes + token * std::int64_t{a.x.stride} + column;
+    token_place = token_chunk_offset(thread / 8, thread % 8);  // rows_on is a multiple of 8: only rows change
+    next_unit_bytes = std::int64_t{a.w.column_units()} * unit_bytes(Tile::stored_bits);
+    weights = a.w.units + channel_tile * Tile::channel_warps * next_unit_bytes + thread * 16;
+    second_unit = channel_tile * Tile::channel_warps + 1 < a.w.channel_units();
   }
-  constexpr int vectors = unit_bytes(Tile::stored_bits) / 16;
-  const int column_units = a.w.column_units(), channel_units = a.w.channel_units();
-  PLANISH_UNROLL
-  for (int i = thread_index(); i < Tile::channel_warps * vectors; i += Tile::threads) {
-    const int channel_unit = channel_tile * Tile::channel_warps + i / vectors;
-    const bool exists = channel_unit < channel_units;
-    const std::int64_t from = std::int64_t{exists ? channel_unit : 0} * column_units + unit;
-    copy_async_16(stage + Tile::token_bytes + i * 16,
-                  a.w.units + from * unit_bytes(Tile::stored_bits) + i % vectors * 16, exists ? 16 : 0);
+
+  PLANISH_DEVICE void fetch(unsigned char* stage, int unit, const void* anywhere) const noexcept {
+    const bool inside = unit * unit_columns + column < columns;
+    const std::int8_t* from = tokens + unit * unit_columns;
+    PLANISH_UNROLL
+    for (int i = 0; i < token_pieces; ++i) {
+      const bool exists = inside && i * rows_on < rows_left;
+      copy_async_16(stage + token_place + i * rows_on * unit_columns, exists ? from : anywhere, exists ? 16 : 0);
+      from += rows_on_bytes;
+    }
+    constexpr int pieces_of_unit = weight_pieces / Tile::channel_warps;
+    const std::uint8_t* const first = weights + std::int64_t{unit} * unit_bytes(Tile::stored_bits);
+    unsigned char* const to = stage + Tile::token_bytes + thread_index() * 16;
+    PLANISH_UNROLL
+    for (int i = 0; i < weight_pieces; ++i) {
+      const bool exists = i < pieces_of_unit || second_unit;
+      const std::uint8_t* const piece =
+          first + (i < pieces_of_unit ? 0 : next_unit_bytes) + i % pieces_of_unit * Tile::threads * 16;
+      copy_async_16(to + i * Tile::threads * 16, exists ? piece : anywhere, exists ? 16 : 0);
+    }
   }
-}
+};
 
 /// The fragments of one stage: [product of 32 columns][register].
 template <class Tile>
@@ -93,26 +118,33 @@ PLANISH_DEVICE void store_group_sums(const int (&sums)[Tile::registers], const M
     channel_sums[h] = a.x.zero_points == nullptr ? 0 : a.w.sums[channel + h];
     biases[h] = a.bias == nullptr ? 0.0f : a.bias[channel + h];
   }
+  // What every lane asks of the tokens, behind the 256 bytes of each that come later.
+  auto* const token_scales = reinterpret_cast<float*>(shared + Tile::tokens * 256);
+  auto* const token_sums = reinterpret_cast<std::int32_t*>(token_scales + Tile::tokens);
+  auto* const token_zeros = token_sums + Tile::tokens;
+  for (int i = thread_index(); i < Tile::tokens; i += Tile::threads) {
+    const int token = token_tile * Tile::tokens + i;
+    token_scales[i] = token < rows ? a.x.scales[token] : 0.0f;
+    token_sums[i] = token < rows && a.w.zeros != nullptr ? a.x.sums[token] : 0;
+    token_zeros[i] = token < rows && a.x.zero_points != nullptr ? a.x.zero_points[token] : 0;
+  }
+  block_barrier();
   PLANISH_UNROLL
-  for (int i = 0; i < Tile::registers; i += 4) PLANISH_UNROLL
-  for (int b = 0; b < 2; ++b) {
-    const int column = 2 * i + 2 * (lane % 4) + b, token = token_tile * Tile::tokens + column;
-    if (token >= rows) continue;
-    const std::int32_t token_sum = a.w.zeros == nullptr ? 0 : a.x.sums[token];
-    const std::int32_t token_zero = a.x.zero_points == nullptr ? 0 : a.x.zero_points[token];
-    const std::int64_t at = token * a.y_stride + channel;
-    const float scale = a.x.scales[token];
+  for (int i = 0; i < Tile::registers / 2; ++i) {
+    const int first_register = i / 2 * 4 + i % 2, column = i / 2 * 8 + 2 * (lane % 4) + i % 2;
+    const int token = token_tile * Tile::tokens + column;
     float values[2];
     PLANISH_UNROLL
     for (int h = 0; h < 2; ++h) {
-      const std::int32_t whole =
-          without_zeros(sums[i + 2 * h + b] >> factor_bits, token_sum, token_zero, zeros[h], channel_sums[h]);
-      values[h] = rescale(whole, scale, scales[h], biases[h]);
-      if (channel + h >= channels) continue;
-      if (type == ElementType::int32) static_cast<std::int32_t*>(a.y)[at + h] = whole;
+      const std::int32_t whole = without_zeros(sums[first_register + 2 * h] >> factor_bits, token_sums[column],
+                                               token_zeros[column], zeros[h], channel_sums[h]);
+      values[h] = rescale(whole, token_scales[column], scales[h], biases[h]);
+      if ((sixteen && a.residual == nullptr) || token >= rows || channel + h >= channels) continue;
+      const std::int64_t at = token * a.y_stride + channel + h;
+      if (type == ElementType::int32) static_cast<std::int32_t*>(a.y)[at] = whole;
       if (a.residual != nullptr && type != ElementType::int32)
         values[h] += load_element(a.residual, type, token * a.residual_stride + channel + h);
-      if (type == ElementType::float32) static_cast<float*>(a.y)[at + h] = values[h];
+      if (type == ElementType::float32) static_cast<float*>(a.y)[at] = values[h];
     }
     if (!sixteen) continue;
     // Into shared memory: a token's 128 channels in 256 bytes, words of 16 bytes exchanged by the token.
@@ -185,10 +217,10 @@ multiply_groups(MultiplyArguments a, ElementType type, int channel_tiles, int to
   const int end = static_cast<int>(std::int64_t{units} * (place.split + 1) / splits);
   unsigned char* const memory = shared_memory();
   unsigned char* const ring = memory + (1024 - reinterpret_cast<std::uintptr_t>(memory) % 1024) % 1024;
+  const GroupFetcher<Tile> fetcher(a, place.channel_tile, place.token_tile);
   PLANISH_UNROLL
   for (int s = 0; s < Tile::stages - 2; ++s) {
-    if (begin + s < end)
-      fetch_group_stage<Tile>(a, ring + s * Tile::stage_bytes, place.channel_tile, place.token_tile, begin + s);
+    if (begin + s < end) fetcher.fetch(ring + s * Tile::stage_bytes, begin + s, a.w.units);
     commit_copies();
   }
   int sums[Tile::registers] = {};
@@ -205,8 +237,7 @@ multiply_groups(MultiplyArguments a, ElementType type, int channel_tiles, int to
     for (int k = 0; k < 4; ++k) multiply_group(sums, fragments[k], current, 32 * k);
     commit_products();
     if (unit + Tile::stages - 2 < end)
-      fetch_group_stage<Tile>(a, ring + free_stage * Tile::stage_bytes, place.channel_tile, place.token_tile,
-                              unit + Tile::stages - 2);
+      fetcher.fetch(ring + free_stage * Tile::stage_bytes, unit + Tile::stages - 2, a.w.units);
     commit_copies();
     wait_products<1>();
     stage = stage + 1 == Tile::stages ? 0 : stage + 1;
