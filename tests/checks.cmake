@@ -12,6 +12,7 @@ set_tests_properties(newcomer PROPERTIES TIMEOUT 600)
 if(NOT PLANISH_SANITIZE)
   include(${CMAKE_CURRENT_LIST_DIR}/headers/headers_alone.cmake)
   include(${CMAKE_CURRENT_LIST_DIR}/abi/mixed_isa.cmake)
+  include(${CMAKE_CURRENT_LIST_DIR}/cuda/cuda.cmake)
   include(${CMAKE_CURRENT_LIST_DIR}/docs/snippets.cmake)
 endif()
 

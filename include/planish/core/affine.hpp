@@ -1,6 +1,5 @@
 #pragma once
 // value ↔ code: the formula is written here and nowhere else; kernels are tested against it to the bit.
-#include <bit>
 #include <cstdint>
 #include <limits>
 
@@ -18,9 +17,15 @@ struct Affine {
 /// Scales below the least normal float stand for "all codes zero".
 inline constexpr float least_scale = 0x1p-126f;
 
+namespace detail {
+// As constants of their own: device code may read them, but not call what makes them.
+inline constexpr float greatest_float = std::numeric_limits<float>::max();
+inline constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
+}  // namespace detail
+
 /// The Affine of a tile that holds NaN or infinity: everything computed from it is NaN.
 [[nodiscard]] PLANISH_HOST_DEVICE constexpr Affine not_finite_affine() noexcept {
-  return {std::numeric_limits<float>::quiet_NaN(), 0};
+  return {detail::not_a_number, 0};
 }
 
 /// Rounds half to even.
@@ -45,7 +50,7 @@ inline constexpr float least_scale = 0x1p-126f;
   const float down = clip.negative * (range.lowest < 0.0f ? -range.lowest : 0.0f);
   const float scale = (up > down ? up : down) / static_cast<float>((1 << (bits - 1)) - 1);
   if (scale < least_scale) return {};
-  if (!(scale <= std::numeric_limits<float>::max())) return not_finite_affine();
+  if (!(scale <= detail::greatest_float)) return not_finite_affine();
   return {scale, 0};
 }
 
@@ -57,7 +62,7 @@ inline constexpr float least_scale = 0x1p-126f;
   const float levels = static_cast<float>((1 << bits) - 1);
   const float scale = (up - down) / levels;
   if (scale < least_scale) return {};
-  if (!(scale <= std::numeric_limits<float>::max())) return not_finite_affine();
+  if (!(scale <= detail::greatest_float)) return not_finite_affine();
   float zero = round_half_even(-down / scale);
   if (zero > levels) zero = levels;
   return {scale, static_cast<std::int32_t>(zero)};
@@ -86,7 +91,7 @@ inline constexpr float least_scale = 0x1p-126f;
 
 /// True for everything but NaN and the infinities, decided by the bits.
 [[nodiscard]] PLANISH_HOST_DEVICE constexpr bool is_finite(float value) noexcept {
-  return (std::bit_cast<std::uint32_t>(value) & 0x7f800000u) != 0x7f800000u;
+  return (__builtin_bit_cast(std::uint32_t, value) & 0x7f800000u) != 0x7f800000u;
 }
 
 }  // namespace planish::inline PLANISH_ABI

@@ -40,7 +40,7 @@ class AlignedBuffer {
     std::memset(memory, 0, bytes);
     buffer.data_ = static_cast<T*>(memory);
     buffer.size_ = count;
-    return buffer;
+    return Result<AlignedBuffer>(std::move(buffer));
   }
 
   AlignedBuffer(AlignedBuffer&& other) noexcept

@@ -1,5 +1,4 @@
 #pragma once
-#include <bit>
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
@@ -12,14 +11,14 @@ struct Half {
 
   /// Rounds to nearest even; overflow becomes infinity, NaN stays NaN.
   [[nodiscard]] PLANISH_HOST_DEVICE PLANISH_ALWAYS_INLINE static constexpr Half from_float(float value) noexcept {
-    const auto word = std::bit_cast<std::uint32_t>(value);
+    const auto word = __builtin_bit_cast(std::uint32_t, value);
     const auto sign = static_cast<std::uint16_t>((word >> 16) & 0x8000u);
     const std::uint32_t magnitude = word & 0x7fffffffu;
     if (magnitude > 0x7f800000u) return {static_cast<std::uint16_t>(sign | 0x7e00u)};
     if (magnitude >= 0x477ff000u) return {static_cast<std::uint16_t>(sign | 0x7c00u)};  // rounds to 65536 or above
     if (magnitude < 0x38800000u) {  // below 2^-14: adding 0.5 lets the float unit round to steps of 2^-24
-      const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
-      return {static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u))};
+      const float shifted = __builtin_bit_cast(float, magnitude) + 0.5f;
+      return {static_cast<std::uint16_t>(sign | (__builtin_bit_cast(std::uint32_t, shifted) - 0x3f000000u))};
     }
     const std::uint32_t odd = (magnitude >> 13) & 1u;
     return {static_cast<std::uint16_t>(sign | ((magnitude - 0x38000000u + 0xfffu + odd) >> 13))};
@@ -28,10 +27,10 @@ struct Half {
   [[nodiscard]] PLANISH_HOST_DEVICE PLANISH_ALWAYS_INLINE constexpr float to_float() const noexcept {
     const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
     const std::uint32_t exponent = (bits >> 10) & 0x1fu, fraction = bits & 0x3ffu;
-    if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (fraction << 13));
-    if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (fraction << 13));
+    if (exponent == 31) return __builtin_bit_cast(float, sign | 0x7f800000u | (fraction << 13));
+    if (exponent != 0) return __builtin_bit_cast(float, sign | ((exponent + 112) << 23) | (fraction << 13));
     const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
-    return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
+    return __builtin_bit_cast(float, sign | __builtin_bit_cast(std::uint32_t, magnitude));
   }
 };
 
@@ -41,13 +40,13 @@ struct BFloat16 {
 
   /// Rounds to nearest even; NaN stays NaN.
   [[nodiscard]] PLANISH_HOST_DEVICE PLANISH_ALWAYS_INLINE static constexpr BFloat16 from_float(float value) noexcept {
-    const auto word = std::bit_cast<std::uint32_t>(value);
+    const auto word = __builtin_bit_cast(std::uint32_t, value);
     if ((word & 0x7fffffffu) > 0x7f800000u) return {static_cast<std::uint16_t>((word >> 16) | 0x40u)};
     return {static_cast<std::uint16_t>((word + 0x7fffu + ((word >> 16) & 1u)) >> 16)};
   }
 
   [[nodiscard]] PLANISH_HOST_DEVICE PLANISH_ALWAYS_INLINE constexpr float to_float() const noexcept {
-    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+    return __builtin_bit_cast(float, static_cast<std::uint32_t>(bits) << 16);
   }
 };
 

@@ -16,7 +16,7 @@ class MatrixView {
  public:
   using value_type = std::remove_const_t<T>;
 
-  PLANISH_HOST_DEVICE PLANISH_ALWAYS_INLINE constexpr MatrixView() noexcept = default;
+  PLANISH_ALWAYS_INLINE constexpr MatrixView() noexcept = default;
 
   /// Contiguous row-major matrix.
   PLANISH_HOST_DEVICE PLANISH_ALWAYS_INLINE constexpr MatrixView(T* data, index rows, index columns) noexcept

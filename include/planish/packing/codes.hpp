@@ -70,7 +70,7 @@ class Codes {
     made.codes_ = *std::move(codes);
     made.scales_ = *std::move(scales);
     made.zero_points_ = *std::move(zero_points);
-    return made;
+    return Result<Codes>(std::move(made));
   }
 
   [[nodiscard]] CodesView view() const noexcept {
@@ -105,7 +105,7 @@ class Codes {
     copy.codes_ = *std::move(codes);
     copy.scales_ = *std::move(scales);
     copy.zero_points_ = *std::move(zero_points);
-    return copy;
+    return Result<Codes>(std::move(copy));
   }
 
  private:

@@ -20,8 +20,8 @@ struct QuantizedRowsView {
   const std::int32_t* sums = nullptr;         // rows: sum of the stored codes
   const std::int32_t* zero_points = nullptr;  // rows, or null when symmetric
 
-  [[nodiscard]] const std::int8_t* row(index r) const noexcept { return codes + r * stride; }
-  [[nodiscard]] std::int32_t zero_point(index r) const noexcept { return zero_points == nullptr ? 0 : zero_points[r]; }
+  [[nodiscard]] PLANISH_HOST_DEVICE const std::int8_t* row(index r) const noexcept { return codes + r * stride; }
+  [[nodiscard]] PLANISH_HOST_DEVICE std::int32_t zero_point(index r) const noexcept { return zero_points == nullptr ? 0 : zero_points[r]; }
 
   /// Rows [first, first + count).
   [[nodiscard]] QuantizedRowsView middle_rows(index first, index count) const noexcept {
@@ -47,7 +47,7 @@ struct QuantizedRowsSpan {
 
   operator QuantizedRowsView() const noexcept { return {codes, rows, columns, stride, scales, sums, zero_points}; }
 
-  [[nodiscard]] std::int8_t* row(index r) const noexcept { return codes + r * stride; }
+  [[nodiscard]] PLANISH_HOST_DEVICE std::int8_t* row(index r) const noexcept { return codes + r * stride; }
 
   [[nodiscard]] QuantizedRowsSpan middle_rows(index first, index count) const noexcept {
     return {codes + first * stride,

@@ -15,15 +15,15 @@ struct RowQuantizer {
 
   friend constexpr bool operator==(const RowQuantizer&, const RowQuantizer&) = default;
 
-  [[nodiscard]] constexpr bool is_static() const noexcept { return static_scale != 0.0f; }
+  [[nodiscard]] PLANISH_HOST_DEVICE constexpr bool is_static() const noexcept { return static_scale != 0.0f; }
 
   /// What asymmetric codes lose when they are stored as int8: 2^(b−1); symmetric codes are stored as they are.
-  [[nodiscard]] constexpr int storage_offset() const noexcept {
+  [[nodiscard]] PLANISH_HOST_DEVICE constexpr int storage_offset() const noexcept {
     return symmetry == Symmetry::asymmetric ? 1 << (bits - 1) : 0;
   }
 
   /// Scale and zero point of the canonical codes of a row with this range.
-  [[nodiscard]] Affine affine(ValueRange range) const noexcept {
+  [[nodiscard]] PLANISH_HOST_DEVICE Affine affine(ValueRange range) const noexcept {
     if (is_static()) return {static_scale, symmetry == Symmetry::asymmetric ? static_zero_point : 0};
     return affine_of(range, clip, bits, symmetry);
   }

@@ -1,0 +1,186 @@
+// planish-cuda-check [JSON]: every CUDA kernel against the CPU reference, then times beside the copy bandwidth and
+// cuBLASLt of the same run. Exit code 0: all checks passed; 77: no device.
+#include <cstring>
+
+#include "device.cuh"
+
+namespace device {
+namespace {
+
+struct Record {
+  std::string name, note;
+  double microseconds, bytes, operations;
+};
+std::vector<Record> records;
+std::vector<std::pair<std::string, bool>> checks;
+
+__global__ void fill_words(std::uint32_t* data, std::int64_t words, Fill kind, std::uint64_t seed) {
+  for (std::int64_t i = blockIdx.x * std::int64_t{blockDim.x} + threadIdx.x; i < words;
+       i += std::int64_t{gridDim.x} * blockDim.x) {
+    std::uint64_t z = seed + 0x9e3779b97f4a7c15u * static_cast<std::uint64_t>(i + 1);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    z ^= z >> 31;
+    auto word = static_cast<std::uint32_t>(z);
+    // a random sign and fraction below an exponent of −1 or −2
+    if (kind == Fill::bfloat16) word = (word & 0x80ff80ffu) | 0x3f003f00u;
+    if (kind == Fill::half) word = (word & 0x87ff87ffu) | 0x38003800u;
+    if (kind == Fill::small_floats) word = (word & 0x007fffffu) | 0x3c000000u;
+    data[i] = word;
+  }
+}
+
+}  // namespace
+
+void fill(void* data, std::int64_t bytes, Fill kind, std::uint64_t seed) {
+  fill_words<<<1024, 256>>>(static_cast<std::uint32_t*>(data), bytes / 4, kind, seed);
+  require(cudaGetLastError(), "fill");
+}
+
+double time_graph(const Context& context, int sets, const std::function<void(int)>& call, int replays) {
+  static void* sweep = nullptr;
+  constexpr std::size_t sweep_bytes = std::size_t{256} << 20;
+  if (sweep == nullptr) require(cudaMalloc(&sweep, sweep_bytes), "cudaMalloc");
+  call(0);
+  require(cudaStreamSynchronize(context.stream), "first call");
+  cudaGraph_t graph;
+  cudaGraphExec_t executable;
+  require(cudaStreamBeginCapture(context.stream, cudaStreamCaptureModeThreadLocal), "capture");
+  for (int set = 0; set < sets; ++set) call(set);
+  require(cudaStreamEndCapture(context.stream, &graph), "capture");
+  require(cudaGraphInstantiate(&executable, graph, 0), "graph");
+  cudaEvent_t begin, end;
+  require(cudaEventCreate(&begin), "event");
+  require(cudaEventCreate(&end), "event");
+  std::vector<double> times;
+  for (int i = 0; i < replays + 2; ++i) {
+    require(cudaMemsetAsync(sweep, i, sweep_bytes, context.stream), "sweep");
+    require(cudaEventRecord(begin, context.stream), "event");
+    require(cudaGraphLaunch(executable, context.stream), "replay");
+    require(cudaEventRecord(end, context.stream), "event");
+    require(cudaEventSynchronize(end), "replay");
+    float milliseconds = 0.0f;
+    require(cudaEventElapsedTime(&milliseconds, begin, end), "event");
+    if (i >= 2) times.push_back(milliseconds * 1e3 / sets);
+  }
+  cudaEventDestroy(begin);
+  cudaEventDestroy(end);
+  cudaGraphExecDestroy(executable);
+  cudaGraphDestroy(graph);
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
+void record(const std::string& name, double microseconds, double bytes, double operations, const std::string& note) {
+  records.push_back({name, note, microseconds, bytes, operations});
+  std::printf("%-58s %9.2f us %7.0f GB/s %7.1f Tops  %s\n", name.c_str(), microseconds, bytes / microseconds * 1e-3,
+              operations / microseconds * 1e-6, note.c_str());
+  std::fflush(stdout);
+}
+
+void record_check(const std::string& name, bool passed) {
+  checks.emplace_back(name, passed);
+  if (!passed) std::printf("FAILED %s\n", name.c_str());
+}
+
+bool write_records(const char* path, const std::string& device_name) {
+  std::FILE* file = std::fopen(path, "w");
+  if (file == nullptr) return false;
+  std::fprintf(file, "{\n  \"device\": \"%s\",\n  \"checks\": [", device_name.c_str());
+  for (std::size_t i = 0; i < checks.size(); ++i)
+    std::fprintf(file, "%s\n    {\"name\": \"%s\", \"passed\": %s}", i == 0 ? "" : ",", checks[i].first.c_str(),
+                 checks[i].second ? "true" : "false");
+  std::fprintf(file, "\n  ],\n  \"times\": [");
+  for (std::size_t i = 0; i < records.size(); ++i)
+    std::fprintf(
+        file,
+        "%s\n    {\"name\": \"%s\", \"microseconds\": %.3f, \"bytes\": %.0f, \"operations\": %.0f, \"note\": \"%s\"}",
+        i == 0 ? "" : ",", records[i].name.c_str(), records[i].microseconds, records[i].bytes, records[i].operations,
+        records[i].note.c_str());
+  std::fprintf(file, "\n  ]\n}\n");
+  return std::fclose(file) == 0;
+}
+
+namespace {
+
+__global__ void copy_vectors(const uint4* from, uint4* to, std::int64_t count) {
+  for (std::int64_t i = blockIdx.x * std::int64_t{blockDim.x} * 4 + threadIdx.x; i < count;
+       i += std::int64_t{gridDim.x} * blockDim.x * 4) {
+    uint4 v[4];
+#pragma unroll
+    for (int j = 0; j < 4; ++j)
+      if (i + j * blockDim.x < count) v[j] = __ldcs(from + i + j * blockDim.x);
+#pragma unroll
+    for (int j = 0; j < 4; ++j)
+      if (i + j * blockDim.x < count) __stcs(to + i + j * blockDim.x, v[j]);
+  }
+}
+
+/// The best of a copy by the driver and of copies by kernels.
+double copy_bandwidth(const Context& context) {
+  constexpr std::int64_t bytes = std::int64_t{1} << 30;
+  char* from = context.arena->take<char>(bytes);
+  char* to = context.arena->take<char>(bytes);
+  fill(from, bytes, Fill::bytes, 1);
+  const double driver = time_graph(context, 2, [&](int) {
+    require(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, context.stream), "copy");
+  });
+  record("copy/driver/bytes:1Gi", driver, 2.0 * bytes, 0.0, "");
+  double best = driver;
+  for (const unsigned blocks : {132u * 4, 132u * 8, 132u * 16, 65536u}) {
+    const double t = time_graph(context, 2, [&](int) {
+      copy_vectors<<<blocks, 256, 0, context.stream>>>(reinterpret_cast<const uint4*>(from),
+                                                       reinterpret_cast<uint4*>(to), bytes / 16);
+      require(cudaGetLastError(), "copy");
+    });
+    record("copy/kernel/blocks:" + std::to_string(blocks) + "/bytes:1Gi", t, 2.0 * bytes, 0.0, "");
+    best = std::min(best, t);
+  }
+  context.arena->reset();
+  return 2.0 * bytes / best * 1e6;
+}
+
+}  // namespace
+}  // namespace device
+
+int main(int count, char** arguments) {
+  using namespace device;
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+    std::printf("planish-cuda-check: no CUDA device: skipped\n");
+    return 77;
+  }
+  const bool only_checks = count > 2 && std::strcmp(arguments[2], "--checks") == 0;
+  cudaDeviceProp properties;
+  require(cudaGetDeviceProperties(&properties, 0), "device");
+  auto capabilities = planish::kernels::cuda::query_device(0);
+  require(capabilities.status());
+  std::printf("%s, %d multiprocessors, %d bytes of shared memory a block\n", properties.name,
+              capabilities->multiprocessors, capabilities->shared_bytes);
+  int failures = 0;
+  {
+    Arena arena(std::size_t{6} << 30);
+    cudaStream_t stream;
+    require(cudaStreamCreate(&stream), "stream");
+    Context context{&arena, *capabilities, stream, &failures};
+    check_rows(context);
+    check_kronecker(context);
+    check_multiply(context);
+    for (const auto& check : checks) failures += check.second ? 0 : 1;
+    std::printf("%zu checks, %d failed\n", checks.size(), failures);
+    if (!only_checks) {
+      context.copy_bytes_per_second = copy_bandwidth(context);
+      bench_rows(context);
+      bench_kronecker(context);
+      bench_multiply(context);
+      bench_libraries(context);
+    }
+    require(cudaDeviceSynchronize(), "the end");
+  }
+  if (count > 1 && !write_records(arguments[1], properties.name)) {
+    std::fprintf(stderr, "planish-cuda-check: cannot write %s\n", arguments[1]);
+    return 3;
+  }
+  std::printf(failures == 0 ? "all checks passed\n" : "CHECKS FAILED\n");
+  return failures == 0 ? 0 : 1;
+}

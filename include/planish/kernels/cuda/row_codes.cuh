@@ -1,0 +1,123 @@
+#pragma once
+// Values of a row to stored codes: the formula of core/affine.hpp in fewer instructions, equal to the bit.
+#include <cstdint>
+
+#include <planish/core/abi.hpp>
+#include <planish/core/affine.hpp>
+#include <planish/core/rescale.hpp>
+#include <planish/kernels/cuda/warp.cuh>
+#include <planish/packing/row_quantizer.hpp>
+
+namespace planish::inline PLANISH_ABI::kernels::cuda {
+
+/// How the codes of a row lie in memory: a byte each, as the integer products read them, or two to a byte, offset by
+/// 2^(b−1) when symmetric, as bit_packing.hpp packs 4 bits.
+enum class CodeForm : std::uint8_t { bytes, nibbles };
+
+/// What one row's values are turned into codes by.
+struct RowCoder {
+  Affine affine;          // of the stored codes; scale NaN: the row held NaN or infinity, its codes are 0
+  float divisor;          // the scale, or where `shifted` the scale times a power of two, in [1, 2)
+  float reciprocal;       // of the divisor, to nearest
+  float shift;            // that power of two
+  float lowest, highest;  // of a code, in steps from the zero point
+  bool shifted;           // values go through `shifted_value` first
+  bool usable;
+
+  /// `range` counts 0 in; `finite`: so was every value of the row.
+  PLANISH_DEVICE static RowCoder make(ValueRange range, bool finite, const RowQuantizer& q) noexcept {
+    const CodeRange codes = code_range(q.bits, q.symmetry);
+    const Affine affine = finite ? q.affine(range) : not_finite_affine();
+    RowCoder coder;
+    coder.usable = is_finite(affine.scale);
+    coder.affine = {affine.scale, coder.usable ? affine.zero_point - q.storage_offset() : 0};
+    // A dynamic scale bounds the quotients; far from the ends of the exponent no step of `code` under- or overflows.
+    coder.shifted = q.is_static() || affine.scale < 0x1p-60f || affine.scale > 0x1p60f;
+    const auto bits = __builtin_bit_cast(std::uint32_t, affine.scale);
+    const std::uint32_t exponent = bits >> 23 & 255u;
+    coder.shift = __builtin_bit_cast(float, exponent < 254 ? (254 - exponent) << 23 : 0x00400000u);
+    coder.divisor = coder.shifted ? __builtin_bit_cast(float, (bits & 0x007fffffu) | 0x3f800000u) : affine.scale;
+    coder.reciprocal = 1.0f / coder.divisor;
+    coder.lowest = coder.usable ? static_cast<float>(codes.lowest - affine.zero_point) : 0.0f;
+    coder.highest = coder.usable ? static_cast<float>(codes.highest - affine.zero_point) : 0.0f;
+    return coder;
+  }
+
+  /// To call on values before `code`, where the coder is shifted.
+  [[nodiscard]] PLANISH_DEVICE float shifted_value(float value) const noexcept {
+    constexpr float far = 0x1p22f;  // half of it is beyond any code
+    return least(greatest(value * shift, -far), far);
+  }
+
+  /// Whether no finite value of a row with this range is cut off.
+  [[nodiscard]] PLANISH_DEVICE bool covers(ValueRange range) const noexcept {
+    return range.lowest * reciprocal >= lowest - 0.25f && range.highest * reciprocal <= highest + 0.25f;
+  }
+
+  /// The lowest byte is the code less the zero point, by one product with the reciprocal in place of the division: for
+  /// values that carry a rounding of their own. The coder must not be shifted; `Cut`: values may lie beyond the ends.
+  template <bool Cut>
+  [[nodiscard]] PLANISH_DEVICE std::uint32_t quick_steps(float value) const noexcept {
+    if constexpr (Cut) {
+      const float steps = least(greatest(value * reciprocal, lowest), highest);
+      return __builtin_bit_cast(std::uint32_t, steps + 0x1.8p23f);
+    } else {
+      return __builtin_bit_cast(std::uint32_t, fused_multiply_add(value, reciprocal, 0x1.8p23f));
+    }
+  }
+
+  /// The lowest byte is the stored code. x / s, correctly rounded: from a first quotient that is some ulps off, a
+  /// second that is less than one ulp off, and from that by Markstein's theorem the right one. NaN leads to `lowest`.
+  [[nodiscard]] PLANISH_DEVICE std::uint32_t code(float value) const noexcept {
+    const float first = value * reciprocal;
+    const float second = fused_multiply_add(fused_multiply_add(-first, divisor, value), reciprocal, first);
+    const float steps = fused_multiply_add(fused_multiply_add(-second, divisor, value), reciprocal, second);
+    const float rounded = least(greatest(steps, lowest), highest) + 0x1.8p23f;  // half to even, integer in the low bits
+    return __builtin_bit_cast(std::uint32_t, rounded) + static_cast<std::uint32_t>(affine.zero_point);
+  }
+};
+
+/// Least and greatest value so far of one thread, with 0; NaN once a value was.
+struct RangeSoFar {
+  float lowest = 0.0f, highest = 0.0f;
+
+  PLANISH_DEVICE void add(float value) noexcept {
+    lowest = least_or_nan(lowest, value);
+    highest = greatest_or_nan(highest, value);
+  }
+  PLANISH_DEVICE void join(const RangeSoFar& other) noexcept {
+    lowest = least_or_nan(lowest, other.lowest);
+    highest = greatest_or_nan(highest, other.highest);
+  }
+  /// Whether every value was finite.
+  [[nodiscard]] PLANISH_DEVICE bool finite() const noexcept { return is_finite(lowest) && is_finite(highest); }
+};
+
+/// The range of all lanes of a warp, in each.
+PLANISH_DEVICE RangeSoFar join_warp(RangeSoFar range) noexcept {
+  PLANISH_UNROLL
+  for (int mask = 16; mask > 0; mask /= 2)
+    range.join({shuffle_xor(range.lowest, mask), shuffle_xor(range.highest, mask)});
+  return range;
+}
+
+PLANISH_DEVICE int sum_warp(int value) noexcept {
+  PLANISH_UNROLL
+  for (int mask = 16; mask > 0; mask /= 2) value += shuffle_xor(value, mask);
+  return value;
+}
+
+/// Four bytes, each with the same added, without carries between them.
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr std::uint32_t add_to_bytes(std::uint32_t bytes,
+                                                                       std::uint32_t added) noexcept {
+  const std::uint32_t all = (added & 255u) * 0x01010101u;
+  return ((bytes & 0x7f7f7f7fu) + (all & 0x7f7f7f7fu)) ^ ((bytes ^ all) & 0x80808080u);
+}
+
+/// Four codes of 4 bits, a byte each, as four nibbles, first lowest: 8 is added, by the sign bit of each.
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr std::uint32_t four_nibbles(std::uint32_t bytes) noexcept {
+  const std::uint32_t codes = bytes & 0x0f0f0f0fu, pairs = codes | codes >> 4;
+  return ((pairs & 0xffu) | (pairs >> 8 & 0xff00u)) ^ 0x8888u;
+}
+
+}  // namespace planish::inline PLANISH_ABI::kernels::cuda

@@ -1,0 +1,38 @@
+#!/bin/sh
+# run.sh NVCC INCLUDE OPCODES [ARCH...]: two units of one program for every architecture, warnings as errors, linked
+# without the driver's library and run; no spills but those listed; every kernel of its matrix instructions.
+set -e
+nvcc=$1
+include=$2
+opcodes=$3
+shift 3
+here=$(cd "$(dirname "$0")" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+targets=
+for arch in ${@:-80}; do targets="$targets -gencode arch=compute_$arch,code=sm_$arch"; done
+compile() {
+  mkdir "$folder/$1"
+  "$nvcc" -std=c++20 -O3 -I"$include" $targets -Werror all-warnings -Xcompiler -Wall,-Wextra -Xptxas -v -keep \
+    -keep-dir "$folder/$1" -c "$here/$1.cu" -o "$folder/$1.o" > "$folder/$1.txt" 2>&1
+}
+compile rows & first=$!
+compile products || { cat "$folder/products.txt"; exit 1; }
+wait $first || { cat "$folder/rows.txt"; exit 1; }
+awk '/^```cuda$/ { on = 1; next } /^```/ { on = 0 } on' "$here/../../../docs/cuda.md" > "$folder/page.cu"
+"$nvcc" -std=c++20 -I"$include" -arch=sm_80 -ptx -Werror all-warnings -o "$folder/page.ptx" "$folder/page.cu"
+"$nvcc" $targets -o "$folder/program" "$folder/rows.o" "$folder/products.o"
+code=0
+"$folder/program" || code=$?
+[ $code -eq 0 ] || [ $code -eq 77 ] || { echo "the program ends with $code"; exit 1; }
+# Kernels of sizes that few models have may spill a little; those of wide use a register or two.
+cat "$folder/rows.txt" "$folder/products.txt" | awk '
+  /Compiling entry function/ { kernel = $0 }
+  /bytes spill stores/ {
+    match($0, /[0-9]+ bytes spill stores/); spilled = substr($0, RSTART, RLENGTH) + 0
+    most = kernel ~ /KroneckerPathE9/ ? 120 : kernel ~ /KroneckerPathE[78]|kronecker_exact/ ? 48 : 8
+    if (spilled > most) { print "spills " spilled " bytes: " kernel; bad = 1 }
+    kernels++
+  }
+  END { print kernels " kernels"; exit bad || kernels == 0 }'
+"$opcodes" "$folder"/*/*.cubin

@@ -1,0 +1,117 @@
+// The shipped kernels of integer products, run by the emulator, against the reference to the bit.
+#include <doctest/doctest.h>
+
+#include <planish/kernels/cuda/multiply_plan.cuh>
+#include <planish/kernels/reference/multiply.hpp>
+
+#include "../kernels/samples.hpp"
+#include "emulator.hpp"
+
+namespace pl = planish;
+namespace cuda = planish::kernels::cuda;
+
+namespace {
+
+using pl::index;
+
+struct Case {
+  int rows, channels, columns, bits;
+  pl::Symmetry weights, activations;
+};
+
+void check(const Case& c, cuda::MultiplyPath path, int splits, std::uint64_t seed) {
+  INFO("rows ", c.rows, " channels ", c.channels, " columns ", c.columns, " bits ", c.bits, " splits ", splits, " ",
+       cuda::multiply_path_name(path), " seed ", seed);
+  pl::Random random(seed);
+  const auto codes = samples::codes(c.channels, c.columns, c.bits, c.weights, 0, random);
+  const auto panels = pl::PackedWeights::make(codes.view());
+  const auto units = cuda::FragmentWeights::make(codes.view());
+  REQUIRE(panels.has_value());
+  REQUIRE(units.has_value());
+  const auto x = samples::floats(index{c.rows} * c.columns, random);
+  const samples::Rows rows({x.data(), c.rows, c.columns}, {.bits = 8, .symmetry = c.activations});
+  const auto bias = samples::floats(c.channels, random), residual = samples::floats(index{c.rows} * c.channels, random);
+
+  const index size = index{c.rows} * c.channels;
+  std::vector<std::int32_t> expected_sums(static_cast<std::size_t>(size)), sums(static_cast<std::size_t>(size), -7);
+  std::vector<float> expected(static_cast<std::size_t>(size)), y(static_cast<std::size_t>(size), -7.0f);
+  const pl::Range all{0, pl::panel_count(c.channels)};
+  pl::kernels::reference::multiply_accumulators(rows.view(), panels->view(), {expected_sums.data(), c.rows, c.channels},
+                                                all, {});
+  pl::Epilogue epilogue{bias.data(), {residual.data(), c.rows, c.channels}};
+  pl::kernels::reference::multiply(rows.view(), panels->view(), epilogue, {expected.data(), c.rows, c.channels}, all,
+                                   {});
+
+  cuda::MultiplyShape shape{c.rows, c.channels, c.columns, units->view().stored_bits, cuda::ElementType::int32};
+  auto plan = cuda::plan_multiply(shape, emulator::small_device, path, splits);
+  REQUIRE(plan.has_value());
+  std::vector<std::int32_t> workspace(static_cast<std::size_t>(plan->workspace_bytes / 4));
+  cuda::MultiplyArguments a{rows.view(), units->view()};
+  a.y = sums.data();
+  a.y_stride = c.channels;
+  a.workspace = workspace.data();
+  CHECK(cuda::check(*plan, a).ok());
+  CHECK(cuda::dispatch(*plan, a, emulator::Launcher{seed}).ok());
+  CHECK(sums == expected_sums);
+
+  plan->shape.output = cuda::ElementType::float32;
+  a.bias = bias.data();
+  a.residual = residual.data();
+  a.residual_stride = c.channels;
+  a.y = y.data();
+  CHECK(cuda::dispatch(*plan, a, emulator::Launcher{seed + 1}).ok());
+  CHECK(y == expected);
+  plan->shape.output = cuda::ElementType::bfloat16;
+  std::vector<std::uint16_t> y16(static_cast<std::size_t>(size), 7);
+  a.residual = nullptr;
+  a.y = y16.data();
+  CHECK(cuda::dispatch(*plan, a, emulator::Launcher{seed + 2}).ok());
+  pl::Epilogue plain{bias.data(), {}};
+  pl::kernels::reference::multiply(rows.view(), panels->view(), plain, {expected.data(), c.rows, c.channels}, all, {});
+  index wrong = 0;
+  for (std::size_t i = 0; i < y16.size(); ++i) wrong += y16[i] != pl::BFloat16::from_float(expected[i]).bits;
+  CHECK(wrong == 0);
+  CHECK(std::count(workspace.begin(), workspace.end(), 0) == static_cast<std::ptrdiff_t>(workspace.size()));
+  CHECK(emulator::faults() == 0);
+}
+
+constexpr auto symmetric = pl::Symmetry::symmetric, asymmetric = pl::Symmetry::asymmetric;
+
+TEST_CASE("integer products of every path equal the reference to the bit") {
+  std::uint64_t seed = 1;
+  const cuda::MultiplyPath all[] = {cuda::MultiplyPath::stream8,   cuda::MultiplyPath::stream16,
+                                    cuda::MultiplyPath::stream32,  cuda::MultiplyPath::tiles64,
+                                    cuda::MultiplyPath::tiles128,  cuda::MultiplyPath::tiles256,
+                                    cuda::MultiplyPath::groups128, cuda::MultiplyPath::groups256};
+  for (const auto path : all)
+    for (const int bits : {4, 8}) {
+      check({5, 72, 200, bits, symmetric, symmetric}, path, 1, seed++);
+      check({37, 130, 576, bits, asymmetric, asymmetric}, path, 3, seed++);
+    }
+}
+
+TEST_CASE("plans take the path that a device has") {
+  cuda::DeviceCapabilities hopper{9, 0, 132, 227 * 1024, true}, ada{8, 9, 128, 99 * 1024, false},
+      turing{7, 5, 40, 64 * 1024, false};
+  const auto path = [](const cuda::DeviceCapabilities& device, int rows) {
+    auto plan = cuda::plan_multiply({rows, 4096, 14336, 4}, device);
+    REQUIRE(plan.has_value());
+    CHECK(plan->launch.shared_bytes <= device.shared_bytes);
+    return plan->path;
+  };
+  CHECK(path(hopper, 1) == cuda::MultiplyPath::stream8);
+  CHECK(path(hopper, 33) == cuda::MultiplyPath::tiles64);
+  CHECK(path(hopper, 128) == cuda::MultiplyPath::tiles64);
+  CHECK(path(hopper, 512) == cuda::MultiplyPath::groups128);
+  CHECK(path(hopper, 8192) == cuda::MultiplyPath::groups256);
+  hopper.group_products = false;  // compiled for plain sm_90
+  CHECK(path(hopper, 8192) == cuda::MultiplyPath::tiles256);
+  CHECK(path(ada, 16) == cuda::MultiplyPath::stream16);
+  CHECK(path(ada, 8192) == cuda::MultiplyPath::tiles128);
+  CHECK(cuda::plan_multiply({1, 64, 64}, turing).status().message() ==
+        "integer products need compute capability 8.0, this device has 7.5");
+  CHECK_FALSE(cuda::plan_multiply({1, 64, 140000}, ada).has_value());
+  CHECK_FALSE(cuda::plan_multiply({1, 64, 64, 5}, ada).has_value());
+}
+
+}  // namespace

@@ -1,0 +1,192 @@
+// The shipped kernels of rows (quantize, Kronecker), run by the emulator, against the reference.
+#include <bit>
+#include <cmath>
+
+#include <doctest/doctest.h>
+
+#include <planish/kernels/cuda/kronecker_plan.cuh>
+#include <planish/kernels/cuda/quantize_rows.cuh>
+#include <planish/kernels/reference/kronecker_rows.hpp>
+
+#include "emulator.hpp"
+#include "row_oracles.hpp"
+
+namespace pl = planish;
+namespace cuda = planish::kernels::cuda;
+
+namespace {
+
+using oracles::awkward, oracles::differences, oracles::Input, oracles::twin;
+using pl::index;
+
+TEST_CASE("rows are quantized as by the reference, to the bit") {
+  std::uint64_t seed = 1;
+  for (const auto type : {cuda::ElementType::float32, cuda::ElementType::bfloat16, cuda::ElementType::half})
+    for (const index columns : {1, 7, 64, 200, 1000, 4104})
+      for (const auto symmetry : {pl::Symmetry::symmetric, pl::Symmetry::asymmetric})
+        for (const int bits : {4, 8})
+          for (const auto form : {cuda::CodeForm::bytes, cuda::CodeForm::nibbles}) {
+            if (form == cuda::CodeForm::nibbles && bits != 4) continue;
+            INFO("seed ", seed, " columns ", columns, " bits ", bits);
+            pl::Random random(seed++);
+            const index rows = columns > 1000 ? 2 : 7;
+            const Input input(awkward(rows, columns, random), type);
+            pl::RowQuantizer q{.bits = bits, .symmetry = symmetry, .clip = {0.9f, 0.8f}};
+            if (seed % 5 == 0) q.static_scale = 0.013f, q.static_zero_point = 3;
+            const samples::Rows expected({input.values.data(), rows, columns}, q);
+            samples::Rows made(rows, columns, symmetry == pl::Symmetry::asymmetric);
+            const index stride = columns * (type == cuda::ElementType::float32 ? 4 : 2);
+            const auto plan =
+                cuda::plan_quantize({static_cast<int>(rows), static_cast<int>(columns), type, form, stride % 16 == 0},
+                                    emulator::small_device);
+            REQUIRE(plan.has_value());
+            std::int32_t bad = 0;
+            cuda::QuantizeArguments a{input.data(), columns, q, made.span(), &bad};
+            CHECK(cuda::dispatch(*plan, a, emulator::Launcher{seed}).ok());
+            CHECK(differences(made.span(), expected.view(), form, true) == 0);
+            CHECK(bad == oracles::bad_rows(expected.view()));
+            CHECK(emulator::faults() == 0);
+          }
+}
+
+TEST_CASE("quotients near ties are those of the formula") {
+  pl::Random random(7);
+  index wrong = 0;
+  for (int trial = 0; trial < 20000; ++trial) {
+    const auto bits = static_cast<std::uint32_t>(random.bits());
+    const int exponent =
+        trial % 4 == 0 ? static_cast<int>(random.below(250)) + 2 : 100 + static_cast<int>(random.below(50));
+    const float scale = std::bit_cast<float>((bits & 0x7fffffu) | static_cast<std::uint32_t>(exponent) << 23);
+    pl::RowQuantizer q{.bits = 8, .symmetry = trial % 2 == 0 ? pl::Symmetry::symmetric : pl::Symmetry::asymmetric};
+    const float top = scale * (q.symmetry == pl::Symmetry::symmetric ? 127.0f : 255.0f);
+    if (!pl::is_finite(top)) continue;
+    const pl::ValueRange range{trial % 3 == 0 ? -0.3f * top : 0.0f, top};
+    const auto coder = cuda::RowCoder::make(range, true, q);
+    const pl::Affine affine = q.affine(range);
+    if (!coder.usable) continue;
+    for (int i = 0; i < 40; ++i) {
+      const float middle = (static_cast<float>(random.below(256)) - 128.0f + 0.5f) * affine.scale;
+      float value =
+          std::bit_cast<float>(std::bit_cast<std::uint32_t>(middle) + static_cast<std::uint32_t>(random.below(9)) - 4u);
+      if (value < range.lowest || value > range.highest) value = range.highest * static_cast<float>(random.uniform());
+      const int expected = pl::to_code(value, affine, pl::code_range(8, q.symmetry)) - q.storage_offset();
+      const float shifted = coder.shifted ? coder.shifted_value(value) : value;
+      wrong += static_cast<std::int8_t>(coder.code(shifted)) != expected;
+    }
+  }
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("the float32 Kronecker transform gives the reference's codes to the bit") {
+  std::uint64_t seed = 1;
+  const int sizes[][2] = {{1, 5}, {8, 8}, {7, 12}, {3, 33}, {16, 40}, {64, 20}};
+  for (const auto& [n1, n2] : sizes)
+    for (const auto form : {cuda::CodeForm::bytes, cuda::CodeForm::nibbles}) {
+      pl::Random random(seed++);
+      const index rows = 5, n = index{n1} * n2;
+      const Input input(awkward(rows, n, random), cuda::ElementType::bfloat16);
+      const auto left = samples::floats(index{n1} * n1, random), right = samples::floats(index{n2} * n2, random);
+      std::vector<float> y(static_cast<std::size_t>(rows * n)), scratch(static_cast<std::size_t>(8 * n));
+      const bool with_left = seed % 3 != 0;
+      pl::kernels::reference::kronecker_rows<float>({input.values.data(), rows, n}, n1, n2,
+                                                    with_left ? left.data() : nullptr, right.data(),
+                                                    {y.data(), rows, n}, scratch);
+      const pl::RowQuantizer q{.bits = 4, .clip = {0.9f, 0.95f}};
+      const samples::Rows expected({y.data(), rows, n}, q);
+      samples::Rows made(rows, n, false);
+      const auto plan = cuda::plan_kronecker(
+          {static_cast<int>(rows), n1, n2, cuda::ElementType::bfloat16, cuda::ElementType::float32, form},
+          emulator::small_device);
+      REQUIRE(plan.has_value());
+      cuda::ExactArguments a;
+      a.x = input.data();
+      a.row_stride = n;
+      a.factors = {n1, n2, with_left ? left.data() : nullptr, right.data()};
+      a.quantizer = q;
+      a.out = made.span();
+      CHECK(cuda::check(*plan, a).ok());
+      CHECK(cuda::dispatch(*plan, a, emulator::Launcher{seed}).ok());
+      CHECK(differences(made.span(), expected.view(), form, true) == 0);
+      CHECK(emulator::faults() == 0);
+    }
+}
+
+template <class E>
+void check_units(int n1, int n2, index rows, cuda::ElementType input_type, cuda::ElementType type, cuda::CodeForm form,
+                 pl::Symmetry symmetry, std::uint64_t seed) {
+  INFO("n1 ", n1, " n2 ", n2, " rows ", rows, " seed ", seed);
+  pl::Random random(seed);
+  const index n = index{n1} * n2;
+  const Input input(samples::floats(rows * n, random), input_type);
+  const auto left = samples::floats(index{n1} * n1, random), right = samples::floats(index{n2} * n2, random);
+  const auto factors = cuda::KroneckerFactors::make(n1, n2, left.data(), right.data(), type);
+  REQUIRE(factors.has_value());
+  const auto expected = twin<E>(input.values, rows, n1, n2, left, right);
+  const pl::RowQuantizer q{
+      .bits = form == cuda::CodeForm::nibbles ? 4 : 8, .symmetry = symmetry, .clip = {0.9f, 0.95f}};
+  samples::Rows made(rows, n, symmetry == pl::Symmetry::asymmetric);
+  const auto plan =
+      cuda::plan_kronecker({static_cast<int>(rows), n1, n2, input_type, type, form, input_type == type && n % 8 == 0},
+                           emulator::small_device);
+  REQUIRE(plan.has_value());
+  cuda::KroneckerArguments a;
+  a.x = input.data();
+  a.row_stride = n;
+  a.factors = factors->view();
+  a.quantizer = q;
+  a.out = made.span();
+  CHECK(cuda::check(*plan, a).ok());
+  CHECK(cuda::dispatch(*plan, a, emulator::Launcher{seed}).ok());
+  std::vector<std::uint16_t> values(static_cast<std::size_t>(rows * n), 0x7fff);
+  auto b = a;
+  b.y = values.data();
+  b.y_stride = n;
+  CHECK(cuda::dispatch(*plan, b, emulator::Launcher{seed + 1}).ok());
+  index far = 0, wrong_codes = 0, wrong_sums = 0;
+  for (index r = 0; r < rows; ++r) {
+    double largest = 0.0;
+    for (index c = 0; c < n; ++c) largest = std::max(largest, std::abs(expected[static_cast<std::size_t>(r * n + c)]));
+    const pl::Affine affine{made.view().scales[r], made.view().zero_point(r)};
+    std::int32_t sum = 0;
+    for (index c = 0; c < n; ++c) {
+      const auto at = static_cast<std::size_t>(r * n + c);
+      far += !(std::abs(expected[at] - double{E{values[at]}.to_float()}) <= largest * 0x1p-8);
+      const std::int8_t* row = made.view().row(r);
+      const int code =
+          form == cuda::CodeForm::bytes ? row[c] : (static_cast<std::uint8_t>(row[c / 2]) >> (c % 2 * 4) & 15) - 8;
+      const double steps = expected[at] / double{affine.scale} + affine.zero_point;
+      const double lowest = q.bits == 8 ? -128 : -8, highest = q.bits == 8 ? 127 : 7;
+      wrong_codes += !(std::abs(std::clamp(steps, lowest, highest) - code) <= 0.5 + 0.02);
+      sum += code;
+    }
+    wrong_sums += sum != made.view().sums[r];
+  }
+  CHECK(far == 0);
+  CHECK(wrong_codes == 0);
+  CHECK(wrong_sums == 0);
+  CHECK(emulator::faults() == 0);
+}
+
+TEST_CASE("Kronecker transforms on matrix units are those of their twin up to the order of sums") {
+  using cuda::CodeForm;
+  using cuda::ElementType;
+  const auto symmetric = pl::Symmetry::symmetric, asymmetric = pl::Symmetry::asymmetric;
+  const auto brain = ElementType::bfloat16, half = ElementType::half, single = ElementType::float32;
+  check_units<pl::BFloat16>(64, 64, 19, brain, brain, CodeForm::nibbles, symmetric, 1);
+  check_units<pl::BFloat16>(60, 40, 5, brain, brain, CodeForm::bytes, asymmetric, 2);
+  check_units<pl::Half>(7, 12, 20, half, half, CodeForm::bytes, symmetric, 3);
+  check_units<pl::Half>(64, 128, 3, half, half, CodeForm::nibbles, asymmetric, 4);
+  check_units<pl::BFloat16>(33, 80, 9, brain, brain, CodeForm::nibbles, symmetric, 5);
+  check_units<pl::BFloat16>(112, 128, 5, brain, brain, CodeForm::bytes, symmetric, 6);
+  check_units<pl::Half>(86, 128, 3, single, half, CodeForm::bytes, symmetric, 7);
+  check_units<pl::BFloat16>(100, 88, 3, brain, brain, CodeForm::bytes, symmetric, 8);
+  check_units<pl::BFloat16>(128, 224, 2, brain, brain, CodeForm::nibbles, symmetric, 9);
+  check_units<pl::BFloat16>(20, 250, 4, brain, brain, CodeForm::bytes, symmetric, 10);
+  check_units<pl::BFloat16>(172, 64, 3, brain, brain, CodeForm::bytes, asymmetric, 11);
+  check_units<pl::BFloat16>(144, 192, 2, brain, brain, CodeForm::nibbles, symmetric, 12);
+  check_units<pl::BFloat16>(5, 9, 4, single, brain, CodeForm::bytes, symmetric, 13);
+  check_units<pl::BFloat16>(5, 9, 4, single, brain, CodeForm::nibbles, symmetric, 14);
+  check_units<pl::Half>(31, 44, 5, half, half, CodeForm::nibbles, symmetric, 15);
+}
+
+}  // namespace
