@@ -211,6 +211,7 @@ PLANISH_DEVICE bool join_block_splits(int (&sums)[Tile::registers], void* worksp
 template <class Tile>
 PLANISH_KERNEL(Tile::threads, 1)
 multiply_groups(MultiplyArguments a, ElementType type, int channel_tiles, int token_tiles, int splits) {
+#if !defined(__CUDA_ARCH__) || defined(PLANISH_HAS_GROUP_PRODUCTS)
   const TilePlace place = tile_place(block_index(), channel_tiles, token_tiles);
   const int units = a.w.column_units();
   const int begin = static_cast<int>(std::int64_t{units} * place.split / splits);
@@ -259,6 +260,7 @@ multiply_groups(MultiplyArguments a, ElementType type, int channel_tiles, int to
                                reinterpret_cast<int*>(ring + (Tile::stages - 1) * Tile::stage_bytes)))
     return;
   store_group_sums<Tile>(sums, a, type, place.channel_tile, place.token_tile, ring);
+#endif
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda
