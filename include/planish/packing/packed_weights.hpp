@@ -110,7 +110,7 @@ class PackedWeights {
     }
     PackedWeights made;
     made.view_ = view;
-    return made;
+    return Result<PackedWeights>(std::move(made));
   }
 
   [[nodiscard]] PackedWeightsView view() const noexcept {
