@@ -101,12 +101,12 @@ TEST_CASE("plans take the path that a device has") {
   };
   CHECK(path(hopper, 1) == cuda::MultiplyPath::stream8);
   CHECK(path(hopper, 33) == cuda::MultiplyPath::tiles64);
-  CHECK(path(hopper, 128) == cuda::MultiplyPath::tiles64);
-  CHECK(path(hopper, 512) == cuda::MultiplyPath::groups128);
-  CHECK(path(hopper, 8192) == cuda::MultiplyPath::groups256);
+  CHECK(path(hopper, 65) == cuda::MultiplyPath::groups128);
+  CHECK(path(hopper, 8192) == cuda::MultiplyPath::groups128);
   hopper.group_products = false;  // compiled for plain sm_90
   CHECK(path(hopper, 8192) == cuda::MultiplyPath::tiles256);
   CHECK(path(ada, 16) == cuda::MultiplyPath::stream16);
+  CHECK(path(ada, 65) == cuda::MultiplyPath::tiles64);
   CHECK(path(ada, 8192) == cuda::MultiplyPath::tiles128);
   CHECK(cuda::plan_multiply({1, 64, 64}, turing).status().message() ==
         "integer products need compute capability 8.0, this device has 7.5");

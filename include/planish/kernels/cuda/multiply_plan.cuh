@@ -156,19 +156,21 @@ template <int Bits>
   if (Status status = detail::check_multiply(shape, device); !status.ok()) return status;
   const int units = (shape.columns + unit_columns - 1) / unit_columns;
   const int multiprocessors = device.multiprocessors > 0 ? device.multiprocessors : 1;
-  MultiplyPath path = shape.rows <= 8    ? MultiplyPath::stream8
-                      : shape.rows <= 16 ? MultiplyPath::stream16
-                                         : MultiplyPath::stream32;
+  // Which path is the quickest where was measured on an H200; see docs/cuda.md.
+  const bool many_nibbles = shape.stored_bits == 4 && shape.channels >= 8192;
+  MultiplyPath path = shape.rows <= 8                     ? MultiplyPath::stream8
+                      : shape.rows <= 16 && !many_nibbles ? MultiplyPath::stream16
+                                                          : MultiplyPath::stream32;
   if (shape.rows > 32) {
-    const bool groups = device.group_products && units >= 64;  // whose start and end are long
-    const MultiplyPath large = groups ? MultiplyPath::groups256 : MultiplyPath::tiles256;
-    const MultiplyPath middle = shape.rows <= 128 ? MultiplyPath::tiles64
-                                : groups          ? MultiplyPath::groups128
-                                                  : MultiplyPath::tiles128;
-    // Large tiles, as soon as their last wave is about full.
-    const int tiles = detail::multiply_plan_of<8>(shape, large, 1).launch.blocks;
+    const bool large_weights = shape.channels >= 8192 || shape.columns >= 8192;
+    const bool groups = device.group_products && (shape.rows > 128 || (shape.rows > 64 && large_weights));
+    // Large tiles of mma.sync, as soon as their last wave is about full.
+    const int tiles = detail::multiply_plan_of<8>(shape, MultiplyPath::tiles256, 1).launch.blocks;
     const int waves = (tiles + multiprocessors - 1) / multiprocessors;
-    path = shape.rows > 128 && 4 * tiles >= 3 * waves * multiprocessors ? large : middle;
+    path = groups                                     ? MultiplyPath::groups128
+           : shape.rows <= 128                        ? MultiplyPath::tiles64
+           : 4 * tiles >= 3 * waves * multiprocessors ? MultiplyPath::tiles256
+                                                      : MultiplyPath::tiles128;
     // Devices with less shared memory take smaller tiles.
     for (const MultiplyPath other : {MultiplyPath::tiles128, MultiplyPath::tiles64, MultiplyPath::stream32})
       if (!plan_multiply(shape, device, path, 1)) path = other;
