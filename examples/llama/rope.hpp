@@ -1,5 +1,6 @@
 #pragma once
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include <planish/core/matrix_view.hpp>
@@ -44,20 +45,24 @@ class Rope {
 
  private:
   // Registers of eight, spelled so that g++ and clang++ make them on every target.
-  using Four [[gnu::vector_size(16), gnu::aligned(4), gnu::may_alias]] = float;
-  using Eight [[gnu::vector_size(32), gnu::aligned(4), gnu::may_alias]] = float;
-  template <class Vector, class Float>
-  static Vector& at(Float* p) noexcept {
-    return *reinterpret_cast<Vector*>(p);
+  using Four [[gnu::vector_size(16)]] = float;
+  using Eight [[gnu::vector_size(32)]] = float;
+  template <class Vector>
+  static void load(Vector& to, const float* from) noexcept {
+    std::memcpy(&to, from, sizeof to);
   }
+  static void store(float* to, const Eight& values) noexcept { std::memcpy(to, &values, sizeof values); }
 
   void turn_halves(float* head, const float* cosine, const float* sine) const noexcept {
     index i = 0;
     for (; i + 8 <= turned_; i += 8) {
-      const Eight a = at<const Eight>(head + i), b = at<const Eight>(head + i + turned_);
-      const Eight c = at<const Eight>(cosine + i), s = at<const Eight>(sine + i);
-      at<Eight>(head + i) = a * c - b * s;
-      at<Eight>(head + i + turned_) = a * s + b * c;
+      Eight a, b, c, s;
+      load(a, head + i);
+      load(b, head + i + turned_);
+      load(c, cosine + i);
+      load(s, sine + i);
+      store(head + i, a * c - b * s);
+      store(head + i + turned_, a * s + b * c);
     }
     for (; i < turned_; ++i) turn(head[i], head[i + turned_], cosine[i], sine[i]);
   }
@@ -65,12 +70,15 @@ class Rope {
     constexpr Eight signs = {-1.0f, 1.0f, -1.0f, 1.0f, -1.0f, 1.0f, -1.0f, 1.0f};
     index i = 0;
     for (; i + 4 <= turned_; i += 4) {
-      const Four c = at<const Four>(cosine + i), s = at<const Four>(sine + i);
-      const Eight pairs = at<const Eight>(head + 2 * i);
+      Four c, s;
+      Eight pairs;
+      load(c, cosine + i);
+      load(s, sine + i);
+      load(pairs, head + 2 * i);
       const Eight swapped = __builtin_shufflevector(pairs, pairs, 1, 0, 3, 2, 5, 4, 7, 6);
       const Eight cosines = __builtin_shufflevector(c, c, 0, 0, 1, 1, 2, 2, 3, 3);
       const Eight sines = __builtin_shufflevector(s, s, 0, 0, 1, 1, 2, 2, 3, 3);
-      at<Eight>(head + 2 * i) = pairs * cosines + swapped * (sines * signs);
+      store(head + 2 * i, pairs * cosines + swapped * (sines * signs));
     }
     for (; i < turned_; ++i) turn(head[2 * i], head[2 * i + 1], cosine[i], sine[i]);
   }
