@@ -3,6 +3,7 @@
 #include <planish/kernels/cpu/multiply_amx.hpp>
 
 #include "support/operands.hpp"
+#include "support/scheme.hpp"
 #include "support/shapes.hpp"
 #include "support/suite.hpp"
 
@@ -11,16 +12,11 @@ namespace {
 
 using planish::index;
 
-struct Scheme {
-  const char* name;
-  int weight_bits, activation_bits;
-  index group;  // 0: per channel
-};
-constexpr Scheme schemes[] = {{"w4a8", 4, 8, 0}, {"w4a4", 4, 4, 0}, {"w8a8", 8, 8, 0}, {"w4a8g128", 4, 8, 128}};
+constexpr bench::Scheme schemes[] = {{"w4a8", 4, 8, 0}, {"w4a4", 4, 4, 0}, {"w8a8", 8, 8, 0}, {"w4a8g128", 4, 8, 128}};
 constexpr bench::Shape shapes[] = {bench::llama3_8b::query, bench::llama3_8b::up, bench::llama3_8b::down,
                                    bench::smollm2_135m::query, bench::smollm2_135m::up};
 
-void multiply(benchmark::State& state, const Scheme& scheme, index m, bench::Shape shape, int threads) {
+void multiply(benchmark::State& state, const bench::Scheme& scheme, index m, bench::Shape shape, int threads) {
   const auto weights = bench::random_weights(shape.n, shape.k, scheme.weight_bits, scheme.group);
   const bench::Activations x(m, shape.k, {.bits = scheme.activation_bits});
   const planish::PackedWeightsView w = weights.view();
@@ -37,7 +33,7 @@ void multiply(benchmark::State& state, const Scheme& scheme, index m, bench::Sha
 
 const bool added = [] {
   if (!planish::enable_amx()) return false;
-  for (const Scheme& scheme : schemes)
+  for (const bench::Scheme& scheme : schemes)
     for (int threads : bench::thread_counts)
       for (const bench::Shape& shape : shapes)
         for (index m : {16, 32, 128, 512}) {

@@ -2,6 +2,7 @@
 #include <planish/kernels/cpu/multiply.hpp>
 
 #include "support/operands.hpp"
+#include "support/scheme.hpp"
 #include "support/shapes.hpp"
 #include "support/suite.hpp"
 
@@ -9,15 +10,11 @@ namespace {
 
 using planish::index;
 
-struct Scheme {
-  const char* name;
-  int weight_bits, activation_bits;
-  index group;  // 0: per channel
-};
-constexpr Scheme schemes[] = {
+constexpr bench::Scheme schemes[] = {
     {"w4a8", 4, 8, 0}, {"w4a4", 4, 4, 0}, {"w8a8", 8, 8, 0}, {"w4a8g128", 4, 8, 128}, {"w4a8g32", 4, 8, 32}};
 
-void multiply(benchmark::State& state, const Scheme& scheme, index m, bench::Shape shape, int threads, bool cold) {
+void multiply(benchmark::State& state, const bench::Scheme& scheme, index m, bench::Shape shape, int threads,
+              bool cold) {
   const auto weights = bench::random_weights(shape.n, shape.k, scheme.weight_bits, scheme.group);
   const bench::Activations x(m, shape.k, {.bits = scheme.activation_bits});
   planish::PackedWeightsView w = weights.view();
@@ -35,7 +32,7 @@ void multiply(benchmark::State& state, const Scheme& scheme, index m, bench::Sha
   });
 }
 
-void add_rows(const Scheme& scheme, index m, bench::Shape shape, int threads) {
+void add_rows(const bench::Scheme& scheme, index m, bench::Shape shape, int threads) {
   const bool cold = m <= 8;  // few tokens read every weight once; more tokens reuse them
   bench::Path path("gemm", scheme.name, bench::isa);
   path.add("m", m).add("n", shape.n).add("k", shape.k).add("threads", threads);
@@ -46,7 +43,7 @@ void add_rows(const Scheme& scheme, index m, bench::Shape shape, int threads) {
 // Per channel: every shape, from decode to prefill. Group scales: what they cost on one large and one small shape.
 const bool added = [] {
   using namespace bench;
-  for (const Scheme& scheme : schemes)
+  for (const bench::Scheme& scheme : schemes)
     for (int threads : thread_counts) {
       for (index m : row_counts) {
         add_rows(scheme, m, llama3_8b::query, threads);

@@ -1,7 +1,6 @@
 // Packed weights in an artefact: mapped, not copied, and the same products; or a sentence.
 #include <doctest/doctest.h>
 
-#include <planish/core/random.hpp>
 #include <planish/linear/any.hpp>
 
 #include "files.hpp"
@@ -16,14 +15,7 @@ using planish::index;
 
 Codes some_codes(index rows, index columns, int bits, Symmetry symmetry, index group) {
   Random random(static_cast<std::uint64_t>(rows * 1000 + columns));
-  auto codes = *Codes::make(rows, columns, bits, symmetry, group);
-  const CodeRange range = code_range(bits, symmetry);
-  const auto count = static_cast<std::uint64_t>(range.highest - range.lowest + 1);
-  for (auto& code : codes.codes())
-    code = static_cast<std::uint8_t>(range.lowest + static_cast<int>(random.below(count)));
-  for (auto& scale : codes.scales()) scale = static_cast<float>(random.uniform() + 0.01);
-  for (auto& zero : codes.zero_points()) zero = static_cast<std::uint8_t>(random.below(count));
-  return codes;
+  return random_codes(random, rows, columns, bits, symmetry, group);
 }
 
 /// An artefact that holds `codes` as "w" and, packed, what `change` makes of them.

@@ -20,18 +20,6 @@ using namespace io_test;
 
 namespace {
 
-Codes random_codes(Random& random, planish::index rows, planish::index columns, int bits, Symmetry symmetry,
-                   planish::index group) {
-  auto codes = *Codes::make(rows, columns, bits, symmetry, group);
-  const CodeRange range = code_range(bits, symmetry);
-  const auto count = static_cast<std::uint64_t>(range.highest - range.lowest + 1);
-  for (auto& code : codes.codes())
-    code = static_cast<std::uint8_t>(range.lowest + static_cast<int>(random.below(count)));
-  for (auto& scale : codes.scales()) scale = static_cast<float>(random.uniform() + 0.01);
-  for (auto& zero : codes.zero_points()) zero = static_cast<std::uint8_t>(random.below(count));
-  return codes;
-}
-
 bool same(Codes& a, Codes& b) {
   const auto equal = [](auto x, auto y) { return std::equal(x.begin(), x.end(), y.begin(), y.end()); };
   return a.rows() == b.rows() && a.columns() == b.columns() && a.bits() == b.bits() && a.symmetry() == b.symmetry() &&

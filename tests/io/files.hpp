@@ -15,6 +15,7 @@
 
 #include <doctest/doctest.h>
 
+#include <planish/core/random.hpp>
 #include <planish/io.hpp>
 
 namespace io_test {
@@ -52,6 +53,19 @@ inline Bytes safetensors_bytes(std::string_view header, std::size_t data_bytes) 
   file.text(header);
   for (std::size_t i = 0; i < data_bytes; ++i) file.value(static_cast<std::uint8_t>(i));
   return file.bytes;
+}
+
+/// Codes, scales and zero points of that shape, anywhere in their ranges.
+inline planish::Codes random_codes(planish::Random& random, planish::index rows, planish::index columns, int bits,
+                                   planish::Symmetry symmetry, planish::index group) {
+  auto codes = *planish::Codes::make(rows, columns, bits, symmetry, group);
+  const planish::CodeRange range = planish::code_range(bits, symmetry);
+  const auto count = static_cast<std::uint64_t>(range.highest - range.lowest + 1);
+  for (auto& code : codes.codes())
+    code = static_cast<std::uint8_t>(range.lowest + static_cast<int>(random.below(count)));
+  for (auto& scale : codes.scales()) scale = static_cast<float>(random.uniform() + 0.01);
+  for (auto& zero : codes.zero_points()) zero = static_cast<std::uint8_t>(random.below(count));
+  return codes;
 }
 
 inline std::string message_of(const planish::Status& status) { return std::string(status.message()); }
