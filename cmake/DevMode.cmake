@@ -45,6 +45,29 @@ function(planish_own target)
   endif()
 endfunction()
 
+# planish_separate_kernels(target [ARCH arch]): the target calls kernels that are compiled once for all targets of an
+# instruction set, instead of compiling them in each of its units.
+function(planish_separate_kernels target)
+  cmake_parse_arguments(PARSE_ARGV 1 own "" "ARCH" "")
+  set(kernels planish-kernels)
+  if(own_ARCH)
+    string(APPEND kernels -${own_ARCH})
+  endif()
+  if(NOT TARGET ${kernels})
+    add_library(${kernels} OBJECT ${PROJECT_SOURCE_DIR}/cmake/kernels.cpp)
+    target_link_libraries(${kernels} PRIVATE planish::planish)
+    target_compile_definitions(${kernels} PRIVATE PLANISH_SEPARATE_KERNELS)
+    if(own_ARCH)
+      planish_own(${kernels} ARCH ${own_ARCH})
+    else()
+      planish_own(${kernels})
+    endif()
+    target_compile_options(${kernels} PRIVATE ${PLANISH_INTRINSICS_WARNINGS})
+  endif()
+  target_compile_definitions(${target} PUBLIC PLANISH_SEPARATE_KERNELS)
+  target_sources(${target} PRIVATE $<TARGET_OBJECTS:${kernels}>)
+endfunction()
+
 # planish_together(target files [ALONE sources...]): where PLANISH_TOGETHER is on, compiles so many files as one, those
 # that share a name with a neighbour by themselves. A name of one file may then hide that of another: no -Wshadow.
 function(planish_together target files)

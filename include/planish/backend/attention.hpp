@@ -5,15 +5,14 @@
 #include <span>
 
 #include <planish/backend/default.hpp>
-#include <planish/kernels/cpu/attend.hpp>
-#include <planish/kernels/cpu/cache_store.hpp>
+#include <planish/kernels/cpu/entry_points.hpp>
 #include <planish/kernels/reference/attend.hpp>
 #include <planish/packing/attention.hpp>
 
 namespace planish::inline PLANISH_ABI {
 
 /// Bytes that one worker's `attend` needs for so many lines.
-[[nodiscard]] constexpr std::size_t attend_scratch_bytes(Cpu, const Attention& a, index lines) noexcept {
+[[nodiscard]] inline std::size_t attend_scratch_bytes(Cpu, const Attention& a, index lines) noexcept {
   return kernels::cpu::attend_scratch_bytes(a, lines);
 }
 [[nodiscard]] constexpr std::size_t attend_scratch_bytes(Reference, const Attention& a, index lines) noexcept {

@@ -3,16 +3,10 @@
 #include <type_traits>
 
 #include <planish/backend/enable_amx.hpp>
-#include <planish/kernels/cpu/dense_rows.hpp>
-#include <planish/kernels/cpu/hadamard_rows.hpp>
-#include <planish/kernels/cpu/kronecker_rows.hpp>
-#include <planish/kernels/cpu/multiply.hpp>
-#include <planish/kernels/cpu/multiply_amx.hpp>
-#include <planish/kernels/cpu/multiply_float.hpp>
-#include <planish/kernels/cpu/multiply_weight_only.hpp>
-#include <planish/kernels/cpu/norm_rows.hpp>
-#include <planish/kernels/cpu/quantize_rows.hpp>
-#include <planish/kernels/cpu/swiglu_rows.hpp>
+#include <planish/kernels/cpu/entry_points.hpp>
+#include <planish/kernels/cpu/isa/best.hpp>
+#include <planish/kernels/cpu/scratch.hpp>
+#include <planish/kernels/cpu/tile_plan.hpp>
 #include <planish/transform/hadamard.hpp>
 #include <planish/transform/kronecker.hpp>
 #include <planish/transform/stage.hpp>

@@ -30,6 +30,14 @@
 #define PLANISH_ALWAYS_INLINE __forceinline
 #endif
 
+// The entry functions of the CPU's kernels (kernels/cpu/entry_points.hpp): inline, or, where a program defines
+// PLANISH_SEPARATE_KERNELS for all its units, compiled only by the units that include <planish/kernels.hpp>.
+#if defined(PLANISH_SEPARATE_KERNELS)
+#define PLANISH_KERNEL
+#else
+#define PLANISH_KERNEL inline
+#endif
+
 // Widest level first. A level is named after the integer dot product it brings; the suffixes are further
 // instruction sets that let the compiler emit code which the level alone does not promise.
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__) && \

@@ -72,7 +72,8 @@ class CacheCodes {
 };
 
 /// See `reference::store_key`.
-inline bool store_key(const KvPages& keys, const KvPage& page, index slot, const float* x, index stride) noexcept {
+PLANISH_KERNEL bool store_key(const KvPages& keys, const KvPage& page, index slot, const float* x,
+                              index stride) noexcept {
   const index size = keys.head_size;
   const Affine affine = cache_row_affine(x, size, stride, keys.bits, keys.clip);
   const bool finite = is_finite(affine.scale);
@@ -105,7 +106,8 @@ inline bool store_key(const KvPages& keys, const KvPage& page, index slot, const
 }
 
 /// See `reference::store_value`.
-inline bool store_value(const KvPages& values, const KvPage& page, index slot, const float* x, index stride) noexcept {
+PLANISH_KERNEL bool store_value(const KvPages& values, const KvPage& page, index slot, const float* x,
+                                index stride) noexcept {
   const index size = values.head_size;
   const Affine affine = cache_row_affine(x, size, stride, values.bits, values.clip);
   const bool finite = is_finite(affine.scale);

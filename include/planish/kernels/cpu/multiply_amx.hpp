@@ -15,11 +15,6 @@
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
-/// Whether tiles can make this product: enough rows, and groups that are whole steps of 64 columns.
-[[nodiscard]] inline bool tiles_fit(index rows, const PackedWeightsView& w) noexcept {
-  return rows >= least_tile_rows && w.columns > 0 && TilePlan::takes(w.group_size, w.groups());
-}
-
 /// A pair of row tiles, 16 rows each. Where rows end within a tile, it begins earlier and repeats rows that others own.
 struct RowPair {
   index upper, lower;              // first rows
@@ -208,8 +203,8 @@ void multiply_by_tiles(QuantizedRowsView x, const PackedWeightsView& w, const Ep
 }
 
 /// As kernels::cpu::multiply, where tiles_fit and the host has enabled them.
-inline void multiply_amx(QuantizedRowsView x, const PackedWeightsView& w, const Epilogue& e, MatrixView<float> y,
-                         Range panels, std::span<std::byte> scratch) noexcept {
+PLANISH_KERNEL void multiply_amx(QuantizedRowsView x, const PackedWeightsView& w, const Epilogue& e,
+                                 MatrixView<float> y, Range panels, std::span<std::byte> scratch) noexcept {
   if (panels.begin >= panels.end) return;
   if (w.storage == CodeStorage::nibble)
     multiply_by_tiles<CodeStorage::nibble>(x, w, e, y, panels, scratch);
@@ -218,8 +213,9 @@ inline void multiply_amx(QuantizedRowsView x, const PackedWeightsView& w, const 
 }
 
 /// As kernels::cpu::multiply_accumulators, likewise.
-inline void multiply_accumulators_amx(QuantizedRowsView x, const PackedWeightsView& w, MatrixView<std::int32_t> acc,
-                                      Range panels, std::span<std::byte> scratch) noexcept {
+PLANISH_KERNEL void multiply_accumulators_amx(QuantizedRowsView x, const PackedWeightsView& w,
+                                              MatrixView<std::int32_t> acc, Range panels,
+                                              std::span<std::byte> scratch) noexcept {
   if (panels.begin >= panels.end) return;
   if (w.storage == CodeStorage::nibble)
     multiply_accumulators_by_tiles<CodeStorage::nibble>(x, w, acc, panels, scratch);

@@ -8,6 +8,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/workspace.hpp>
+#include <planish/packing/packed_weights.hpp>
 #include <planish/packing/panels.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
@@ -57,6 +58,11 @@ class TilePlan {
 
   index steps_, group_steps_, chunks_, pass_chunks_;
 };
+
+/// Whether tiles can make this product: enough rows, and groups that are whole steps of 64 columns.
+[[nodiscard]] inline bool tiles_fit(index rows, const PackedWeightsView& w) noexcept {
+  return rows >= least_tile_rows && w.columns > 0 && TilePlan::takes(w.group_size, w.groups());
+}
 
 /// What one worker's tiles write and read again, from its scratch.
 struct TileMemory {
