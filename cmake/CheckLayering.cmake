@@ -23,7 +23,7 @@ set(io_MAY ${linear_MAY} linear kv_cache)
 set(calibration_MAY ${io_MAY} io)
 # the umbrellas
 set(planish.hpp_MAY ${linear_MAY} linear kv_cache)
-set(kernels.hpp_MAY kernels/cpu)
+set(bodies.hpp_MAY kernels/cpu linear)
 set(io.hpp_MAY ${io_MAY} io planish.hpp)
 set(calibration.hpp_MAY ${calibration_MAY} calibration planish.hpp io.hpp)
 set(cuda.cuh_MAY ${linear_MAY} linear kv_cache planish.hpp)

@@ -1,6 +1,6 @@
 # Every header compiles alone and twice, with all warnings as errors; the run-time half also without exceptions and
 # RTTI. Built on demand by the test "headers.alone", with the compiler of this build folder.
-set(without_exceptions core packing kernels transform quantizer backend linear kv_cache planish.hpp kernels.hpp)
+set(without_exceptions core packing kernels transform quantizer backend linear kv_cache planish.hpp bodies.hpp)
 set(units ${PROJECT_BINARY_DIR}/headers_alone)
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/include
      ${PROJECT_SOURCE_DIR}/include/planish/*.hpp)
@@ -11,8 +11,8 @@ foreach(header IN LISTS headers)
   string(MAKE_C_IDENTIFIER ${header} name)
   set(unit ${units}/${name}.cpp)
   set(before "")
-  if(header STREQUAL planish/kernels.hpp)
-    set(before "#define PLANISH_SEPARATE_KERNELS\n")
+  if(header STREQUAL planish/bodies.hpp)
+    set(before "#define PLANISH_SEPARATE_BODIES\n")
   endif()
   file(CONFIGURE OUTPUT ${unit} CONTENT "${before}#include <${header}>\n#include <${header}>\n" @ONLY)
   if(layer IN_LIST without_exceptions)

@@ -12,7 +12,8 @@
 namespace planish::inline PLANISH_ABI {
 
 /// Bytes that one worker's `attend` needs for so many lines.
-[[nodiscard]] inline std::size_t attend_scratch_bytes(Cpu, const Attention& a, index lines) noexcept {
+template <std::same_as<Cpu> B>
+[[nodiscard]] std::size_t attend_scratch_bytes(B, const Attention& a, index lines) noexcept {
   return kernels::cpu::attend_scratch_bytes(a, lines);
 }
 [[nodiscard]] constexpr std::size_t attend_scratch_bytes(Reference, const Attention& a, index lines) noexcept {
@@ -20,7 +21,8 @@ namespace planish::inline PLANISH_ABI {
 }
 
 /// Attention of these lines of one KV head; returns how many came out as NaN or infinity.
-inline index attend(Cpu, const Attention& a, index kv_head, Range lines, std::span<std::byte> scratch) noexcept {
+template <std::same_as<Cpu> B>
+index attend(B, const Attention& a, index kv_head, Range lines, std::span<std::byte> scratch) noexcept {
   return kernels::cpu::attend(a, kv_head, lines, scratch);
 }
 inline index attend(Reference, const Attention& a, index kv_head, Range lines, std::span<std::byte> scratch) noexcept {
@@ -28,15 +30,16 @@ inline index attend(Reference, const Attention& a, index kv_head, Range lines, s
 }
 
 /// Quantizes one key, or one value, into a page. False if it held NaN or infinity.
-inline bool store_key(Cpu, const KvPages& keys, const KvPage& page, index slot, const float* x, index step) noexcept {
+template <std::same_as<Cpu> B>
+bool store_key(B, const KvPages& keys, const KvPage& page, index slot, const float* x, index step) noexcept {
   return kernels::cpu::store_key(keys, page, slot, x, step);
 }
 inline bool store_key(Reference, const KvPages& keys, const KvPage& page, index slot, const float* x,
                       index step) noexcept {
   return kernels::reference::store_key(keys, page, slot, x, step);
 }
-inline bool store_value(Cpu, const KvPages& values, const KvPage& page, index slot, const float* x,
-                        index step) noexcept {
+template <std::same_as<Cpu> B>
+bool store_value(B, const KvPages& values, const KvPage& page, index slot, const float* x, index step) noexcept {
   return kernels::cpu::store_value(values, page, slot, x, step);
 }
 inline bool store_value(Reference, const KvPages& values, const KvPage& page, index slot, const float* x,

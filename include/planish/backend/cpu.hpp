@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <concepts>
 #include <type_traits>
 
 #include <planish/backend/enable_amx.hpp>
@@ -19,25 +20,32 @@ struct Cpu {
 };
 
 /// Codes of the rows of x; returns how many rows held NaN or infinity.
-inline index quantize(Cpu, MatrixView<const float> x, const RowQuantizer& q, QuantizedRowsSpan out) noexcept {
+template <std::same_as<Cpu> B>
+index quantize(B, MatrixView<const float> x, const RowQuantizer& q, QuantizedRowsSpan out) noexcept {
   return kernels::cpu::quantize_rows(x, q, out);
 }
 
 /// The values of codes.
-inline void dequantize(Cpu, QuantizedRowsView x, MatrixView<float> y) noexcept { kernels::cpu::dequantize_rows(x, y); }
+template <std::same_as<Cpu> B>
+void dequantize(B, QuantizedRowsView x, MatrixView<float> y) noexcept {
+  kernels::cpu::dequantize_rows(x, y);
+}
 
 /// y = x / sqrt(mean(x²) + epsilon) ⊙ gain, row by row.
-inline void rms_norm(Cpu, MatrixView<const float> x, const float* gain, float epsilon, MatrixView<float> y) noexcept {
+template <std::same_as<Cpu> B>
+void rms_norm(B, MatrixView<const float> x, const float* gain, float epsilon, MatrixView<float> y) noexcept {
   kernels::cpu::rms_norm_rows(x, gain, epsilon, y);
 }
 
 /// y = silu(gate) ⊙ up.
-inline void swiglu(Cpu, MatrixView<const float> gate, MatrixView<const float> up, MatrixView<float> y) noexcept {
+template <std::same_as<Cpu> B>
+void swiglu(B, MatrixView<const float> gate, MatrixView<const float> up, MatrixView<float> y) noexcept {
   kernels::cpu::swiglu_rows(gate, up, y);
 }
 
 /// Bytes that one worker's `multiply` needs.
-[[nodiscard]] inline std::size_t multiply_scratch_bytes(Cpu, index rows, index columns, index groups) noexcept {
+template <std::same_as<Cpu> B>
+[[nodiscard]] std::size_t multiply_scratch_bytes(B, index rows, index columns, index groups) noexcept {
   const std::size_t bytes = kernels::cpu::multiply_scratch_bytes(rows, columns, groups);
 #if defined(PLANISH_HAS_AMX_INT8)
   return std::max(bytes, kernels::cpu::tile_scratch_bytes(rows, columns, groups));
@@ -47,8 +55,9 @@ inline void swiglu(Cpu, MatrixView<const float> gate, MatrixView<const float> up
 }
 
 /// Codes × codes, exact in int32, for the channels of these panels.
-inline void multiply(Cpu, QuantizedRowsView x, const PackedWeightsView& w, const Epilogue& epilogue,
-                     MatrixView<float> y, Range panels, std::span<std::byte> scratch) noexcept {
+template <std::same_as<Cpu> B>
+void multiply(B, QuantizedRowsView x, const PackedWeightsView& w, const Epilogue& epilogue, MatrixView<float> y,
+              Range panels, std::span<std::byte> scratch) noexcept {
 #if defined(PLANISH_HAS_AMX_INT8)
   if (amx_is_enabled() && kernels::cpu::tiles_fit(x.rows, w))
     return kernels::cpu::multiply_amx(x, w, epilogue, y, panels, scratch);
@@ -57,21 +66,23 @@ inline void multiply(Cpu, QuantizedRowsView x, const PackedWeightsView& w, const
 }
 
 /// Floats × the values of codes.
-inline void multiply(Cpu, MatrixView<const float> x, const PackedWeightsView& w, const Epilogue& epilogue,
-                     MatrixView<float> y, Range panels, std::span<std::byte> scratch) noexcept {
+template <std::same_as<Cpu> B>
+void multiply(B, MatrixView<const float> x, const PackedWeightsView& w, const Epilogue& epilogue, MatrixView<float> y,
+              Range panels, std::span<std::byte> scratch) noexcept {
   kernels::cpu::multiply_weight_only(x, w, epilogue, y, panels, scratch);
 }
 
 /// Floats × floats.
-inline void multiply(Cpu, MatrixView<const float> x, const FloatPanelsView& w, const Epilogue& epilogue,
-                     MatrixView<float> y, Range panels, std::span<std::byte> scratch) noexcept {
+template <std::same_as<Cpu> B>
+void multiply(B, MatrixView<const float> x, const FloatPanelsView& w, const Epilogue& epilogue, MatrixView<float> y,
+              Range panels, std::span<std::byte> scratch) noexcept {
   kernels::cpu::multiply_float(x, w, epilogue, y, panels, scratch);
 }
 
 /// The int32 sums that the first `multiply` rescales; column n · groups + g of row m.
-inline void multiply_accumulators(Cpu, QuantizedRowsView x, const PackedWeightsView& w,
-                                  MatrixView<std::int32_t> accumulators, Range panels,
-                                  std::span<std::byte> scratch) noexcept {
+template <std::same_as<Cpu> B>
+void multiply_accumulators(B, QuantizedRowsView x, const PackedWeightsView& w, MatrixView<std::int32_t> accumulators,
+                           Range panels, std::span<std::byte> scratch) noexcept {
 #if defined(PLANISH_HAS_AMX_INT8)
   if (amx_is_enabled() && kernels::cpu::tiles_fit(x.rows, w))
     return kernels::cpu::multiply_accumulators_amx(x, w, accumulators, panels, scratch);

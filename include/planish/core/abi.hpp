@@ -30,12 +30,13 @@
 #define PLANISH_ALWAYS_INLINE __forceinline
 #endif
 
-// The entry functions of the CPU's kernels (kernels/cpu/entry_points.hpp): inline, or, where a program defines
-// PLANISH_SEPARATE_KERNELS for all its units, compiled only by the units that include <planish/kernels.hpp>.
-#if defined(PLANISH_SEPARATE_KERNELS)
-#define PLANISH_KERNEL
+// Functions through which units enter what is costly to compile, the CPU's kernels above all. Templates, so that a unit
+// compiles those that it calls and no others; or plain functions where a program defines PLANISH_SEPARATE_BODIES for all
+// its units, compiled only by those that include <planish/bodies.hpp>.
+#if defined(PLANISH_SEPARATE_BODIES)
+#define PLANISH_ENTRY
 #else
-#define PLANISH_KERNEL inline
+#define PLANISH_ENTRY template <int = 0>
 #endif
 
 // Widest level first. A level is named after the integer dot product it brings; the suffixes are further

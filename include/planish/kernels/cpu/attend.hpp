@@ -113,7 +113,7 @@ PLANISH_ALWAYS_INLINE void for_each_tile(index lines, const Body& body) noexcept
 }  // namespace detail
 
 /// Scratch of `attend` for so many lines, per worker.
-[[nodiscard]] PLANISH_KERNEL std::size_t attend_scratch_bytes(const Attention& a, index lines) noexcept {
+PLANISH_ENTRY std::size_t attend_scratch_bytes(const Attention& a, index lines) noexcept {
   const index size = a.keys.head_size;
   return buffer_alignment + workspace_bytes<float>(lines * detail::query_stride(size)) +
          workspace_bytes<float>(lines * value_stride(size)) + 4 * workspace_bytes<float>(lines) +
@@ -188,7 +188,7 @@ inline index finish_lines(const Attention& a, index kv_head, Range range, const 
 /// The same function as `reference::attend`, equal to it to the bit: lanes are tokens while scores are summed over
 /// channels, and channels while values are summed over tokens. All lines of a call share one read of a page: a few meet
 /// its codes directly, for more it is spread into floats first.
-PLANISH_KERNEL index attend(const Attention& a, index kv_head, Range range, std::span<std::byte> scratch) noexcept {
+PLANISH_ENTRY index attend(const Attention& a, index kv_head, Range range, std::span<std::byte> scratch) noexcept {
   const index size = a.keys.head_size, stride = value_stride(size), count = range.end - range.begin;
   Workspace memory(scratch);
   detail::LineStates lines{};

@@ -72,8 +72,8 @@ class CacheCodes {
 };
 
 /// See `reference::store_key`.
-PLANISH_KERNEL bool store_key(const KvPages& keys, const KvPage& page, index slot, const float* x,
-                              index stride) noexcept {
+PLANISH_ENTRY bool store_key(const KvPages& keys, const KvPage& page, index slot, const float* x,
+                             index stride) noexcept {
   const index size = keys.head_size;
   const Affine affine = cache_row_affine(x, size, stride, keys.bits, keys.clip);
   const bool finite = is_finite(affine.scale);
@@ -106,8 +106,8 @@ PLANISH_KERNEL bool store_key(const KvPages& keys, const KvPage& page, index slo
 }
 
 /// See `reference::store_value`.
-PLANISH_KERNEL bool store_value(const KvPages& values, const KvPage& page, index slot, const float* x,
-                                index stride) noexcept {
+PLANISH_ENTRY bool store_value(const KvPages& values, const KvPage& page, index slot, const float* x,
+                               index stride) noexcept {
   const index size = values.head_size;
   const Affine affine = cache_row_affine(x, size, stride, values.bits, values.clip);
   const bool finite = is_finite(affine.scale);

@@ -8,7 +8,7 @@
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
 /// y = x · A for every row, to the bit as the reference does it. x, y: rows × n, not aliased; a: n × n row-major.
-PLANISH_KERNEL void dense_rows(MatrixView<const float> x, const float* a, MatrixView<float> y) noexcept {
+PLANISH_ENTRY void dense_rows(MatrixView<const float> x, const float* a, MatrixView<float> y) noexcept {
   const index n = x.columns();
   if (!x.has_dense_rows() || !y.has_dense_rows()) return reference::dense_rows(x, a, y);
   small_product({x.data(), x.row_stride(), 1, a, n, y.data(), y.row_stride(), x.rows(), n, n});

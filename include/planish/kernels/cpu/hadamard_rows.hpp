@@ -145,8 +145,8 @@ class HadamardRun {
 
 /// y = (x ⊙ signs) · (H_1 ⊗ H_2 ⊗ … ⊗ H_{2^a}) / √n for every row, to the bit as the reference does it. x, y: rows × n,
 /// not aliased; scratch: hadamard_scratch_size elements. Short rows go through side by side.
-PLANISH_KERNEL void hadamard_rows(MatrixView<const float> x, const HadamardPlanView& plan, const float* signs,
-                                  MatrixView<float> y, std::span<float> scratch) noexcept {
+PLANISH_ENTRY void hadamard_rows(MatrixView<const float> x, const HadamardPlanView& plan, const float* signs,
+                                 MatrixView<float> y, std::span<float> scratch) noexcept {
   if (x.empty()) return;
   if (!x.has_dense_rows() || !y.has_dense_rows()) return reference::hadamard_rows(x, plan, signs, y, scratch);
   const FloatBatch scale(static_cast<float>(1.0 / std::sqrt(static_cast<double>(plan.size))));

@@ -51,8 +51,8 @@ inline void kronecker_joint(MatrixView<const float> x, index n1, index n2, const
 
 /// Every row, reshaped to M (n1 × n2), becomes Lᵀ · (M · R), to the bit as the reference does it. Both products run
 /// along n2; what lies between them stays in scratch, reference::kronecker_scratch_size elements.
-PLANISH_KERNEL void kronecker_rows(MatrixView<const float> x, index n1, index n2, const float* left, const float* right,
-                                   MatrixView<float> y, std::span<float> scratch) noexcept {
+PLANISH_ENTRY void kronecker_rows(MatrixView<const float> x, index n1, index n2, const float* left, const float* right,
+                                  MatrixView<float> y, std::span<float> scratch) noexcept {
   if (!x.has_dense_rows() || !y.has_dense_rows()) return reference::kronecker_rows(x, n1, n2, left, right, y, scratch);
   const index n = n1 * n2;
   if (left == nullptr) {

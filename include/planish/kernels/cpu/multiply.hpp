@@ -191,8 +191,8 @@ void multiply_with(QuantizedRowsView x, const PackedWeightsView& w, const Epilog
 }
 
 /// acc(m, n · groups + g) = the exact accumulator of row m, channel n, group g; only channels of the given panels.
-PLANISH_KERNEL void multiply_accumulators(QuantizedRowsView x, const PackedWeightsView& w, MatrixView<std::int32_t> acc,
-                                          Range panels, std::span<std::byte> scratch) noexcept {
+PLANISH_ENTRY void multiply_accumulators(QuantizedRowsView x, const PackedWeightsView& w, MatrixView<std::int32_t> acc,
+                                         Range panels, std::span<std::byte> scratch) noexcept {
   if (w.storage == CodeStorage::nibble) {
     multiply_accumulators_with<isa::Best, CodeStorage::nibble>(x, w, acc, panels, scratch);
   } else {
@@ -201,8 +201,8 @@ PLANISH_KERNEL void multiply_accumulators(QuantizedRowsView x, const PackedWeigh
 }
 
 /// y = x · wᵀ, rescaled, + bias, + residual; only channels of the given panels are computed. y is rows × channels.
-PLANISH_KERNEL void multiply(QuantizedRowsView x, const PackedWeightsView& w, const Epilogue& e, MatrixView<float> y,
-                             Range panels, std::span<std::byte> scratch) noexcept {
+PLANISH_ENTRY void multiply(QuantizedRowsView x, const PackedWeightsView& w, const Epilogue& e, MatrixView<float> y,
+                            Range panels, std::span<std::byte> scratch) noexcept {
   if (w.storage == CodeStorage::nibble) {
     multiply_with<isa::Best, CodeStorage::nibble>(x, w, e, y, panels, scratch);
   } else {

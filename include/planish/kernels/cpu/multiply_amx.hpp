@@ -203,8 +203,8 @@ void multiply_by_tiles(QuantizedRowsView x, const PackedWeightsView& w, const Ep
 }
 
 /// As kernels::cpu::multiply, where tiles_fit and the host has enabled them.
-PLANISH_KERNEL void multiply_amx(QuantizedRowsView x, const PackedWeightsView& w, const Epilogue& e,
-                                 MatrixView<float> y, Range panels, std::span<std::byte> scratch) noexcept {
+PLANISH_ENTRY void multiply_amx(QuantizedRowsView x, const PackedWeightsView& w, const Epilogue& e, MatrixView<float> y,
+                                Range panels, std::span<std::byte> scratch) noexcept {
   if (panels.begin >= panels.end) return;
   if (w.storage == CodeStorage::nibble)
     multiply_by_tiles<CodeStorage::nibble>(x, w, e, y, panels, scratch);
@@ -213,9 +213,9 @@ PLANISH_KERNEL void multiply_amx(QuantizedRowsView x, const PackedWeightsView& w
 }
 
 /// As kernels::cpu::multiply_accumulators, likewise.
-PLANISH_KERNEL void multiply_accumulators_amx(QuantizedRowsView x, const PackedWeightsView& w,
-                                              MatrixView<std::int32_t> acc, Range panels,
-                                              std::span<std::byte> scratch) noexcept {
+PLANISH_ENTRY void multiply_accumulators_amx(QuantizedRowsView x, const PackedWeightsView& w,
+                                             MatrixView<std::int32_t> acc, Range panels,
+                                             std::span<std::byte> scratch) noexcept {
   if (panels.begin >= panels.end) return;
   if (w.storage == CodeStorage::nibble)
     multiply_accumulators_by_tiles<CodeStorage::nibble>(x, w, acc, panels, scratch);

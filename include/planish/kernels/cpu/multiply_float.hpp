@@ -13,8 +13,8 @@
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
 /// y = x · wᵀ + bias + residual; only channels of the given panels are computed. y is rows × channels.
-PLANISH_KERNEL void multiply_float(MatrixView<const float> x, const FloatPanelsView& w, const Epilogue& e,
-                                   MatrixView<float> y, Range panels, std::span<std::byte> scratch) noexcept {
+PLANISH_ENTRY void multiply_float(MatrixView<const float> x, const FloatPanelsView& w, const Epilogue& e,
+                                  MatrixView<float> y, Range panels, std::span<std::byte> scratch) noexcept {
   multiply_float_panels(
       x, w.rows, e, y, panels, scratch,
       [&](index panel, index first, index /*count*/, float* /*room*/) { return w.panel(panel) + first * panel_width; });

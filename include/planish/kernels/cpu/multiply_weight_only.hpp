@@ -133,8 +133,8 @@ requires(Together == 1 || Together == 2) void multiply_few_rows(MatrixView<const
 
 /// y = x · wᵀ + bias + residual; only channels of the given panels are computed. y is rows × channels. Equal to the bit
 /// to multiply_float on the dequantized weights.
-PLANISH_KERNEL void multiply_weight_only(MatrixView<const float> x, const PackedWeightsView& w, const Epilogue& e,
-                                         MatrixView<float> y, Range panels, std::span<std::byte> scratch) noexcept {
+PLANISH_ENTRY void multiply_weight_only(MatrixView<const float> x, const PackedWeightsView& w, const Epilogue& e,
+                                        MatrixView<float> y, Range panels, std::span<std::byte> scratch) noexcept {
   with_decoder(w, [&](auto type) {
     using Decoder = typename decltype(type)::type;
     if (x.rows() > most_rows_in_registers || !are_whole_lines(x, w)) {

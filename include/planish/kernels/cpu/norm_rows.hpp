@@ -37,8 +37,8 @@ inline void sum_squares(const float* row, index columns, double* parts) noexcept
 }  // namespace detail
 
 /// See `reference::rms_norm_rows`: the same bits.
-PLANISH_KERNEL void rms_norm_rows(MatrixView<const float> x, const float* gain, float epsilon,
-                                  MatrixView<float> y) noexcept {
+PLANISH_ENTRY void rms_norm_rows(MatrixView<const float> x, const float* gain, float epsilon,
+                                 MatrixView<float> y) noexcept {
   if (!x.has_dense_rows() || !y.has_dense_rows()) return reference::rms_norm_rows(x, gain, epsilon, y);
   for (index r = 0; r < x.rows(); ++r) {
     const float* row = x.row(r);

@@ -91,7 +91,7 @@ struct RowCodes {
 
 /// Quantizes each row of x into `out` (same shape; zero points present when q is asymmetric). A row with NaN or
 /// infinity gets codes 0 and a NaN scale. Returns how many such rows there were.
-PLANISH_KERNEL index quantize_rows(MatrixView<const float> x, const RowQuantizer& q, QuantizedRowsSpan out) noexcept {
+PLANISH_ENTRY index quantize_rows(MatrixView<const float> x, const RowQuantizer& q, QuantizedRowsSpan out) noexcept {
   const CodeRange range = code_range(q.bits, q.symmetry);
   index bad_rows = 0;
   for (index r = 0; r < x.rows(); ++r) {
@@ -120,7 +120,7 @@ PLANISH_KERNEL index quantize_rows(MatrixView<const float> x, const RowQuantizer
 }
 
 /// y = (code − zero point) · scale. After quantize_rows this is fake quantization.
-PLANISH_KERNEL void dequantize_rows(QuantizedRowsView x, MatrixView<float> y) noexcept {
+PLANISH_ENTRY void dequantize_rows(QuantizedRowsView x, MatrixView<float> y) noexcept {
   for (index r = 0; r < x.rows; ++r) {
     const Affine affine{x.scales[r], x.zero_point(r)};
     const std::int8_t* codes = x.row(r);

@@ -9,8 +9,7 @@
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
 /// See `reference::swiglu_rows`: the same bits.
-PLANISH_KERNEL void swiglu_rows(MatrixView<const float> gate, MatrixView<const float> up,
-                                MatrixView<float> y) noexcept {
+PLANISH_ENTRY void swiglu_rows(MatrixView<const float> gate, MatrixView<const float> up, MatrixView<float> y) noexcept {
   if (!gate.has_dense_rows() || !up.has_dense_rows() || !y.has_dense_rows()) return reference::swiglu_rows(gate, up, y);
   const auto product = [](FloatBatch g, FloatBatch u) __attribute__((always_inline)) {
     // min(most, NaN) is NaN

@@ -1,0 +1,2 @@
+// What our own tests and examples compile once.
+#include <planish/bodies.hpp>

@@ -1,2 +1,0 @@
-// The kernels of our own tests and examples, compiled once.
-#include <planish/kernels.hpp>
