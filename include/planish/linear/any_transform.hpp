@@ -8,6 +8,8 @@
 #include <planish/linear/any_stage.hpp>
 #include <planish/linear/stage_registry.hpp>
 #include <planish/transform/producer.hpp>
+#include <planish/transform/scale.hpp>
+#include <planish/transform/shift.hpp>
 #include <planish/transform/transform.hpp>
 
 namespace planish::inline PLANISH_ABI {
