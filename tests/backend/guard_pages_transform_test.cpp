@@ -6,6 +6,7 @@
 
 #include <planish/backend/default.hpp>
 #include <planish/core/random.hpp>
+#include <planish/kernels/reference/dense_rows.hpp>
 #include <planish/transform/hadamard.hpp>
 
 #include "guarded_memory.hpp"

@@ -15,11 +15,9 @@ namespace {
 template <class Policy>
 void check_laws() {
   for (pl::index columns : {1, 7, 64, 576}) {
-    const auto values = laws::sample_matrix(6, columns, static_cast<std::uint64_t>(columns));
-    const pl::MatrixView<const float> x(values.data(), 6, columns);
-    laws::codes_follow_the_formula(pl::Quantizer<4, pl::PerChannel, Policy>{}, x);
-    laws::codes_follow_the_formula(pl::Quantizer<8, pl::PerGroup<32>, Policy>{}, x);
-    laws::fake_quantization_is_idempotent(pl::Quantizer<4, pl::PerChannel, Policy>{}, x);
+    const auto seed = static_cast<std::uint64_t>(columns);
+    laws::quantizer_laws(pl::Quantizer<4, pl::PerChannel, Policy>{}, 6, columns, seed, /*packs=*/false);
+    laws::quantizer_laws(pl::Quantizer<8, pl::PerGroup<32>, Policy>{}, 6, columns, seed, /*packs=*/false);
   }
 }
 

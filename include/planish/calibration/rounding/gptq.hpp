@@ -56,7 +56,8 @@ struct Gptq {
     std::vector<index> order(static_cast<std::size_t>(moment.cols()));
     std::iota(order.begin(), order.end(), index{0});
     if (activation_order)
-      std::stable_sort(order.begin(), order.end(), [&](index a, index b) { return moment(a, a) > moment(b, b); });
+      std::sort(order.begin(), order.end(),
+                [&](index a, index b) { return moment(a, a) != moment(b, b) ? moment(a, a) > moment(b, b) : a < b; });
     return order;
   }
 

@@ -15,9 +15,9 @@ template <class T, class Function, class Slope>
 [[nodiscard]] Variable<T> map_lanes(Variable<T> x, Function function, Slope slope) {
   Tape<T>& tape = x.tape();
   const MatrixView<const T> in = x.value();
-  auto [y, out] = tape.result(in.rows(), in.columns(), {x});
+  auto [y, result] = tape.result(in.rows(), in.columns(), {x});
   const index block = rows_per_block(in.rows(), in.columns());
-  for_row_blocks(tape.executor(), in.rows(), block, [&, out = out](index first, index count) {
+  for_row_blocks(tape.executor(), in.rows(), block, [&, out = result](index first, index count) {
     for (index r = first; r < first + count; ++r)
       for_lanes<T>(in.columns(), [&](auto at) { store<T>(function(load(in.row(r), at)), out.row(r), at); });
   });
@@ -39,9 +39,9 @@ template <class T, class Function, class Both>
   check_same_shape("a product by elements", x, y);
   Tape<T>& tape = x.tape();
   const MatrixView<const T> a = x.value(), b = y.value();
-  auto [z, out] = tape.result(a.rows(), a.columns(), {x, y});
+  auto [z, result] = tape.result(a.rows(), a.columns(), {x, y});
   const index block = rows_per_block(a.rows(), a.columns());
-  for_row_blocks(tape.executor(), a.rows(), block, [&, out = out](index first, index count) {
+  for_row_blocks(tape.executor(), a.rows(), block, [&, out = result](index first, index count) {
     for (index r = first; r < first + count; ++r)
       for_lanes<T>(a.columns(),
                    [&](auto at) { store<T>(function(load(a.row(r), at)) * load(b.row(r), at), out.row(r), at); });

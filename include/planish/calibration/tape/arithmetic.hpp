@@ -18,13 +18,13 @@ template <class T, class Function, class Slope>
 [[nodiscard]] Variable<T> map(Variable<T> x, Function function, Slope slope) {
   Tape<T>& tape = x.tape();
   const MatrixView<const T> in = x.value();
-  auto [y, out] = tape.result(x.rows(), x.columns(), {x});
+  auto [y, result] = tape.result(x.rows(), x.columns(), {x});
   const index block = rows_per_block(in.rows(), in.columns());
-  for_row_blocks(tape.executor(), in.rows(), block, [&, out = out](index first, index count) {
+  for_row_blocks(tape.executor(), in.rows(), block, [&, out = result](index first, index count) {
     for (index r = first; r < first + count; ++r)
       for (index c = 0; c < in.columns(); ++c) out(r, c) = function(in(r, c));
   });
-  tape.on_backward(y, [&tape, x, in, out = out, block, slope](MatrixView<const T> dy) {
+  tape.on_backward(y, [&tape, x, in, out = result, block, slope](MatrixView<const T> dy) {
     const auto dx = tape.gradient(x);
     for_row_blocks(tape.executor(), in.rows(), block, [&](index first, index count) {
       for (index r = first; r < first + count; ++r)
@@ -43,9 +43,9 @@ template <class T>
   detail::check_same_shape("a sum", x, y);
   Tape<T>& tape = x.tape();
   const MatrixView<const T> a = x.value(), b = y.value();
-  auto [z, out] = tape.result(x.rows(), x.columns(), {x, y});
+  auto [z, result] = tape.result(x.rows(), x.columns(), {x, y});
   const index block = rows_per_block(a.rows(), a.columns());
-  for_row_blocks(tape.executor(), a.rows(), block, [&, out = out](index first, index count) {
+  for_row_blocks(tape.executor(), a.rows(), block, [&, out = result](index first, index count) {
     for (index r = first; r < first + count; ++r)
       for (index c = 0; c < a.columns(); ++c) out(r, c) = a(r, c) + b(r, c);
   });
@@ -70,9 +70,9 @@ template <class T>
   Tape<T>& tape = x.tape();
   const MatrixView<const T> in = x.value();
   const T* const bias = b.value().row(0);
-  auto [y, out] = tape.result(x.rows(), x.columns(), {x, b});
+  auto [y, result] = tape.result(x.rows(), x.columns(), {x, b});
   const index block = rows_per_block(in.rows(), in.columns());
-  for_row_blocks(tape.executor(), in.rows(), block, [&, out = out](index first, index count) {
+  for_row_blocks(tape.executor(), in.rows(), block, [&, out = result](index first, index count) {
     for (index r = first; r < first + count; ++r)
       for (index j = 0; j < in.columns(); ++j) out(r, j) = in(r, j) + bias[j];
   });
@@ -101,9 +101,9 @@ template <class T>
   Tape<T>& tape = x.tape();
   const MatrixView<const T> in = x.value();
   const T* const factors = c.value().row(0);
-  auto [y, out] = tape.result(x.rows(), x.columns(), {x, c});
+  auto [y, result] = tape.result(x.rows(), x.columns(), {x, c});
   const index block = rows_per_block(in.rows(), in.columns());
-  for_row_blocks(tape.executor(), in.rows(), block, [&, out = out](index first, index count) {
+  for_row_blocks(tape.executor(), in.rows(), block, [&, out = result](index first, index count) {
     for (index r = first; r < first + count; ++r)
       for (index j = 0; j < in.columns(); ++j) out(r, j) = in(r, j) * factors[j];
   });
@@ -127,7 +127,8 @@ template <class T>
 /// factor · x, of a constant factor.
 template <class T>
 [[nodiscard]] Variable<T> multiply_by(Variable<T> x, T factor) {
-  return detail::map(x, [factor](T v) { return factor * v; }, [factor](T, T) { return factor; });
+  return detail::map(
+      x, [factor](T v) { return factor * v; }, [factor](T, T) { return factor; });
 }
 
 /// 1 / x.

@@ -72,7 +72,7 @@ template <class T>
   Tape<T>& tape = q.tape();
   const T scale = static_cast<T>(attention.scale == 0.0 ? 1.0 / std::sqrt(static_cast<double>(attention.head_size))
                                                         : attention.scale);
-  auto [y, out] = tape.result(q.rows(), q.columns(), {q, k, v});
+  auto [y, result] = tape.result(q.rows(), q.columns(), {q, k, v});
   const MatrixView<T> logarithms = tape.scratch(q.rows(), plan.heads);
   T* const transposed_keys = tape.scratch(1, plan.transposed_size()).data();
   detail::transpose_keys<T>(tape.executor(), plan, k.value(), transposed_keys);
@@ -81,14 +81,14 @@ template <class T>
     const index heads = plan.sequences * plan.kv_heads;
     auto room = tape.borrow(tape.executor().workers() * room_size);
     // the last tiles see the most keys, so they come first
-    tape.executor().run(static_cast<int>(heads * tiles), [&, out = out](int task, int worker) {
+    tape.executor().run(static_cast<int>(heads * tiles), [&, out = result](int task, int worker) {
       const detail::QueryTile tile =
           plan.query_tile(task % heads / plan.kv_heads, task % plan.kv_heads, tiles - 1 - task / heads);
       detail::attend_queries<T>(plan, tile, scale, q.value(), transposed_keys, v.value(),
                                 detail::ForwardRoom<T>(plan, room.data() + worker * room_size), out, logarithms);
     });
   }
-  tape.on_backward(y, [&tape, plan, q, k, v, out = out, logarithms, transposed_keys, scale](MatrixView<const T> dy) {
+  tape.on_backward(y, [&tape, plan, q, k, v, out = result, logarithms, transposed_keys, scale](MatrixView<const T> dy) {
     detail::differentiate_attention<T>(tape, plan, q, k, v,
                                        {q.value(), k.value(), out, dy, logarithms, transposed_keys, nullptr, scale,
                                         q.needs_gradient(), k.needs_gradient(), v.needs_gradient()});

@@ -120,10 +120,10 @@ template <class T>
   Tape<T>& tape = w.tape();
   const MatrixView<const T> in = w.value(), above = upper.value(), below = lower.value();
   const index rows = in.rows(), columns = in.columns(), block = rows_per_block(rows, columns);
-  auto [y, out] = tape.result(rows, columns, {w, upper, lower});
+  auto [y, result] = tape.result(rows, columns, {w, upper, lower});
   const MatrixView<T> found = tape.scratch(rows, detail::ClampedRow<T>::numbers);
   const auto clamp = [=](index r) -> RunClip<T> { return {row_factor(above, r), row_factor(below, r)}; };
-  for_row_blocks(tape.executor(), rows, block, [&, out = out](index first, index count) {
+  for_row_blocks(tape.executor(), rows, block, [&, out = result](index first, index count) {
     for (index r = first; r < first + count; ++r) {
       const detail::ClampedRow<T> row(in.row(r), columns, clamp(r), quantizer);
       row.quantize(out.row(r));

@@ -16,9 +16,9 @@ template <class T>
   Tape<T>& tape = w.tape();
   const MatrixView<const T> in = w.value(), above = upper.value(), below = lower.value();
   const index rows = in.rows(), columns = in.columns(), block = rows_per_block(rows, columns);
-  auto [y, out] = tape.result(rows, columns, {w, upper, lower});
+  auto [y, result] = tape.result(rows, columns, {w, upper, lower});
   const MatrixView<T> ends = tape.scratch(rows, 2);  // greatest, least
-  for_row_blocks(tape.executor(), rows, block, [&, out = out](index first, index count) {
+  for_row_blocks(tape.executor(), rows, block, [&, out = result](index first, index count) {
     for (index r = first; r < first + count; ++r) {
       const auto range = RowRange<T>::of(in.row(r), columns);
       ends(r, 0) = range.highest;

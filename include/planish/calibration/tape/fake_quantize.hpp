@@ -28,9 +28,9 @@ template <class T>
   const auto clip = [=](index row) -> RunClip<T> {
     return {positive ? row_factor(positive->value(), row) : T{1}, negative ? row_factor(negative->value(), row) : T{1}};
   };
-  auto [y, out] = tape.result(rows, columns, {x, positive.value_or(x), negative.value_or(x)});
+  auto [y, result] = tape.result(rows, columns, {x, positive.value_or(x), negative.value_or(x)});
   const MatrixView<T> found = tape.scratch(rows * groups, QuantizedRun<T>::numbers);
-  for_row_blocks(tape.executor(), rows, block, [&, out = out](index first, index count) {
+  for_row_blocks(tape.executor(), rows, block, [&, out = result](index first, index count) {
     for (index r = first; r < first + count; ++r)
       for (index g = 0; g < groups; ++g) {
         const index begin = g * width, length = std::min(width, columns - begin);

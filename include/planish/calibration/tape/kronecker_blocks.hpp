@@ -7,7 +7,8 @@
 
 #include <planish/calibration/tape/lanes.hpp>
 #include <planish/calibration/tape/row_blocks.hpp>
-#include <planish/kernels/cpu/kronecker_rows.hpp>
+#include <planish/kernels/cpu/entry_points.hpp>
+#include <planish/kernels/cpu/kronecker_joint.hpp>
 #include <planish/kernels/cpu/row_dots.hpp>
 #include <planish/kernels/cpu/small_product.hpp>
 #include <planish/kernels/reference/kronecker_rows.hpp>

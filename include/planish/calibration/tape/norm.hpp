@@ -66,9 +66,9 @@ template <class T>
   const MatrixView<const T> in = x.value();
   const T* const factors = gain.value().row(0);
   const index columns = in.columns(), block = rows_per_block(in.rows(), columns);
-  auto [y, out] = tape.result(in.rows(), columns, {x, gain});
+  auto [y, result] = tape.result(in.rows(), columns, {x, gain});
   const MatrixView<T> moments = tape.scratch(in.rows(), 2);  // 0, inverse root mean square
-  for_row_blocks(tape.executor(), in.rows(), block, [&, out = out](index first, index count) {
+  for_row_blocks(tape.executor(), in.rows(), block, [&, out = result](index first, index count) {
     for (index r = first; r < first + count; ++r) {
       const T* const row = in.row(r);
       const T squares = detail::sum_lanes<T>(
@@ -112,9 +112,9 @@ template <class T>
   const MatrixView<const T> in = x.value();
   const T *const factors = gain.value().row(0), *const offsets = bias.value().row(0);
   const index columns = in.columns(), block = rows_per_block(in.rows(), columns);
-  auto [y, out] = tape.result(in.rows(), columns, {x, gain, bias});
+  auto [y, result] = tape.result(in.rows(), columns, {x, gain, bias});
   const MatrixView<T> moments = tape.scratch(in.rows(), 2);  // mean, inverse deviation
-  for_row_blocks(tape.executor(), in.rows(), block, [&, out = out](index first, index count) {
+  for_row_blocks(tape.executor(), in.rows(), block, [&, out = result](index first, index count) {
     for (index r = first; r < first + count; ++r) {
       const T* const row = in.row(r);
       const T n = static_cast<T>(columns);

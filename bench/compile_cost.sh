@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# compile_cost.sh [TIMES]: what a unit costs that includes planish: user time of the compiler, the least of TIMES tries
+# (default 3), as a multiple of a unit that includes <xsimd/xsimd.hpp> and <vector> alone, and the size of its object
+# file. Each with the bodies in the unit (header-only), and with PLANISH_SEPARATE_BODIES, where another unit has them.
+# CXX and CXXFLAGS say how; -std=c++20 -O2 -march=native otherwise.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+times=${1:-3}
+[[ "$times" =~ ^[1-9][0-9]*$ ]] || { echo "'$times' is no number of tries" >&2; exit 2; }
+compiler=${CXX:-c++}
+read -r -a flags <<<"${CXXFLAGS:--std=c++20 -O2 -march=native}"
+eigen=$(echo '#include <Eigen/Core>' | "$compiler" -x c++ -std=c++20 -I/usr/include/eigen3 -fsyntax-only - 2>/dev/null && echo yes || true)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# seconds UNIT OPTION...: user time; the object is left in $folder/unit.o
+seconds() {
+  local best= now
+  for ((i = 0; i < times; ++i)); do
+    now=$( { TIMEFORMAT=%U; time "$compiler" "${flags[@]}" -Iinclude -isystem /usr/include/eigen3 "${@:2}" -c "$1" -o "$folder/unit.o" >&2; } 2>&1 | tail -n 1)
+    [ -n "$best" ] && awk "BEGIN { exit !($now >= $best) }" || best=$now
+  done
+  echo "$best"
+}
+
+printf '#include <vector>\n#include <xsimd/xsimd.hpp>\n' >"$folder/unit.cpp"
+base=$(seconds "$folder/unit.cpp")
+printf '%s, %s; the unit of xsimd and <vector> takes %s s\n\n' "$("$compiler" --version | head -n 1)" "${flags[*]}" "$base"
+printf '%-34s %12s %8s %12s %8s\n' "" "header-only" "KiB" "separate" "KiB"
+row() { # row NAME UNIT
+  local inline separate
+  inline=$(seconds "$2") && local inline_size=$(stat -c %s "$folder/unit.o")
+  separate=$(seconds "$2" -DPLANISH_SEPARATE_BODIES) && local separate_size=$(stat -c %s "$folder/unit.o")
+  awk -v name="$1" -v a="$inline" -v b="$separate" -v base="$base" -v x="$inline_size" -v y="$separate_size" \
+    'BEGIN { printf "%-34s %11.1fx %8.0f %11.1fx %8.0f\n", name, a / base, x / 1024, b / base, y / 1024 }'
+}
+include() { # include HEADER
+  echo "#include <planish/$1>" >"$folder/unit.cpp"
+  row "<planish/$1>" "$folder/unit.cpp"
+}
+include core/matrix_view.hpp
+include transform/transform.hpp
+include quantizer/quantizer.hpp
+include kv_cache/kv_cache.hpp
+include linear/quantized_linear.hpp
+include linear/any.hpp
+include planish.hpp
+include io.hpp
+[ -z "$eigen" ] || include calibration.hpp
+for example in examples/01_*.cpp examples/04_*.cpp; do row "$(basename "$example")" "$example"; done
+
+echo '#include <planish/bodies.hpp>' >"$folder/unit.cpp"
+bodies=$(seconds "$folder/unit.cpp" -DPLANISH_SEPARATE_BODIES)
+awk -v a="$bodies" -v base="$base" -v x="$(stat -c %s "$folder/unit.o")" \
+  'BEGIN { printf "%-34s %12s %8s %11.1fx %8.0f\n", "<planish/bodies.hpp>", "", "", a / base, x / 1024 }'
