@@ -36,7 +36,7 @@ namespace planish::inline PLANISH_ABI::detail {
 /// rows on, avx512vnni below", "avx512vnni (amx is not enabled)".
 template <class B>
 [[nodiscard]] std::string describe_integer_path(const B&, const PackedWeightsView& w) {
-  const std::string plain = B::name;
+  std::string plain = B::name;
 #if defined(PLANISH_HAS_AMX_INT8)
   if constexpr (std::same_as<B, Cpu>) {
     if (!amx_is_enabled()) return plain + " (amx is not enabled)";
