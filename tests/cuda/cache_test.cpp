@@ -234,6 +234,7 @@ struct AttendCase {
   ElementType type;
   int splits;
   bool bad;
+  ElementType output = ElementType::float32;
 };
 
 void check_attend(const AttendCase& c, std::uint64_t seed,
@@ -253,11 +254,11 @@ void check_attend(const AttendCase& c, std::uint64_t seed,
   }
   const oracles::Input q(query, c.type);
   cuda::AttendShape shape{c.cache, static_cast<int>(sequences), static_cast<int>(heads), c.queries, b.most, c.type,
-                          c.type};
+                          c.output};
   const auto plan = cuda::plan_attend(shape, device, c.splits);
   REQUIRE(plan.has_value());
   std::vector<std::int32_t> workspace(at(plan->workspace_bytes / 4 + 4));
-  std::vector<std::uint8_t> y(at(rows * width * cuda::element_bytes(c.type)), std::uint8_t{0xa5}), again = y;
+  std::vector<std::uint8_t> y(at(rows * width * cuda::element_bytes(c.output)), std::uint8_t{0xa5}), again = y;
   std::int32_t bad = 0;
   cuda::AttendArguments a;
   a.q = q.data();
@@ -282,10 +283,10 @@ void check_attend(const AttendCase& c, std::uint64_t seed,
       for (int h = 0; h < heads; ++h) {
         const index line = (s * c.queries + r) * width + h * size;
         const auto exact = exact_line(b, q.values.data() + line, s, h / c.group, c.lengths[at(s)] - (c.queries - 1 - r),
-                                      double{a.softmax_scale}, c.type == ElementType::float32, c.type);
+                                      double{a.softmax_scale}, c.type == ElementType::float32, c.output);
         bool finite = true;
         for (index i = 0; i < size; ++i) {
-          const double made = double{cuda::load_element(y.data(), c.type, line + i)};
+          const double made = double{cuda::load_element(y.data(), c.output, line + i)};
           finite = finite && std::isfinite(made);
           if (std::isnan(exact.y[at(i)]))
             wrong += !std::isnan(made);
@@ -304,13 +305,15 @@ constexpr auto brain = ElementType::bfloat16, half = ElementType::half, single =
 
 TEST_CASE("decode attention of every compiled kernel is within its bound of float64") {
   std::uint64_t seed = 1;
-  check_attend({{2, 128, 4, 4}, {300, 64, 1}, 4, 1, brain, 1, false}, seed++);
-  check_attend({{1, 128, 2, 2}, {130, 65}, 8, 1, half, 1, false}, seed++);
+  check_attend({{2, 128, 4, 4}, {300, 64, 1}, 4, 1, brain, 1, false, brain}, seed++);
+  check_attend({{1, 128, 2, 2}, {130, 65}, 8, 1, half, 1, false, half}, seed++);
   check_attend({{1, 128, 8, 8}, {100, 63}, 1, 1, single, 1, false}, seed++);
-  check_attend({{2, 64, 4, 3}, {90, 0, 257}, 3, 1, single, 1, false}, seed++);
+  check_attend({{2, 128, 8, 8}, {100, 63}, 2, 1, half, 1, false}, seed++);
+  check_attend({{1, 128, 4, 4}, {65, 130}, 8, 1, single, 1, false}, seed++);
+  check_attend({{2, 64, 4, 3}, {90, 0, 257}, 3, 1, brain, 1, false}, seed++);
   check_attend({{1, 64, 8, 8}, {70, 128}, 5, 1, brain, 1, false}, seed++);
   check_attend({{1, 64, 2, 4}, {70, 129}, 6, 1, half, 1, false}, seed++);
-  check_attend({{1, 48, 4, 2}, {40, 129}, 16, 1, single, 1, false}, seed++);
+  check_attend({{1, 48, 4, 2}, {40, 129}, 16, 1, single, 1, false, half}, seed++);
   check_attend({{1, 16, 8, 4}, {70, 30}, 9, 1, half, 1, false}, seed++);
   check_attend({{1, 80, 4, 4}, {70, 133}, 4, 1, brain, 1, false}, seed++);
   check_attend({{1, 96, 8, 2}, {70, 20}, 12, 1, single, 1, false}, seed++);
@@ -323,13 +326,13 @@ TEST_CASE("decode attention of every compiled kernel is within its bound of floa
 
 TEST_CASE("sequences split over blocks, several queries, and what is not finite") {
   std::uint64_t seed = 100;
-  check_attend({{1, 128, 4, 4}, {900, 20, 0}, 4, 1, brain, 3, false}, seed++);
+  check_attend({{1, 128, 4, 4}, {900, 20, 0}, 4, 1, brain, 3, false, brain}, seed++);
   check_attend({{1, 64, 4, 4}, {700, 300}, 1, 1, single, 5, false}, seed++);
   check_attend({{1, 64, 4, 4}, {70, 200, 2}, 2, 4, single, 1, false}, seed++);
   check_attend({{1, 96, 4, 8}, {100, 300}, 5, 5, half, 2, false}, seed++);  // four tiles of lines
   check_attend({{1, 256, 4, 2}, {400}, 6, 2, brain, 2, false}, seed++);
   check_attend({{2, 64, 4, 4}, {40, 300, 5}, 3, 1, single, 1, true}, seed++);
-  check_attend({{2, 128, 8, 4}, {12, 18, 400}, 2, 3, brain, 2, true}, seed++);
+  check_attend({{2, 128, 8, 4}, {12, 18, 400}, 2, 3, brain, 2, true, brain}, seed++);
   cuda::DeviceCapabilities ada{8, 9, 4, 99 * 1024, false};
   check_attend({{1, 256, 8, 8}, {300}, 4, 1, single, 2, false}, seed++, ada);
   check_attend({{1, 128, 8, 8}, {300}, 4, 1, brain, 1, false}, seed++, ada);

@@ -21,8 +21,8 @@ struct AttendShape {
 
 inline constexpr int most_attend_queries = 16;
 
-/// The compiled kernels: the most channels of a head and, where the head has just these and keys and values are of one
-/// width, that width. The others take up to 8 or up to 16 lines and any widths.
+/// The compiled kernels: the most channels of a head and, where the head has just these, keys and values are of one
+/// width and queries of 16 bits, that width. The others take up to 8 or up to 16 lines and whatever there is.
 enum class AttendPath : std::uint8_t {
   head64_width4,
   head64_width8,
@@ -81,9 +81,9 @@ struct AttendPlan {
 };
 
 namespace detail {
-[[nodiscard]] constexpr AttendPath attend_path(const CacheLayout& l, int lines) noexcept {
+[[nodiscard]] constexpr AttendPath attend_path(const CacheLayout& l, int lines, int parts) noexcept {
   const bool wide = lines > 8;
-  if (!wide && l.key_width == l.value_width) {
+  if (!wide && parts == 1 && l.key_width == l.value_width) {
     if (l.head_size == 64 && l.key_width == 4) return AttendPath::head64_width4;
     if (l.head_size == 64 && l.key_width == 8) return AttendPath::head64_width8;
     if (l.head_size == 128 && l.key_width == 2) return AttendPath::head128_width2;
@@ -169,7 +169,7 @@ template <class Size>
   s.parts = shape.input == ElementType::float32 ? 2 : 1;
   s.input = shape.input;
   s.output = shape.output;
-  plan.path = detail::attend_path(*layout, s.lines());
+  plan.path = detail::attend_path(*layout, s.lines(), s.parts);
   int needs = 0, blocks_at_once = 1;
   with_attend_size(plan.path, [&](auto size) {
     using Size = decltype(size);

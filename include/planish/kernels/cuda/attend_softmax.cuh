@@ -99,13 +99,12 @@ PLANISH_DEVICE void decay_state(AttendState<Size>& state, const float (&decay)[S
 
 /// Scores of a tile, already Σ q e, to weights; maximum, sum and all that was summed so far follow. `first`: position
 /// of the tile's first token; `length`: of the sequence.
-template <class Size>
+template <class Size, bool Masked>
 PLANISH_DEVICE void weigh_scores(AttendScores<Size>& scores, TileSide<Size>& side, const AttendLines<Size>& lines,
                                  int first, int length, int parts, AttendState<Size>& state,
                                  AttendWeights<Size>& weights) noexcept {
   constexpr float least_number = -__builtin_inff();
   const int row = first + thread_index() % warp_size / 4;  // position of this lane's first token
-  const bool masked = first + Size::tile > lines.fewest;
   float highest[Size::line_tiles][2], decay[Size::line_tiles][2];
   PLANISH_UNROLL
   for (int n = 0; n < Size::line_tiles; ++n) PLANISH_UNROLL
@@ -115,14 +114,14 @@ PLANISH_DEVICE void weigh_scores(AttendScores<Size>& scores, TileSide<Size>& sid
     for (int i = 0; i < 2 * Size::units; ++i) {
       float& score = scores[i / 2][n][i % 2 * 2 + e];
       score = fused_multiply_add(-side.key_zeros[i], lines.sum[n][e], score) * side.key_scales[i] * lines.factor[n][e];
-      if (masked && row + 8 * i >= lines.visible[n][e]) score = least_number;
+      if (Masked && row + 8 * i >= lines.visible[n][e]) score = least_number;
       highest[n][e] = greatest(highest[n][e], score);
     }
   }
   float greatest_scale = state.unit * (half_reach / 2.0f);
   PLANISH_UNROLL
   for (int i = 0; i < 2 * Size::units; ++i) {
-    if (masked && row + 8 * i >= length) side.value_scales[i] = 0.0f;
+    if (Masked && row + 8 * i >= length) side.value_scales[i] = 0.0f;
     greatest_scale = greatest(greatest_scale, side.value_scales[i]);
   }
   greatest_scale = greatest_of_rows(greatest_scale);
@@ -150,7 +149,7 @@ PLANISH_DEVICE void weigh_scores(AttendScores<Size>& scores, TileSide<Size>& sid
       for (int e = 0; e < 2; ++e) {
         const float p = quick_power_of_two(scores[i / 2][n][i % 2 * 2 + e] - reference[n][e]);
         state.total[n][e] += p;
-        w[e] = masked && row + 8 * i >= lines.visible[n][e] ? 0.0f : p * scale;
+        w[e] = Masked && row + 8 * i >= lines.visible[n][e] ? 0.0f : p * scale;
       }
       const std::uint32_t pair = round_pair(Half{}, w[0], w[1]);
       weights[0][i / 2][n][i % 2] = transpose_matrix(pair);

@@ -17,6 +17,13 @@ namespace planish::inline PLANISH_ABI::kernels::cuda {
 
 #if defined(__CUDACC__)
 
+/// (word & mask) | bits in one instruction: compilers make two of it where both are constants.
+PLANISH_DEVICE std::uint32_t masked_over(std::uint32_t word, std::uint32_t mask, std::uint32_t bits) noexcept {
+  std::uint32_t d;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(d) : "r"(word), "r"(mask), "r"(bits));
+  return d;
+}
+
 /// a · b + c of two pairs of halves, each rounded once.
 PLANISH_DEVICE std::uint32_t multiply_add_pair(std::uint32_t a, std::uint32_t b, std::uint32_t c) noexcept {
   std::uint32_t d;
@@ -49,6 +56,10 @@ PLANISH_DEVICE Vector16 load_shared_vector(const void* place) noexcept {
 }
 
 #else
+
+inline std::uint32_t masked_over(std::uint32_t word, std::uint32_t mask, std::uint32_t bits) noexcept {
+  return (word & mask) | bits;
+}
 
 inline std::uint32_t multiply_add_pair(std::uint32_t a, std::uint32_t b, std::uint32_t c) noexcept {
   std::uint32_t d = 0;
@@ -108,8 +119,8 @@ PLANISH_DEVICE void expand_codes(std::uint32_t word, std::uint32_t& first, std::
   constexpr std::uint32_t mask = ((1u << Width) - 1u) * 0x00010001u << (Width * Field);
   constexpr float factor = 1.0f / static_cast<float>(1 << (Width * Field));
   const std::uint32_t offset = half_pair(-1024.0f * factor - static_cast<float>(centre));
-  first = multiply_add_pair((word & mask) | 0x64006400u, half_pair(factor), offset);
-  second = multiply_add_pair((word >> 8 & mask) | 0x64006400u, half_pair(factor), offset);
+  first = multiply_add_pair(masked_over(word, mask, 0x64006400u), half_pair(factor), offset);
+  second = multiply_add_pair(masked_over(word >> 8, mask, 0x64006400u), half_pair(factor), offset);
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda
