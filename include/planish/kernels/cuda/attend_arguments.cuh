@@ -46,6 +46,18 @@ struct AttendSize {
       Channels > 128 || LineTiles > 1 ? 2 : 3;  // of most_warps on a multiprocessor, by registers
 };
 
+/// A layout of which the compiler knows what the size says.
+template <class Size>
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr CacheLayout known_layout(CacheLayout l) noexcept {
+  if constexpr (Size::whole) {
+    l.head_size = Size::channels;
+    l.key_width = l.value_width = Size::width;
+    l.key_pieces = Size::channels * Size::width / 128;
+    l.value_lines = Size::channels * Size::width / 64;
+  }
+  return l;
+}
+
 /// Shared memory of a block, in bytes from its beginning: queries as fragments, what is known of the lines, and a ring
 /// of two tiles per warp, in whose place the warps' results meet at the end.
 struct AttendMemory {

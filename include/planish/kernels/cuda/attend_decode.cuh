@@ -11,8 +11,11 @@ namespace planish::inline PLANISH_ABI::kernels::cuda {
 
 /// Copies `bytes`, a multiple of 16, in the background.
 PLANISH_DEVICE void copy_lines(unsigned char* to, const std::uint8_t* from, int bytes) noexcept {
-  for (int at = thread_index() % warp_size * 16; at < bytes; at += warp_size * 16)
-    copy_async_16(to + at, from + at, 16);
+  constexpr int round = warp_size * 16;
+  const int own = thread_index() % warp_size * 16;
+  PLANISH_UNROLL
+  for (int at = 0; at < bytes; at += round)
+    if (at + round <= bytes || at + own < bytes) copy_async_16(to + at + own, from + at + own, 16);
 }
 
 /// The tiles of one warp, `step` apart from `begin` to `end`, fetched one after another.
@@ -143,6 +146,7 @@ PLANISH_DEVICE void store_state(const CacheLayout& l, AttendState<Size>& state, 
 template <class Size>
 PLANISH_KERNEL(Size::most_warps* warp_size, Size::blocks)
 attend_decode(AttendArguments a, AttendSharing s) {
+  a.cache.layout = known_layout<Size>(a.cache.layout);
   const CacheLayout& l = a.cache.layout;
   const AttendMemory memory = attend_memory<Size>(l, s.warps, s.parts);
   const int line_tile = block_index() % s.line_tiles, kv_head = block_index() / s.line_tiles % l.kv_heads;
