@@ -45,9 +45,10 @@ struct AppendPlan {
   }
 };
 
-inline constexpr int append_group = 16;     // tokens
-inline constexpr int append_threads = 128;  // at most
-inline constexpr int append_row = most_head_size;
+inline constexpr int append_group = 16;               // tokens
+inline constexpr int append_threads = 128;            // at most
+inline constexpr int append_row = most_head_size;     // codes
+inline constexpr int append_stride = append_row + 4;  // bytes: rows begin a bank apart
 
 /// The plan for a shape. Errors: caches that no kernel takes, sizes out of range, an input that is not a float.
 [[nodiscard]] inline Result<AppendPlan> plan_append(const AppendShape& shape,
@@ -67,36 +68,45 @@ inline constexpr int append_row = most_head_size;
     return Status(ErrorCode::unsupported, "KV cache: ", shape.tokens, " new tokens for each of ", shape.sequences,
                   " sequences are too many for one launch; append in parts");
   const int warps = shape.tokens < 4 ? (shape.tokens > 0 ? shape.tokens : 1) : 4;
-  plan.launch = {static_cast<int>(blocks), warps * warp_size, append_group * append_row};
+  plan.launch = {static_cast<int>(blocks), warps * warp_size, append_group * append_stride};
   return plan;
 }
 
-/// One row of a head to codes, a byte each, zero behind the last channel. Lane 0 gets what it stores beside them.
-template <class E>
-PLANISH_DEVICE Affine append_codes(const E* row, int head_size, int bits, ClipPair clip, std::uint8_t* codes) noexcept {
-  const int lane = thread_index() % warp_size;
+/// What a lane has of a row of a head: channels lane, lane + 32 …; 0 behind the last.
+struct AppendRow {
   float values[append_row / warp_size];
-  RangeSoFar range;
+};
+
+template <class E>
+PLANISH_DEVICE AppendRow load_append_row(const E* row, int head_size) noexcept {
+  AppendRow r;
   PLANISH_UNROLL
   for (int i = 0; i < append_row / warp_size; ++i) {
-    const int channel = lane + i * warp_size;
-    values[i] = 0.0f;
-    if (channel < head_size) {
-      if constexpr (std::is_same_v<E, float>)
-        values[i] = row[channel];
-      else
-        values[i] = widen(row[channel]);
-    }
-    range.add(values[i]);
+    const int channel = thread_index() % warp_size + i * warp_size;
+    r.values[i] = 0.0f;
+    if (channel >= head_size) continue;
+    if constexpr (std::is_same_v<E, float>)
+      r.values[i] = row[channel];
+    else
+      r.values[i] = widen(row[channel]);
   }
+  return r;
+}
+
+/// A row to codes, a byte each, zero behind the last channel; and what is stored beside them.
+PLANISH_DEVICE Affine append_codes(const AppendRow& row, int head_size, int bits, ClipPair clip,
+                                   std::uint8_t* codes) noexcept {
+  RangeSoFar range;
+  PLANISH_UNROLL
+  for (const float value : row.values) range.add(value);
   range = join_warp(range);
   const RowCoder coder = RowCoder::make({range.lowest, range.highest}, range.finite(),
                                         RowQuantizer{.bits = bits, .symmetry = Symmetry::asymmetric, .clip = clip});
   const int offset = coder.usable ? 1 << (bits - 1) : 0;
   PLANISH_UNROLL
   for (int i = 0; i < append_row / warp_size; ++i) {
-    const int channel = lane + i * warp_size;
-    const float value = coder.shifted ? coder.shifted_value(values[i]) : values[i];
+    const int channel = thread_index() % warp_size + i * warp_size;
+    const float value = coder.shifted ? coder.shifted_value(row.values[i]) : row.values[i];
     const bool exists = coder.usable && channel < head_size;
     codes[channel] = exists ? static_cast<std::uint8_t>(coder.code(value) + static_cast<std::uint32_t>(offset)) : 0;
   }
@@ -105,13 +115,16 @@ PLANISH_DEVICE Affine append_codes(const E* row, int head_size, int bits, ClipPa
 
 /// The byte of packed codes that begins with channel byte · 8 / width.
 PLANISH_DEVICE std::uint32_t packed_byte(const std::uint8_t* codes, int byte, int width) noexcept {
-  const int fields = 8 / width;
+  const int fields = 1 << field_shift(width);
   std::uint32_t packed = 0;
-  for (int f = 0; f < fields; ++f) packed |= static_cast<std::uint32_t>(codes[byte * fields + f]) << (f * width);
+  PLANISH_UNROLL
+  for (int f = 0; f < 4; ++f)
+    if (f < fields) packed |= static_cast<std::uint32_t>(codes[byte * fields + f]) << (f * width);
   return packed;
 }
 
-/// Codes of tokens [begin, end) of one group of 16, token t at codes + t % 16 · append_row, to the keys of their page.
+/// Codes of tokens [begin, end) of one group of 16, token t at codes + t % 16 · append_stride, to the keys of their
+/// page.
 PLANISH_DEVICE void store_key_codes(const CacheLayout& l, std::uint8_t* head, const std::uint8_t* codes, int begin,
                                     int end, int threads) noexcept {
   for (int item = thread_index(); item < (end - begin) * l.key_pieces; item += threads) {
@@ -119,7 +132,8 @@ PLANISH_DEVICE void store_key_codes(const CacheLayout& l, std::uint8_t* head, co
     Vector16 v{};
     PLANISH_UNROLL
     for (int i = 0; i < 16; ++i)
-      v.words[i / 4] |= packed_byte(codes + t % append_group * append_row, piece * 16 + i, l.key_width) << (i % 4 * 8);
+      v.words[i / 4] |= packed_byte(codes + t % append_group * append_stride, piece * 16 + i, l.key_width)
+                        << (i % 4 * 8);
     *reinterpret_cast<Vector16*>(head + (t % cache_page / 8 * l.key_pieces + piece) * cache_line_bytes + t % 8 * 16) =
         v;
   }
@@ -135,7 +149,7 @@ PLANISH_DEVICE void store_value_codes(const CacheLayout& l, std::uint8_t* head, 
       Vector16 v{};
       PLANISH_UNROLL
       for (int t = 0; t < append_group; ++t)
-        v.words[value_slot(t) / 4] |= packed_byte(codes + t * append_row, byte, l.value_width)
+        v.words[value_slot(t) / 4] |= packed_byte(codes + t * append_stride, byte, l.value_width)
                                       << (value_slot(t) % 4 * 8);
       *reinterpret_cast<Vector16*>(rows + byte * 16) = v;
     }
@@ -144,7 +158,7 @@ PLANISH_DEVICE void store_value_codes(const CacheLayout& l, std::uint8_t* head, 
   for (int item = thread_index(); item < (end - begin) * bytes; item += threads) {
     const int t = begin + item / bytes, byte = item % bytes;
     rows[byte * 16 + value_slot(t)] =
-        static_cast<std::uint8_t>(packed_byte(codes + t % append_group * append_row, byte, l.value_width));
+        static_cast<std::uint8_t>(packed_byte(codes + t % append_group * append_stride, byte, l.value_width));
   }
 }
 
@@ -173,10 +187,14 @@ append_cache(AppendArguments a, int tokens, int groups, int threads) {
   const std::int64_t stride = is_value ? a.value_stride : a.key_stride;
   unsigned char* codes = shared_memory();
   const int warps = threads / warp_size;
-  for (int t = begin + thread_index() / warp_size; t < end; t += warps) {
-    const Affine affine =
-        append_codes(rows + (first_row + t - first) * stride, l.head_size, is_value ? l.value_bits : l.key_bits,
-                     is_value ? a.value_clip : a.key_clip, codes + t % append_group * append_row);
+  int t = begin + thread_index() / warp_size;
+  AppendRow next{};
+  if (t < end) next = load_append_row(rows + (first_row + t - first) * stride, l.head_size);
+  for (; t < end; t += warps) {
+    const AppendRow row = next;
+    if (t + warps < end) next = load_append_row(rows + (first_row + t + warps - first) * stride, l.head_size);
+    const Affine affine = append_codes(row, l.head_size, is_value ? l.value_bits : l.key_bits,
+                                       is_value ? a.value_clip : a.key_clip, codes + t % append_group * append_stride);
     if (thread_index() % warp_size != 0) continue;
     const int slot = t % cache_page;
     *reinterpret_cast<float*>(head + (is_value ? value_scale_place(l, slot) : key_scale_place(l, slot))) = affine.scale;

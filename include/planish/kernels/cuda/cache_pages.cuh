@@ -76,18 +76,27 @@ struct CachePages {
 /// Position of token t of a page in scales and key zero points: the eight of a lane are neighbours.
 [[nodiscard]] PLANISH_HOST_DEVICE constexpr int side_slot(int t) noexcept { return t % 8 * 8 + t / 8; }
 
+/// Codes of a byte are 2^field_shift: no division where widths are known at run time only.
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr int field_shift(int width) noexcept {
+  return width == 8 ? 0 : width == 4 ? 1 : 2;
+}
+/// Lowest bit of a channel's code in its byte.
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr int code_shift(int width, int channel) noexcept {
+  return (channel & ((1 << field_shift(width)) - 1)) * width;
+}
+
 /// The code of a channel of the key of token t of a page.
 [[nodiscard]] PLANISH_HOST_DEVICE constexpr UnitPosition key_place(const CacheLayout& l, int t, int channel) noexcept {
-  const int fields = 8 / l.key_width, byte = channel / fields;
+  const int byte = channel >> field_shift(l.key_width);
   return {(t / 8 * l.key_pieces + byte / 16) * cache_line_bytes + t % 8 * 16 + byte % 16,
-          channel % fields * l.key_width};
+          code_shift(l.key_width, channel)};
 }
 /// The code of a channel of the value of token t, from the first byte of the head's part on.
 [[nodiscard]] PLANISH_HOST_DEVICE constexpr UnitPosition value_place(const CacheLayout& l, int t,
                                                                      int channel) noexcept {
-  const int fields = 8 / l.value_width, byte = channel / fields;
+  const int byte = channel >> field_shift(l.value_width);
   return {l.key_bytes() + (t / 16 * l.value_lines + byte / 8) * cache_line_bytes + byte % 8 * 16 + value_slot(t),
-          channel % fields * l.value_width};
+          code_shift(l.value_width, channel)};
 }
 /// Bytes from the head's part on: scales and zero points of token t.
 [[nodiscard]] PLANISH_HOST_DEVICE constexpr int key_scale_place(const CacheLayout& l, int t) noexcept {

@@ -72,18 +72,18 @@ dequantize_cache(DequantizeCacheArguments a, ElementType type, int tokens, int p
   const std::int64_t first_row =
       (a.first_rows == nullptr ? std::int64_t{sequence} * tokens : std::int64_t{a.first_rows[sequence]}) +
       std::int64_t{page} * cache_page;
-  const int width = is_value ? l.value_width : l.key_width, mask = (1 << width) - 1, eights = l.head_size / 8;
+  const int width = is_value ? l.value_width : l.key_width, shift = field_shift(width), mask = (1 << width) - 1;
+  const int between = is_value ? 16 : 1, eights = l.head_size / 8;  // bytes of neighbouring channels
   for (int item = thread_index(); item < count * eights; item += dequantize_threads) {
     const int t = item / eights, channel = item % eights * 8;
     const auto scale =
         *reinterpret_cast<const float*>(head + (is_value ? value_scale_place(l, t) : key_scale_place(l, t)));
     const int zero = head[is_value ? value_zero_place(l, t) : key_zero_place(l, t)];
+    const std::uint8_t* codes = head + (is_value ? value_place(l, t, channel) : key_place(l, t, channel)).byte;
     float values[8];
     PLANISH_UNROLL
-    for (int i = 0; i < 8; ++i) {
-      const UnitPosition place = is_value ? value_place(l, t, channel + i) : key_place(l, t, channel + i);
-      values[i] = to_value((head[place.byte] >> place.shift) & mask, {scale, zero});
-    }
+    for (int i = 0; i < 8; ++i)
+      values[i] = to_value((codes[(i >> shift) * between] >> code_shift(width, i)) & mask, {scale, zero});
     store_eight(out, type,
                 (first_row + t) * (is_value ? a.value_stride : a.key_stride) + kv_head * l.head_size + channel, values,
                 8);
