@@ -34,7 +34,7 @@ struct Batch {
   pl::ClipPair key_clip{0.95f, 0.9f}, value_clip{0.9f, 1.0f};
   int most = 0;  // tokens of the longest
 
-  /// `bad`: some rows hold NaN or infinity. `loud`: values of very different scales.
+  /// `bad`: some rows hold NaN or infinity, or numbers below all scales.
   Batch(const cuda::CacheShape& s, std::vector<std::int32_t> of_sequences, cuda::ElementType type, bool bad,
         std::uint64_t seed, int spare_tokens = 0)
       : shape(s), layout(cuda::cache_layout_of(s)), lengths(std::move(of_sequences)), keys({}, type), values({}, type) {
@@ -107,8 +107,7 @@ inline Stored stored_by_reference(const Batch& b, bool value, index sequence, in
   const index slot = token % pl::page_tokens;
   const float* x = b.row(value, sequence, token, kv_head);
   Stored s;
-  const int width = pl::kv_code_width(pages.bits), centre = pl::code_centre(pages.bits);
-  (void)width;
+  const int centre = pl::code_centre(pages.bits);
   if (value)
     (void)pl::kernels::reference::store_value(pages, page, slot, x, 1);
   else
