@@ -32,7 +32,8 @@ struct Batch {
   std::vector<std::uint8_t> pool;  // pages from `pool_begin()` on
   oracles::Input keys, values;     // [sequence][most tokens] rows
   pl::ClipPair key_clip{0.95f, 0.9f}, value_clip{0.9f, 1.0f};
-  int most = 0;  // tokens of the longest
+  int most = 0;             // tokens of the longest
+  std::uint8_t poison = 0;  // what no token has been stored in
 
   /// `bad`: some rows hold NaN or infinity, or numbers below all scales.
   Batch(const cuda::CacheShape& s, std::vector<std::int32_t> of_sequences, cuda::ElementType type, bool bad,
@@ -45,7 +46,7 @@ struct Batch {
     for (index i = 0; i < pages; ++i) table.push_back(static_cast<std::int32_t>(i));
     for (index i = pages - 1; i > 0; --i)
       std::swap(table[at(i)], table[random.below(static_cast<std::uint64_t>(i) + 1)]);
-    pool.assign(at(pages * layout.page_bytes() + 128), std::uint8_t{0xff});  // scales of NaN
+    pool.assign(at(pages * layout.page_bytes() + 128), poison = seed % 2 == 0 ? 0xff : 0x7e);  // NaN, or 8e37
     keys = oracles::Input(rows(random, bad, 2.0f), type);
     values = oracles::Input(rows(random, bad, 0.3f), type);
   }
@@ -72,9 +73,12 @@ struct Batch {
       float* row = x.data() + r * size;
       const index loud = static_cast<index>(random.below(static_cast<std::uint64_t>(size)));
       row[loud] *= 8.0f;
+      const index token = r / heads % most;  // values grow, so that what was summed must follow
+      if (spread < 1.0f)
+        for (index c = 0; c < size; ++c) row[c] *= token < 70 ? 0.003f : token < 200 ? 0.1f : 1.0f;
       if (r % 11 == 3)
         for (index c = 0; c < size; ++c) row[c] *= 0.01f;
-      if (r % 13 == 5) std::fill_n(row, size, 0.0f);
+      if (poison == 0xff && r % 13 == 5) std::fill_n(row, size, 0.0f);  // a scale of 1, above all others
       if (r % 17 == 6)
         for (index c = 0; c < size; ++c) row[c] = std::abs(row[c]);
       if (bad && r % 37 == 9) row[loud] = std::numeric_limits<float>::quiet_NaN();
@@ -148,8 +152,9 @@ inline index page_differences(Batch& b, const std::vector<std::int32_t>& counts)
           const Stored made = stored_on_device(b, value, s, t, h);
           if (t >= counts[at(s)]) {
             const int width = value ? b.layout.value_width : b.layout.key_width;
-            for (const int code : made.codes) wrong += code != (1 << width) - 1;
-            wrong += std::bit_cast<std::uint32_t>(made.scale) != 0xffffffffu || made.zero != 0xff;
+            for (int c = 0; c < b.shape.head_size; ++c)
+              wrong += made.codes[at(c)] != ((b.poison >> cuda::code_shift(width, c)) & ((1 << width) - 1));
+            wrong += std::bit_cast<std::uint32_t>(made.scale) != b.poison * 0x01010101u || made.zero != b.poison;
             continue;
           }
           const Stored expected = stored_by_reference(b, value, s, t, h);
