@@ -104,6 +104,8 @@ void check_kronecker(Context& context);
 void bench_kronecker(Context& context);
 void check_multiply(Context& context);
 void bench_multiply(Context& context);
+void check_cache(Context& context);
+void bench_cache(Context& context);
 void bench_libraries(Context& context);
 
 }  // namespace device

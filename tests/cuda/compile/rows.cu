@@ -1,10 +1,11 @@
-// One of two units of a program: kernels of rows. Asks the other for its products, and maps "no driver" to 77.
+// One of three units of a program: kernels of rows. Asks the others for theirs, and maps "no driver" to 77.
 #include <planish/cuda.cuh>
 
 namespace pl = planish;
 namespace pc = planish::kernels::cuda;
 
 pl::Status multiply_once(const pc::DeviceCapabilities& device);
+pl::Status cache_once(const pc::DeviceCapabilities& device);
 
 namespace {
 
@@ -27,5 +28,5 @@ int main() {
   const auto device = pc::query_device(0);
   if (!device) return 77;
   if (!device->has_matrix_units()) return 77;
-  return rows_once(*device).ok() && multiply_once(*device).ok() ? 0 : 1;
+  return rows_once(*device).ok() && multiply_once(*device).ok() && cache_once(*device).ok() ? 0 : 1;
 }

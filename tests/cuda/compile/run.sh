@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh NVCC INCLUDE OPCODES [ARCH...]: two units of one program for every architecture, warnings as errors, linked
+# run.sh NVCC INCLUDE OPCODES [ARCH...]: three units of one program for every architecture, warnings as errors, linked
 # without the driver's library and run; no spills but those listed; every kernel of its matrix instructions.
 set -e
 nvcc=$1
@@ -16,17 +16,19 @@ compile() {
   "$nvcc" -std=c++20 -O3 -I"$include" $targets -Werror all-warnings -Xcompiler -Wall,-Wextra -Xptxas -v -keep \
     -keep-dir "$folder/$1" -c "$here/$1.cu" -o "$folder/$1.o" > "$folder/$1.txt" 2>&1
 }
+compile cache & third=$!
 compile rows & first=$!
 compile products || { cat "$folder/products.txt"; exit 1; }
 wait $first || { cat "$folder/rows.txt"; exit 1; }
+wait $third || { cat "$folder/cache.txt"; exit 1; }
 awk '/^```cuda$/ { on = 1; next } /^```/ { on = 0 } on' "$here/../../../docs/cuda.md" > "$folder/page.cu"
 "$nvcc" -std=c++20 -I"$include" -arch=sm_80 -ptx -Werror all-warnings -o "$folder/page.ptx" "$folder/page.cu"
-"$nvcc" $targets -o "$folder/program" "$folder/rows.o" "$folder/products.o"
+"$nvcc" $targets -o "$folder/program" "$folder/rows.o" "$folder/products.o" "$folder/cache.o"
 code=0
 "$folder/program" || code=$?
 [ $code -eq 0 ] || [ $code -eq 77 ] || { echo "the program ends with $code"; exit 1; }
 # Kernels of sizes that few models have may spill a little, and the largest on Ampere; the others a register or two.
-cat "$folder/rows.txt" "$folder/products.txt" | awk '
+cat "$folder/rows.txt" "$folder/products.txt" "$folder/cache.txt" | awk '
   /Compiling entry function/ { kernel = $0 }
   /bytes spill stores/ {
     match($0, /[0-9]+ bytes spill stores/); spilled = substr($0, RSTART, RLENGTH) + 0
