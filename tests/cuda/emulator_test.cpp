@@ -318,8 +318,8 @@ void publish_to_products() noexcept {}
 void begin_products() noexcept {}
 void commit_products() noexcept {}
 void wait_products_until(int) noexcept {}
-void multiply_group_columns(int* d, int columns, const std::uint32_t (&a)[4], const unsigned char* rows,
-                            int byte) noexcept {
+void multiply_group(int (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte) noexcept {
+  constexpr int columns = 128;
   machine.require(machine.in_shared(rows, columns * 128) && reinterpret_cast<std::uintptr_t>(rows) % 1024 == 0);
   emulator::publish(a, 0, 0);
   const int group = lane() / 4, quad = lane() % 4;

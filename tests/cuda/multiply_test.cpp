@@ -79,10 +79,10 @@ constexpr auto symmetric = pl::Symmetry::symmetric, asymmetric = pl::Symmetry::a
 
 TEST_CASE("integer products of every path equal the reference to the bit") {
   std::uint64_t seed = 1;
-  const cuda::MultiplyPath all[] = {cuda::MultiplyPath::stream8,   cuda::MultiplyPath::stream16,
-                                    cuda::MultiplyPath::stream32,  cuda::MultiplyPath::tiles64,
-                                    cuda::MultiplyPath::tiles128,  cuda::MultiplyPath::tiles256,
-                                    cuda::MultiplyPath::groups128, cuda::MultiplyPath::groups256};
+  const cuda::MultiplyPath all[] = {cuda::MultiplyPath::stream8,  cuda::MultiplyPath::stream16,
+                                    cuda::MultiplyPath::stream32, cuda::MultiplyPath::tiles64,
+                                    cuda::MultiplyPath::tiles128, cuda::MultiplyPath::tiles256,
+                                    cuda::MultiplyPath::groups128};
   for (const auto path : all)
     for (const int bits : {4, 8}) {
       check({5, 72, 200, bits, symmetric, symmetric}, path, 1, seed++);

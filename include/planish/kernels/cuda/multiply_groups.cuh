@@ -10,15 +10,15 @@
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
-/// Shape of a block of multiply_groups: 128 channels × Tokens (128 or 256).
-template <int StoredBits, int Tokens, int Stages>
+/// Shape of a block of multiply_groups: 128 channels × 128 tokens.
+template <int StoredBits, int Stages>
 struct MultiplyGroup {
-  static constexpr int stored_bits = StoredBits, tokens = Tokens, stages = Stages;
+  static constexpr int stored_bits = StoredBits, tokens = 128, stages = Stages;
   static constexpr int channel_warps = 2;  // warpgroups, one unit of channels each
   static constexpr int threads = 2 * group_size;
-  static constexpr int registers = Tokens / 2;  // sums of a thread
+  static constexpr int registers = tokens / 2;  // sums of a thread
   static constexpr int warp_words = registers * warp_size;
-  static constexpr int token_bytes = Tokens * unit_columns;  // of a stage; they come first: 1024-byte boundaries
+  static constexpr int token_bytes = tokens * unit_columns;  // of a stage; they come first: 1024-byte boundaries
   static constexpr int weight_bytes = 2 * unit_bytes(StoredBits);
   static constexpr int stage_bytes = token_bytes + weight_bytes;
   static constexpr int shared_bytes = Stages * stage_bytes + 1024;

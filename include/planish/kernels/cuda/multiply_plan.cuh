@@ -11,16 +11,7 @@
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
 /// The compiled shapes of the integer product. Tokens of a block in their names.
-enum class MultiplyPath : std::uint8_t {
-  stream8,
-  stream16,
-  stream32,
-  tiles64,
-  tiles128,
-  tiles256,
-  groups128,
-  groups256
-};
+enum class MultiplyPath : std::uint8_t { stream8, stream16, stream32, tiles64, tiles128, tiles256, groups128 };
 
 [[nodiscard]] constexpr const char* multiply_path_name(MultiplyPath path) noexcept {
   constexpr const char* names[] = {"streamed weights, 8 tokens, mma.sync s8",
@@ -29,8 +20,7 @@ enum class MultiplyPath : std::uint8_t {
                                    "tiles of 128 x 64, mma.sync s8",
                                    "tiles of 128 x 128, mma.sync s8",
                                    "tiles of 128 x 256, mma.sync s8",
-                                   "tiles of 128 x 128, wgmma s8",
-                                   "tiles of 128 x 256, wgmma s8"};
+                                   "tiles of 128 x 128, wgmma s8"};
   return names[static_cast<int>(path)];
 }
 
@@ -48,9 +38,7 @@ template <int Bits>
 using Tiles256 = MultiplyTile<Bits, 2, 4, 8, 4, 1>;
 
 template <int Bits>
-using Groups128 = MultiplyGroup<Bits, 128, Bits == 4 ? 6 : 5>;
-template <int Bits>
-using Groups256 = MultiplyGroup<Bits, 256, Bits == 4 ? 5 : 4>;
+using Groups128 = MultiplyGroup<Bits, Bits == 4 ? 6 : 5>;
 
 /// What is known of a product before its data.
 struct MultiplyShape {
@@ -106,10 +94,8 @@ template <int Bits>
       return multiply_plan_of<Tiles128<Bits>>(s, path, 2, 8, splits);
     case MultiplyPath::tiles256:
       return multiply_plan_of<Tiles256<Bits>>(s, path, 2, 8, splits);
-    case MultiplyPath::groups128:
-      return multiply_plan_of<Groups128<Bits>>(s, path, 2, 8, splits);
     default:
-      return multiply_plan_of<Groups256<Bits>>(s, path, 2, 8, splits);
+      return multiply_plan_of<Groups128<Bits>>(s, path, 2, 8, splits);
   }
 }
 
@@ -141,7 +127,7 @@ template <int Bits>
   if (Status status = detail::check_multiply(shape, device); !status.ok()) return status;
   const MultiplyPlan plan = shape.stored_bits == 4 ? detail::multiply_plan_of<4>(shape, path, splits)
                                                    : detail::multiply_plan_of<8>(shape, path, splits);
-  if (path >= MultiplyPath::groups128 && !device.group_products)
+  if (path == MultiplyPath::groups128 && !device.group_products)
     return Status(ErrorCode::unsupported, multiply_path_name(path),
                   ": needs a Hopper GPU and code compiled for sm_90a");
   if (plan.launch.shared_bytes > device.shared_bytes)
@@ -206,10 +192,8 @@ Status dispatch(const MultiplyPlan& plan, const MultiplyArguments& a, Run&& run)
         return with(multiply_tiles<Tiles128<b>>);
       case MultiplyPath::tiles256:
         return with(multiply_tiles<Tiles256<b>>);
-      case MultiplyPath::groups128:
-        return with(multiply_groups<Groups128<b>>);
       default:
-        return with(multiply_groups<Groups256<b>>);
+        return with(multiply_groups<Groups128<b>>);
     }
   };
   if (plan.launch.blocks == 0) return {};
