@@ -1,7 +1,8 @@
 #pragma once
 // planish on NVIDIA GPUs, for .cu files: rows to codes, Kronecker transforms with quantization in one pass, integer
-// products. Each has a plan, made once on the host for a shape; `prepare` makes it launchable, `launch` starts it on a
-// stream and does nothing else. Opt into this beside or instead of <planish/planish.hpp>; needs the CUDA Toolkit only.
+// and weight-only products. Each has a plan, made once on the host for a shape; `prepare` makes it launchable, `launch`
+// starts it on a stream and does nothing else. Opt into this beside or instead of <planish/planish.hpp>; needs the CUDA
+// Toolkit only.
 
 // What numbers and errors are
 #include <planish/core/affine.hpp>
@@ -13,6 +14,7 @@
 #include <planish/core/version.hpp>
 
 // How codes lie in memory
+#include <planish/kernels/cuda/float_weights.cuh>
 #include <planish/kernels/cuda/fragment_weights.cuh>
 #include <planish/kernels/cuda/kronecker_factors.cuh>
 #include <planish/packing/codes.hpp>
@@ -24,3 +26,4 @@
 #include <planish/kernels/cuda/launch.cuh>
 #include <planish/kernels/cuda/multiply_plan.cuh>
 #include <planish/kernels/cuda/quantize_rows.cuh>
+#include <planish/kernels/cuda/weight_only_plan.cuh>

@@ -57,6 +57,14 @@ PLANISH_DEVICE std::uint64_t product_rows(const unsigned char* shared, int byte)
   return (address & 0x3ffffu) >> 4 | std::uint64_t{1} << 16 | eight_rows << 32 | exchanged_in_128;
 }
 
+/// The same of one word: what is computed from it is computed after this.
+PLANISH_DEVICE void settle(int& word) noexcept { asm volatile("" : "+r"(word)::"memory"); }
+template <int Registers>
+PLANISH_DEVICE void settle(float (&d)[Registers]) noexcept {
+  PLANISH_UNROLL
+  for (int i = 0; i < Registers; ++i) asm volatile("" : "+f"(d[i])::"memory");
+}
+
 /// d += a · b over 64 × 128 × 32 signed bytes: a warp's 16 rows of a as in multiply_bytes, and of d the same for every
 /// eight columns.
 PLANISH_DEVICE void multiply_group(int (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows,
@@ -82,6 +90,52 @@ PLANISH_DEVICE void multiply_group(int (&d)[64], const std::uint32_t (&a)[4], co
 #endif
 }
 
+/// d = a · b, or with `add` d += a · b, over 64 × 128 × 16 elements of 16 bits, in float32; rows and sums as above.
+PLANISH_DEVICE void multiply_group(BFloat16, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows,
+                                   int byte, bool add) noexcept {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
+      "{%64, %65, %66, %67}, %68, p, 1, 1, 0;\n}"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]), "+f"(d[8]),
+        "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]), "+f"(d[16]),
+        "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]),
+        "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]), "+f"(d[32]),
+        "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]), "+f"(d[40]),
+        "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), "+f"(d[48]),
+        "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]), "+f"(d[56]),
+        "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(product_rows(rows, byte)), "r"(add ? 1 : 0));
+#endif
+}
+PLANISH_DEVICE void multiply_group(Half, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows,
+                                   int byte, bool add) noexcept {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
+      "{%64, %65, %66, %67}, %68, p, 1, 1, 0;\n}"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]), "+f"(d[8]),
+        "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]), "+f"(d[16]),
+        "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]),
+        "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]), "+f"(d[32]),
+        "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]), "+f"(d[40]),
+        "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), "+f"(d[48]),
+        "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]), "+f"(d[56]),
+        "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(product_rows(rows, byte)), "r"(add ? 1 : 0));
+#endif
+}
+
 #else
 
 void publish_to_products() noexcept;
@@ -94,7 +148,14 @@ void wait_products() noexcept {
 }
 template <int Registers>
 void settle(int (&)[Registers]) noexcept {}
+inline void settle(int&) noexcept {}
+template <int Registers>
+void settle(float (&)[Registers]) noexcept {}
 void multiply_group(int (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte) noexcept;
+void multiply_group(BFloat16, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                    bool add) noexcept;
+void multiply_group(Half, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                    bool add) noexcept;
 
 #endif
 
