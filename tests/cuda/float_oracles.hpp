@@ -76,7 +76,7 @@ inline Exact exact_output(const Matrix& x, const pl::CodesView& w, index m, inde
 
 /// How far a float32 output may be from the exact one: the contract of docs/cuda.md.
 inline double allowed_error(const Exact& e, index columns) {
-  return e.magnitude * std::ldexp(1.0 + static_cast<double>(columns) / 512.0, -21) +
+  return e.magnitude * std::ldexp(1.0 + static_cast<double>(columns) / 64.0, -21) +
          std::abs(e.value) * std::ldexp(1.0, -23);
 }
 

@@ -194,9 +194,10 @@ constexpr auto with_weight_only_bits(int bits, WeightOnlyPath path, F&& f) {
   P path = shape.rows <= 8 ? P::stream8 : shape.rows <= 16 ? P::stream16 : P::stream32;
   if (shape.rows > 32) path = shape.rows <= 64 ? P::tiles64 : P::tiles128;
   if (shape.rows > 64 && device.group_products) {
-    // The wide tiles read half as much of the tokens; they pay once every multiprocessor has one.
+    // The wide tiles read half as much of the tokens; they pay as soon as their last wave is about full.
     const auto wide = plan_weight_only(shape, device, P::groups256, 1);
-    path = wide && wide->launch.blocks >= multiprocessors ? P::groups256 : P::groups128;
+    const int tiles = wide ? wide->launch.blocks : 0, waves = (tiles + multiprocessors - 1) / multiprocessors;
+    path = waves > 0 && 4 * tiles >= 3 * waves * multiprocessors ? P::groups256 : P::groups128;
   }
   for (const P other : {P::tiles64, P::stream16, P::stream8})  // devices with less shared memory take smaller tiles
     if (!plan_weight_only(shape, device, path, 1)) path = other;
