@@ -104,6 +104,8 @@ void check_kronecker(Context& context);
 void bench_kronecker(Context& context);
 void check_multiply(Context& context);
 void bench_multiply(Context& context);
+void check_group_scales(Context& context);
+void bench_group_scales(Context& context);
 void check_weight_only(Context& context);
 void bench_weight_only(Context& context);
 void bench_libraries(Context& context);

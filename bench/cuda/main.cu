@@ -166,6 +166,7 @@ int main(int count, char** arguments) {
     check_rows(context);
     check_kronecker(context);
     check_multiply(context);
+    check_group_scales(context);
     check_weight_only(context);
     for (const auto& check : checks) failures += check.second ? 0 : 1;
     std::printf("%zu checks, %d failed\n", checks.size(), failures);
@@ -174,6 +175,7 @@ int main(int count, char** arguments) {
       bench_rows(context);
       bench_kronecker(context);
       bench_multiply(context);
+      bench_group_scales(context);
       bench_weight_only(context);
       bench_libraries(context);
     }

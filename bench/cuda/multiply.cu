@@ -100,8 +100,8 @@ void check_case(Context& context, const Case& c, pc::MultiplyPath path, int spli
 constexpr pc::MultiplyPath paths[] = {
     pc::MultiplyPath::stream8,  pc::MultiplyPath::stream16, pc::MultiplyPath::stream32, pc::MultiplyPath::tiles64,
     pc::MultiplyPath::tiles128, pc::MultiplyPath::tiles256, pc::MultiplyPath::groups128};
-constexpr const char* path_names[] = {"stream8",  "stream16", "stream32", "tiles64",
-                                      "tiles128", "tiles256", "groups128", "grouped8", "grouped32", "grouped128"};
+constexpr const char* path_names[] = {"stream8",  "stream16",  "stream32", "tiles64",   "tiles128",
+                                      "tiles256", "groups128", "grouped8", "grouped32", "grouped128"};
 constexpr int path_tokens[] = {8, 16, 32, 64, 128, 256, 128};
 
 /// Operand sets of one shape.

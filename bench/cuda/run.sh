@@ -9,7 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$out"
 flags="-std=c++20 -O3 -I$here/../../include -gencode arch=compute_$arch,code=sm_$arch -Xcompiler -O3,-mfma,-mavx2"
 pids=
-for unit in main rows kronecker multiply weight_only libraries; do
+for unit in main rows kronecker multiply group_scales weight_only libraries; do
   "$nvcc" $flags -c "$here/$unit.cu" -o "$out/$unit.o" &
   pids="$pids $!"
 done
