@@ -34,14 +34,14 @@ struct GroupedOutputs {
   std::int32_t sums[Tile::rows][Tile::tiles][4], token_sums[Tile::tiles][4];
   float whole[Tile::rows][Tile::tiles][4];
   std::int32_t token_zeros[Tile::tiles][2];
-  std::int64_t side;  // of the lane's first channel and the group
-  int group, left;    // columns that are left of the group
+  float scales[channels];  // of the group, asked for when it begins
+  std::int64_t side;       // of the lane's first channel and the group
+  int group, left;         // columns that are left of the group
 
   PLANISH_DEVICE void end_group(const MultiplyArguments& a) noexcept {
     constexpr int factor_bits = Tile::stored_bits == 4 ? 4 : 0;
     PLANISH_UNROLL
     for (int i = 0; i < channels; ++i) {
-      const float scale = a.w.scales[side + i];
       const std::int32_t zero = a.w.zeros == nullptr ? 0 : a.w.zeros[side + i];
       const std::int32_t channel_sum = a.x.zero_points == nullptr ? 0 : a.w.sums[side + i];
       PLANISH_UNROLL
@@ -50,7 +50,7 @@ struct GroupedOutputs {
         const int r = 2 * (i % 2) + b;
         const std::int32_t exact =
             without_zeros(sums[i / 2][n][r] >> factor_bits, token_sums[n][b], token_zeros[n][b], zero, channel_sum);
-        whole[i / 2][n][r] = add_group(exact, scale, whole[i / 2][n][r]);
+        whole[i / 2][n][r] = add_group(exact, scales[i], whole[i / 2][n][r]);
         sums[i / 2][n][r] = 0;
       }
     }
@@ -58,7 +58,12 @@ struct GroupedOutputs {
     for (int n = 0; n < Tile::tiles; ++n) PLANISH_UNROLL
     for (int r = 0; r < 4; ++r) token_sums[n][r] = 0;
     if (++group < a.w.groups()) side += unit_channels;
+    begin_group(a);
+  }
+  PLANISH_DEVICE void begin_group(const MultiplyArguments& a) noexcept {
     left = a.w.group_columns;
+    PLANISH_UNROLL
+    for (int i = 0; i < channels; ++i) scales[i] = a.w.scales[side + i];
   }
 };
 
@@ -158,7 +163,7 @@ multiply_by_groups(MultiplyArguments a, ElementType type, int channel_tiles, int
   const int within = 8 * (lane / 4) + 2 * (first_tile % unit_tiles);  // the lane's first channel of the unit
   GroupedOutputs<Tile> out = {};
   out.side = std::int64_t{exists ? own_unit : 0} * a.w.groups() * unit_channels + within;
-  out.left = a.w.group_columns;
+  out.begin_group(a);
   PLANISH_UNROLL
   for (int n = 0; n < Tile::tiles; ++n) PLANISH_UNROLL
   for (int b = 0; b < 2; ++b) {
