@@ -144,6 +144,18 @@ TEST_CASE("weight-only products of every path equal the reference to the bit whe
   }
 }
 
+TEST_CASE("weight-only products as they are planned, splits included, are exact as well") {
+  std::uint64_t seed = 300;
+  for (const int group : {0, 128})
+    for (const int rows : {1, 8, 16, 30, 64, 130}) {
+      const Case c{rows, 200, 2100, 4, group, asymmetric, ElementType::bfloat16, ElementType::bfloat16};
+      const auto plan = cuda::plan_weight_only({c.rows, c.channels, c.columns, 4, c.group}, emulator::small_device);
+      REQUIRE(plan.has_value());
+      CHECK(plan->splits > 1);
+      check_exact(c, plan->path, plan->splits, seed++);
+    }
+}
+
 TEST_CASE("weight-only products stay within their bound and give the same bits in any order") {
   std::uint64_t seed = 100;
   for (const auto path : all_paths)
