@@ -53,6 +53,9 @@ template <unsigned Selector>
 PLANISH_DEVICE std::uint32_t pick_bytes(std::uint32_t a, std::uint32_t b) noexcept {
   return __byte_perm(a, b, Selector);
 }
+// Not __builtin_bit_cast: the compiler's front end fails on one whose operand is no constant in such an initializer.
+PLANISH_DEVICE float float_of(std::uint32_t word) noexcept { return __uint_as_float(word); }
+PLANISH_DEVICE std::uint32_t word_of(float value) noexcept { return __float_as_uint(value); }
 #else
 template <class E>
 inline std::uint32_t multiply_add_pair(E, std::uint32_t a, std::uint32_t b, std::uint32_t c) noexcept {
@@ -72,6 +75,8 @@ inline std::uint32_t pick_bytes(std::uint32_t a, std::uint32_t b) noexcept {
     picked |= static_cast<std::uint32_t>(both >> (8 * (Selector >> (4 * i) & 7u)) & 255u) << (8 * i);
   return picked;
 }
+inline float float_of(std::uint32_t word) noexcept { return __builtin_bit_cast(float, word); }
+inline std::uint32_t word_of(float value) noexcept { return __builtin_bit_cast(std::uint32_t, value); }
 #endif
 
 /// A format whose numbers from 2^e on are `code` above 2^e where the code stands in the low bits of the fraction.
@@ -114,10 +119,10 @@ PLANISH_DEVICE std::uint32_t expand_bytes(std::uint32_t word, std::uint32_t zero
     return multiply_add_pair(E{}, bytes, power_pair<E>(0), (power | zero_pair) ^ 0x80008000u);
   } else {                                        // by float: the difference has 8 bits, so its upper half is all of it
     constexpr std::uint32_t power = 0x4b000000u;  // 2^23
-    const float away = __builtin_bit_cast(float, (power ^ 0x80000000u) | (zero_pair & 255u));
-    const float low = __builtin_bit_cast(float, pick_bytes<0x7540u | First>(word, power)) + away;
-    const float high = __builtin_bit_cast(float, pick_bytes<0x7540u | (First + 2)>(word, power)) + away;
-    return pick_bytes<0x7632u>(__builtin_bit_cast(std::uint32_t, low), __builtin_bit_cast(std::uint32_t, high));
+    const float away = float_of((power ^ 0x80000000u) | (zero_pair & 255u));
+    const float low = float_of(pick_bytes<0x7540u | First>(word, power)) + away;
+    const float high = float_of(pick_bytes<0x7540u | (First + 2)>(word, power)) + away;
+    return pick_bytes<0x7632u>(word_of(low), word_of(high));
   }
 }
 
