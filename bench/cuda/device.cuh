@@ -106,6 +106,10 @@ void check_multiply(Context& context);
 void bench_multiply(Context& context);
 void check_cache(Context& context);
 void bench_cache(Context& context);
+void check_group_scales(Context& context);
+void bench_group_scales(Context& context);
+void check_weight_only(Context& context);
+void bench_weight_only(Context& context);
 void bench_libraries(Context& context);
 
 }  // namespace device

@@ -120,11 +120,12 @@ void bench_libraries(Context& context) {
   const Kind kinds[] = {{"int8_int32", CUDA_R_8I, CUDA_R_32I, CUDA_R_32I, CUBLAS_COMPUTE_32I, 1, 4},
                         {"int8_int8", CUDA_R_8I, CUDA_R_8I, CUDA_R_32F, CUBLAS_COMPUTE_32I, 1, 1},
                         {"bfloat16", CUDA_R_16BF, CUDA_R_16BF, CUDA_R_32F, CUBLAS_COMPUTE_32F, 2, 2}};
-  const int shapes[][2] = {{14336, 4096}, {4096, 14336}, {4096, 4096}};
+  const int shapes[][2] = {{14336, 4096}, {4096, 14336}, {4096, 4096}, {8192, 8192}};
   for (const Kind& kind : kinds)
     for (const auto& [channels, columns] : shapes)
-      for (const int rows : {1, 16, 64, 128, 512, 2048, 8192}) {
-        if (channels == columns && rows != 1 && rows != 16 && rows != 128 && rows != 8192) continue;
+      for (const int rows : {1, 8, 16, 32, 64, 128, 512, 2048, 8192}) {
+        if ((channels == 8192 || rows == 8 || rows == 32) && kind.operand_bytes != 2) continue;
+        if (channels == 4096 && columns == 4096 && rows != 1 && rows != 16 && rows != 128 && rows != 8192) continue;
         bench(context, library, handle, kind, rows, channels, columns);
       }
   context.arena->reset();

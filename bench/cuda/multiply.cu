@@ -46,9 +46,9 @@ void check_case(Context& context, const Case& c, pc::MultiplyPath path, int spli
   a.x.sums = arena.upload(rows.view().sums, c.rows);
   if (a.x.zero_points != nullptr) a.x.zero_points = arena.upload(rows.view().zero_points, c.rows);
   a.w.units = arena.upload(units->view().units, a.w.size_bytes());
-  a.w.scales = arena.upload(units->view().scales, a.w.padded_channels());
-  if (a.w.zeros != nullptr) a.w.zeros = arena.upload(units->view().zeros, a.w.padded_channels());
-  a.w.sums = arena.upload(units->view().sums, a.w.padded_channels());
+  a.w.scales = arena.upload(units->view().scales, a.w.side_count());
+  if (a.w.zeros != nullptr) a.w.zeros = arena.upload(units->view().zeros, a.w.side_count());
+  a.w.sums = arena.upload(units->view().sums, a.w.side_count());
   a.workspace = arena.take<char>(plan->workspace_bytes + 16);
   require(cudaMemset(a.workspace, 0, static_cast<std::size_t>(plan->workspace_bytes)), "workspace");
   auto* sums = arena.take<std::int32_t>(size);
@@ -98,11 +98,11 @@ void check_case(Context& context, const Case& c, pc::MultiplyPath path, int spli
 }
 
 constexpr pc::MultiplyPath paths[] = {
-    pc::MultiplyPath::stream8,  pc::MultiplyPath::stream16, pc::MultiplyPath::stream32,  pc::MultiplyPath::tiles64,
-    pc::MultiplyPath::tiles128, pc::MultiplyPath::tiles256, pc::MultiplyPath::groups128, pc::MultiplyPath::groups256};
-constexpr const char* path_names[] = {"stream8",  "stream16", "stream32",  "tiles64",
-                                      "tiles128", "tiles256", "groups128", "groups256"};
-constexpr int path_tokens[] = {8, 16, 32, 64, 128, 256, 128, 256};
+    pc::MultiplyPath::stream8,  pc::MultiplyPath::stream16, pc::MultiplyPath::stream32, pc::MultiplyPath::tiles64,
+    pc::MultiplyPath::tiles128, pc::MultiplyPath::tiles256, pc::MultiplyPath::groups128};
+constexpr const char* path_names[] = {"stream8",  "stream16",  "stream32", "tiles64",   "tiles128",
+                                      "tiles256", "groups128", "grouped8", "grouped32", "grouped128"};
+constexpr int path_tokens[] = {8, 16, 32, 64, 128, 256, 128};
 
 /// Operand sets of one shape.
 struct Sets {
@@ -131,8 +131,8 @@ struct Sets {
       a.w.columns = columns;
       auto* units = arena.take<std::uint8_t>(a.w.size_bytes());
       fill(units, a.w.size_bytes(), Fill::bytes, seed + 2);
-      auto* scales = arena.take<float>(a.w.padded_channels());
-      fill(scales, a.w.padded_channels() * 4, Fill::small_floats, seed + 3);
+      auto* scales = arena.take<float>(a.w.side_count());
+      fill(scales, a.w.side_count() * 4, Fill::small_floats, seed + 3);
       a.w.units = units;
       a.w.scales = scales;
       a.y = arena.take<std::uint16_t>(std::int64_t{rows} * channels);
@@ -173,7 +173,7 @@ void bench_multiply(Context& context) {
         const Sets sets(context, rows, channels, columns, bits, count);
         double best = 1e30;
         std::string note;
-        for (int p = 0; p < 8; ++p) {
+        for (int p = 0; p < 7; ++p) {
           if (path_tokens[p] < rows && p < 3) continue;                    // streams: one pass over the weights
           if (path_tokens[p] >= 4 * rows && path_tokens[p] > 8) continue;  // mostly empty tiles
           if (rows >= 1024 && p < 4) continue;

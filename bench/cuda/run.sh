@@ -7,9 +7,9 @@ arch=${2:-90a}
 nvcc=${NVCC:-$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)}
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$out"
-flags="-std=c++20 -O3 -I$here/../../include -gencode arch=compute_$arch,code=sm_$arch -Xcompiler -O3,-mfma,-mavx2"
+flags="-std=c++20 -O3 --split-compile 0 -I$here/../../include -gencode arch=compute_$arch,code=sm_$arch -Xcompiler -O3,-mfma,-mavx2"
 pids=
-for unit in main rows kronecker multiply cache libraries; do
+for unit in main rows kronecker multiply group_scales weight_only cache libraries; do
   "$nvcc" $flags -c "$here/$unit.cu" -o "$out/$unit.o" &
   pids="$pids $!"
 done

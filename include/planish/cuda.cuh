@@ -1,8 +1,8 @@
 #pragma once
 // planish on NVIDIA GPUs, for .cu files: rows to codes, Kronecker transforms with quantization in one pass, integer
-// products, a quantized KV cache. Each has a plan, made once on the host for a shape; `prepare` makes it launchable,
-// `launch` starts it on a stream and does nothing else. Opt into this beside or instead of <planish/planish.hpp>; needs
-// the CUDA Toolkit only.
+// products, weight-only products, a quantized KV cache. Each has a plan, made once on the host for a shape; `prepare` makes
+// it launchable, `launch` starts it on a stream and does nothing else. Opt into this beside or instead of
+// <planish/planish.hpp>; needs the CUDA Toolkit only.
 
 // What numbers and errors are
 #include <planish/core/affine.hpp>
@@ -15,6 +15,7 @@
 
 // How codes lie in memory
 #include <planish/kernels/cuda/cache_pages.cuh>
+#include <planish/kernels/cuda/float_weights.cuh>
 #include <planish/kernels/cuda/fragment_weights.cuh>
 #include <planish/kernels/cuda/kronecker_factors.cuh>
 #include <planish/packing/codes.hpp>
@@ -29,3 +30,4 @@
 #include <planish/kernels/cuda/launch.cuh>
 #include <planish/kernels/cuda/multiply_plan.cuh>
 #include <planish/kernels/cuda/quantize_rows.cuh>
+#include <planish/kernels/cuda/weight_only_plan.cuh>

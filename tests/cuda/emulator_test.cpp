@@ -179,6 +179,28 @@ void floats(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::u
   meet_warp();
 }
 
+/// 64 × 128 × 16: rows of shared memory have 128 bytes, their pieces of 16 exchanged by the row.
+template <class E>
+void group_floats(float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) {
+  machine.require(machine.in_shared(rows, 128 * 128) && reinterpret_cast<std::uintptr_t>(rows) % 1024 == 0);
+  machine.require(byte >= 0 && byte % 32 == 0 && byte < 128);
+  publish(a, 0, 0);
+  const int group = lane() / 4, quad = lane() % 4;
+  for (int i = 0; i < 64; ++i) {
+    const int row = group + (i % 4 >= 2 ? 8 : 0), column = i / 4 * 8 + 2 * quad + i % 2;
+    double sum = 0.0;
+    for (int k = 0; k < 16; ++k) {
+      const float x = half_of(E{}, slot(row % 8 * 4 + k % 8 / 2)[(row >= 8 ? 1 : 0) + (k >= 8 ? 2 : 0)], k % 2);
+      const int at = byte + 2 * k, piece = at / 16 ^ column % 8;
+      std::uint16_t bits;
+      std::memcpy(&bits, rows + column * 128 + piece * 16 + at % 16, 2);
+      sum += double{x} * double{half_of(E{}, bits, 0)};
+    }
+    d[i] = static_cast<float>((add ? double{d[i]} : 0.0) + sum);
+  }
+  meet_warp();
+}
+
 }  // namespace
 
 int faults() noexcept { return machine.faults; }
@@ -318,8 +340,8 @@ void publish_to_products() noexcept {}
 void begin_products() noexcept {}
 void commit_products() noexcept {}
 void wait_products_until(int) noexcept {}
-void multiply_group_columns(int* d, int columns, const std::uint32_t (&a)[4], const unsigned char* rows,
-                            int byte) noexcept {
+void multiply_group(int (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte) noexcept {
+  constexpr int columns = 128;
   machine.require(machine.in_shared(rows, columns * 128) && reinterpret_cast<std::uintptr_t>(rows) % 1024 == 0);
   emulator::publish(a, 0, 0);
   const int group = lane() / 4, quad = lane() % 4;
@@ -335,6 +357,14 @@ void multiply_group_columns(int* d, int columns, const std::uint32_t (&a)[4], co
     d[i] = static_cast<int>(sum);
   }
   emulator::meet_warp();
+}
+void multiply_group(BFloat16, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                    bool add) noexcept {
+  emulator::group_floats<BFloat16>(d, a, rows, byte, add);
+}
+void multiply_group(Half, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                    bool add) noexcept {
+  emulator::group_floats<Half>(d, a, rows, byte, add);
 }
 void multiply_floats(BFloat16, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                      std::uint32_t b1) noexcept {

@@ -48,16 +48,17 @@ bool check(const char* path) {
     for (std::uint64_t p = begin; p + 16 <= begin + length; p += 16) {
       const unsigned opcode = at<std::uint16_t>(bytes, p) & 0xfffu;
       whole += opcode == 0x237 || opcode == 0xdf1;         // IMMA, IGMMA
-      floats += opcode == 0x23c;                           // HMMA
+      floats += opcode == 0x23c || opcode == 0xdf0;        // HMMA, HGMMA
       async_copies += opcode == 0xfae || opcode == 0x9ae;  // LDGSTS
     }
     const bool product = name.find("multiply_") != std::string::npos;
     const bool transform =
-        name.find("kronecker_rows") != std::string::npos || name.find("attend_decode") != std::string::npos;
+        name.find("kronecker_rows") != std::string::npos || name.find("weight_only_") != std::string::npos ||
+        name.find("attend_decode") != std::string::npos;
     std::printf("%5d IMMA %5d HMMA %3d LDGSTS %6d instructions  %s\n", whole, floats, async_copies,
                 static_cast<int>(length / 16), name.c_str());
-    const bool empty = name.find("multiply_groups") != std::string::npos && whole == 0 && !hopper;
-    good = good && ((whole > 0) == product || empty) && (floats > 0) == transform;
+    const bool empty = name.find("_groups") != std::string::npos && whole + floats == 0 && !hopper;
+    good = good && (((whole > 0) == product && (floats > 0) == transform) || empty);
   }
   if (kernels == 0 || !good) std::printf("%s: a kernel is not made of the instructions it should be\n", path);
   return good && kernels > 0;

@@ -14,5 +14,11 @@ pl::Status multiply_once(const pc::DeviceCapabilities& device) {
     if (!plan) return plan.status();
     if (auto status = pc::prepare(*plan, pc::MultiplyArguments{}); !status.ok()) return status;
   }
+  for (const int bits : {2, 4, 8})
+    for (const auto input : {pc::ElementType::bfloat16, pc::ElementType::half}) {
+      const auto plan = pc::plan_weight_only({8, 64, 128, bits, 0, input}, device);
+      if (!plan) return plan.status();
+      if (auto status = pc::prepare(*plan, pc::WeightOnlyArguments{}); !status.ok()) return status;
+    }
   return pc::prepare(*quantize, pc::QuantizeArguments{});
 }

@@ -4,21 +4,22 @@
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
+#include <planish/kernels/cuda/group_output.cuh>
 #include <planish/kernels/cuda/multiply_output.cuh>
 #include <planish/kernels/cuda/multiply_tiles.cuh>
 #include <planish/kernels/cuda/warpgroup.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
-/// Shape of a block of multiply_groups: 128 channels × Tokens (128 or 256).
-template <int StoredBits, int Tokens, int Stages>
+/// Shape of a block of multiply_groups: 128 channels × 128 tokens.
+template <int StoredBits, int Stages>
 struct MultiplyGroup {
-  static constexpr int stored_bits = StoredBits, tokens = Tokens, stages = Stages;
+  static constexpr int stored_bits = StoredBits, tokens = 128, stages = Stages;
   static constexpr int channel_warps = 2;  // warpgroups, one unit of channels each
   static constexpr int threads = 2 * group_size;
-  static constexpr int registers = Tokens / 2;  // sums of a thread
+  static constexpr int registers = tokens / 2;  // sums of a thread
   static constexpr int warp_words = registers * warp_size;
-  static constexpr int token_bytes = Tokens * unit_columns;  // of a stage; they come first: 1024-byte boundaries
+  static constexpr int token_bytes = tokens * unit_columns;  // of a stage; they come first: 1024-byte boundaries
   static constexpr int weight_bytes = 2 * unit_bytes(StoredBits);
   static constexpr int stage_bytes = token_bytes + weight_bytes;
   static constexpr int shared_bytes = Stages * stage_bytes + 1024;
@@ -102,11 +103,8 @@ PLANISH_DEVICE void load_fragments(const unsigned char* stage, std::uint32_t (&f
 template <class Tile>
 PLANISH_DEVICE void store_group_sums(const int (&sums)[Tile::registers], const MultiplyArguments& a, ElementType type,
                                      int channel_tile, int token_tile, unsigned char* shared) noexcept {
-  const int lane = thread_index() % warp_size, warp = thread_index() / warp_size;
-  const int within = warp / 4 * unit_channels + 8 * (lane / 4) + 2 * (warp % 4);
-  const int first = channel_tile * Tile::channel_warps * unit_channels, channel = first + within;
+  const int first = channel_tile * Tile::channel_warps * unit_channels, channel = first + pair_channel();
   const int channels = a.w.channels, rows = static_cast<int>(a.x.rows);
-  const bool sixteen = element_bytes(type) == 2;
   constexpr int factor_bits = Tile::stored_bits == 4 ? 4 : 0;
   float scales[2] = {}, biases[2] = {};
   std::int32_t zeros[2] = {}, channel_sums[2] = {};
@@ -129,55 +127,27 @@ PLANISH_DEVICE void store_group_sums(const int (&sums)[Tile::registers], const M
     token_zeros[i] = token < rows && a.x.zero_points != nullptr ? a.x.zero_points[token] : 0;
   }
   block_barrier();
-  PLANISH_UNROLL
-  for (int i = 0; i < Tile::registers / 2; ++i) {
-    const int first_register = i / 2 * 4 + i % 2, column = i / 2 * 8 + 2 * (lane % 4) + i % 2;
-    const int token = token_tile * Tile::tokens + column;
-    float values[2];
+  const auto whole = [&](int i, int h) {
+    const int column = pair_token(i);
+    return without_zeros(sums[pair_register(i) + 2 * h] >> factor_bits, token_sums[column], token_zeros[column],
+                         zeros[h], channel_sums[h]);
+  };
+  if (type == ElementType::int32) {
     PLANISH_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      const std::int32_t whole = without_zeros(sums[first_register + 2 * h] >> factor_bits, token_sums[column],
-                                               token_zeros[column], zeros[h], channel_sums[h]);
-      values[h] = rescale(whole, token_scales[column], scales[h], biases[h]);
-      if ((sixteen && a.residual == nullptr) || token >= rows || channel + h >= channels) continue;
-      const std::int64_t at = token * a.y_stride + channel + h;
-      if (type == ElementType::int32) static_cast<std::int32_t*>(a.y)[at] = whole;
-      if (a.residual != nullptr && type != ElementType::int32)
-        values[h] += load_element(a.residual, type, token * a.residual_stride + channel + h);
-      if (type == ElementType::float32) static_cast<float*>(a.y)[at] = values[h];
+    for (int i = 0; i < Tile::registers / 2; ++i) {
+      const std::int64_t token = token_tile * Tile::tokens + pair_token(i);
+      PLANISH_UNROLL
+      for (int h = 0; h < 2; ++h)
+        if (token < rows && channel + h < channels)
+          static_cast<std::int32_t*>(a.y)[token * a.y_stride + channel + h] = whole(i, h);
     }
-    if (!sixteen) continue;
-    // Into shared memory: a token's 128 channels in 256 bytes, words of 16 bytes exchanged by the token.
-    const std::uint32_t pair = type == ElementType::bfloat16 ? round_pair(BFloat16{}, values[0], values[1])
-                                                             : round_pair(Half{}, values[0], values[1]);
-    const int word = within / 2;
-    reinterpret_cast<std::uint32_t*>(shared)[column * 64 + (word ^ column / 2 % 4)] = pair;
+    return;
   }
-  if (!sixteen) return;
-  block_barrier();
-  auto* const y = static_cast<std::uint16_t*>(a.y);
-  for (int i = thread_index(); i < Tile::tokens * 16; i += Tile::threads) {
-    const int column = i / 16, token = token_tile * Tile::tokens + column, begin = first + i % 16 * 8;
-    if (token >= rows || begin >= channels) continue;
-    const Vector16 raw = reinterpret_cast<const Vector16*>(shared)[i];
-    const int exchange = column / 2 % 4;
-    Vector16 v;
-    const bool pairs = (exchange & 2) != 0, words = (exchange & 1) != 0;
-    PLANISH_UNROLL
-    for (int w = 0; w < 4; ++w) {
-      const std::uint32_t near = words ? raw.words[w ^ 1] : raw.words[w];
-      const std::uint32_t far = words ? raw.words[w ^ 3] : raw.words[w ^ 2];
-      v.words[w] = pairs ? far : near;
-    }
-    std::uint16_t* const to = y + token * a.y_stride + begin;
-    if (begin + 8 <= channels && reinterpret_cast<std::uintptr_t>(to) % 16 == 0) {
-      *reinterpret_cast<Vector16*>(to) = v;
-      continue;
-    }
-    PLANISH_UNROLL
-    for (int c = 0; c < 8; ++c)
-      if (begin + c < channels) to[c] = static_cast<std::uint16_t>(v.words[c / 2] >> (c % 2 * 16));
-  }
+  const GroupOutput out{a.y,  a.y_stride, a.residual, a.residual_stride,        type,
+                        rows, channels,   first,      token_tile * Tile::tokens};
+  store_group_pairs<Tile::tokens, Tile::threads>(out, shared, [&](int i, int h) {
+    return rescale(whole(i, h), token_scales[pair_token(i)], scales[h], biases[h]);
+  });
 }
 
 /// As join_splits, for all warps of a block together; `word`: of shared memory that nobody else uses.

@@ -4,6 +4,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/result.hpp>
 #include <planish/kernels/cuda/device.cuh>
+#include <planish/kernels/cuda/multiply_by_groups.cuh>
 #include <planish/kernels/cuda/multiply_groups.cuh>
 #include <planish/kernels/cuda/multiply_stream.cuh>
 #include <planish/kernels/cuda/multiply_tiles.cuh>
@@ -19,7 +20,9 @@ enum class MultiplyPath : std::uint8_t {
   tiles128,
   tiles256,
   groups128,
-  groups256
+  grouped8,  // these three for scales of groups of columns, and nothing else
+  grouped32,
+  grouped128
 };
 
 [[nodiscard]] constexpr const char* multiply_path_name(MultiplyPath path) noexcept {
@@ -30,7 +33,9 @@ enum class MultiplyPath : std::uint8_t {
                                    "tiles of 128 x 128, mma.sync s8",
                                    "tiles of 128 x 256, mma.sync s8",
                                    "tiles of 128 x 128, wgmma s8",
-                                   "tiles of 128 x 256, wgmma s8"};
+                                   "group scales, 64 x 8, mma.sync s8",
+                                   "group scales, 64 x 32, mma.sync s8",
+                                   "group scales, 128 x 128, mma.sync s8"};
   return names[static_cast<int>(path)];
 }
 
@@ -48,9 +53,13 @@ template <int Bits>
 using Tiles256 = MultiplyTile<Bits, 2, 4, 8, 4, 1>;
 
 template <int Bits>
-using Groups128 = MultiplyGroup<Bits, 128, Bits == 4 ? 6 : 5>;
+using Groups128 = MultiplyGroup<Bits, Bits == 4 ? 6 : 5>;
 template <int Bits>
-using Groups256 = MultiplyGroup<Bits, 256, Bits == 4 ? 5 : 4>;
+using Grouped8 = MultiplyByGroup<Bits, 1, 1, 1, 1, Bits == 4 ? 8 : 6, 3>;
+template <int Bits>
+using Grouped32 = MultiplyByGroup<Bits, 1, 1, 1, 4, 4, 3>;
+template <int Bits>
+using Grouped128 = MultiplyByGroup<Bits, 2, 4, 4, 4, Bits == 4 ? 4 : 3, 1>;
 
 /// What is known of a product before its data.
 struct MultiplyShape {
@@ -59,6 +68,7 @@ struct MultiplyShape {
   int columns = 0;
   int stored_bits = 8;  // of the weights: 4 or 8
   ElementType output = ElementType::bfloat16;
+  int group_columns = 0;  // that share a scale: a multiple of 32; 0: all of a channel
 };
 
 /// How a product runs: plain data, made once per shape on the host.
@@ -108,8 +118,12 @@ template <int Bits>
       return multiply_plan_of<Tiles256<Bits>>(s, path, 2, 8, splits);
     case MultiplyPath::groups128:
       return multiply_plan_of<Groups128<Bits>>(s, path, 2, 8, splits);
+    case MultiplyPath::grouped8:
+      return multiply_plan_of<Grouped8<Bits>>(s, path, 1, 4, 1);
+    case MultiplyPath::grouped32:
+      return multiply_plan_of<Grouped32<Bits>>(s, path, 1, 4, 1);
     default:
-      return multiply_plan_of<Groups256<Bits>>(s, path, 2, 8, splits);
+      return multiply_plan_of<Grouped128<Bits>>(s, path, 2, 8, 1);
   }
 }
 
@@ -130,6 +144,11 @@ template <int Bits>
     return {ErrorCode::unsupported, "rows of ", s.columns, " codes: exact int32 sums end at ", most_columns};
   if (s.stored_bits != 4 && s.stored_bits != 8)
     return {ErrorCode::invalid_argument, "weights are stored in 4 or 8 bits, not ", s.stored_bits};
+  if (s.group_columns < 0 || s.group_columns % 32 != 0)
+    return {ErrorCode::unsupported, "integer products on a GPU take groups of a multiple of 32 columns, not of ",
+            s.group_columns};
+  if (s.group_columns != 0 && s.output == ElementType::int32)
+    return {ErrorCode::unsupported, "accumulators as outputs: only of weights with one scale per channel"};
   return {};
 }
 
@@ -141,7 +160,10 @@ template <int Bits>
   if (Status status = detail::check_multiply(shape, device); !status.ok()) return status;
   const MultiplyPlan plan = shape.stored_bits == 4 ? detail::multiply_plan_of<4>(shape, path, splits)
                                                    : detail::multiply_plan_of<8>(shape, path, splits);
-  if (path >= MultiplyPath::groups128 && !device.group_products)
+  if ((path >= MultiplyPath::grouped8) != (shape.group_columns != 0))
+    return Status(ErrorCode::unsupported, multiply_path_name(path),
+                  shape.group_columns != 0 ? ": takes one scale per channel" : ": takes scales of groups of columns");
+  if (path == MultiplyPath::groups128 && !device.group_products)
     return Status(ErrorCode::unsupported, multiply_path_name(path),
                   ": needs a Hopper GPU and code compiled for sm_90a");
   if (plan.launch.shared_bytes > device.shared_bytes)
@@ -174,6 +196,13 @@ template <int Bits>
     // Devices with less shared memory take smaller tiles.
     for (const MultiplyPath other : {MultiplyPath::tiles128, MultiplyPath::tiles64, MultiplyPath::stream32})
       if (!plan_multiply(shape, device, path, 1)) path = other;
+  }
+  if (shape.group_columns != 0) {
+    path = shape.rows <= 8    ? MultiplyPath::grouped8
+           : shape.rows <= 64 ? MultiplyPath::grouped32
+                              : MultiplyPath::grouped128;
+    if (!plan_multiply(shape, device, path, 1)) path = MultiplyPath::grouped32;  // of the least shared memory
+    return plan_multiply(shape, device, path, 1);
   }
   auto plan = plan_multiply(shape, device, path, 1);
   if (!plan) return plan;
@@ -208,8 +237,12 @@ Status dispatch(const MultiplyPlan& plan, const MultiplyArguments& a, Run&& run)
         return with(multiply_tiles<Tiles256<b>>);
       case MultiplyPath::groups128:
         return with(multiply_groups<Groups128<b>>);
+      case MultiplyPath::grouped8:
+        return with(multiply_by_groups<Grouped8<b>>);
+      case MultiplyPath::grouped32:
+        return with(multiply_by_groups<Grouped32<b>>);
       default:
-        return with(multiply_groups<Groups256<b>>);
+        return with(multiply_by_groups<Grouped128<b>>);
     }
   };
   if (plan.launch.blocks == 0) return {};
@@ -239,6 +272,9 @@ Status dispatch(const MultiplyPlan& plan, const MultiplyArguments& a, Run&& run)
             a.x.columns,
             " and ",
             a.w.stored_bits};
+  if (a.w.group_columns != s.group_columns)
+    return {ErrorCode::shape_mismatch, "the product was planned for groups of ", s.group_columns,
+            " columns (0: all of a channel), not of ", a.w.group_columns};
   if (a.x.stride % 16 != 0 || reinterpret_cast<std::uintptr_t>(a.x.codes) % 16 != 0 ||
       reinterpret_cast<std::uintptr_t>(a.w.units) % 16 != 0)
     return {ErrorCode::invalid_argument, "codes, their stride and weights must be multiples of 16 bytes"};
