@@ -6,6 +6,7 @@ namespace pc = planish::kernels::cuda;
 
 pl::Status multiply_once(const pc::DeviceCapabilities& device);
 pl::Status cache_once(const pc::DeviceCapabilities& device);
+const void* kernel_elsewhere(const pc::QuantizePlan& plan);
 
 namespace {
 
@@ -25,6 +26,9 @@ pl::Status rows_once(const pc::DeviceCapabilities& device) {
 
 int main() {
   if (pc::plan_multiply({1, 64, 64}, pc::DeviceCapabilities{7, 5, 40, 65536})) return 1;
+  // What one unit prepares another launches: there is one handle of a kernel.
+  const auto plan = pc::plan_quantize({8, 64, pc::ElementType::half}, pc::DeviceCapabilities{9, 0, 132, 232448});
+  if (!plan || pc::detail::kernel_of(*plan, pc::QuantizeArguments{}) != kernel_elsewhere(*plan)) return 2;
   const auto device = pc::query_device(0);
   if (!device) return 77;
   if (!device->has_matrix_units()) return 77;

@@ -8,6 +8,15 @@
 #include <planish/kernels/cuda/device.cuh>
 #include <planish/kernels/cuda/warpgroup.cuh>
 
+// One body per program, whatever the optimiser thinks of it.
+#if defined(_MSC_VER)
+#define PLANISH_NEVER_INLINE __declspec(noinline)
+#elif defined(__clang__)
+#define PLANISH_NEVER_INLINE __attribute__((noinline))
+#else
+#define PLANISH_NEVER_INLINE __attribute__((noipa))
+#endif
+
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
 namespace detail {
@@ -17,27 +26,49 @@ namespace detail {
           cudaGetErrorString(error)};
 }
 
-/// Gives every kernel it is called with the shared memory of its plan.
+/// The kernel of a plan. A kernel that is a template has a handle of its own in every unit (nvcc gives its host stub
+/// internal linkage), and what one unit prepares another cannot launch. The linker keeps one body of this function,
+/// which no caller may inline: it gives the whole program one handle.
+template <class Plan, class Arguments>
+PLANISH_NEVER_INLINE const void* kernel_of(const Plan& plan, const Arguments& arguments) noexcept {
+  const void* found = nullptr;
+  static_cast<void>(dispatch(plan, arguments, [&](auto kernel, const LaunchShape&, const auto&...) -> Status {
+    found = reinterpret_cast<const void*>(kernel);
+    return {};
+  }));
+  return found;
+}
+
+/// Gives the kernel the shared memory of its plan.
 struct PrepareKernel {
-  template <class... Parameters, class... Arguments>
-  Status operator()(void (*kernel)(Parameters...), const LaunchShape& shape, const Arguments&...) const noexcept {
-    return status_of(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                          cudaFuncAttributeMaxDynamicSharedMemorySize, shape.shared_bytes),
+  const void* handle;
+
+  template <class Kernel, class... Arguments>
+  Status operator()(Kernel, const LaunchShape& shape, const Arguments&...) const noexcept {
+    return status_of(cudaFuncSetAttribute(handle, cudaFuncAttributeMaxDynamicSharedMemorySize, shape.shared_bytes),
                      "preparing a kernel");
   }
 };
 
 struct LaunchKernel {
+  const void* handle;
   cudaStream_t stream;
 
   template <class... Parameters, class... Arguments>
-  Status operator()(void (*kernel)(Parameters...), const LaunchShape& shape, Arguments... arguments) const noexcept {
+  Status operator()(void (*)(Parameters...), const LaunchShape& shape, Arguments... arguments) const noexcept {
     cudaLaunchConfig_t configuration = {};
     configuration.gridDim = dim3(static_cast<unsigned>(shape.blocks));
     configuration.blockDim = dim3(static_cast<unsigned>(shape.threads));
     configuration.dynamicSmemBytes = static_cast<std::size_t>(shape.shared_bytes);
     configuration.stream = stream;
-    return status_of(cudaLaunchKernelEx(&configuration, kernel, static_cast<Parameters>(arguments)...), "launch");
+    return with_addresses(configuration, static_cast<Parameters>(arguments)...);
+  }
+
+ private:
+  template <class... Parameters>
+  Status with_addresses(const cudaLaunchConfig_t& configuration, Parameters... parameters) const noexcept {
+    void* addresses[] = {static_cast<void*>(&parameters)...};
+    return status_of(cudaLaunchKernelExC(&configuration, handle, addresses), "launch");
   }
 };
 }  // namespace detail
@@ -81,14 +112,14 @@ __global__ void compiled_for(int* out) {
 /// Makes the kernel of a plan launchable on the current device: once per plan, before its first launch.
 template <class Plan, class Arguments>
 [[nodiscard]] Status prepare(const Plan& plan, const Arguments& shape_of_arguments) noexcept {
-  return dispatch(plan, shape_of_arguments, detail::PrepareKernel{});
+  return dispatch(plan, shape_of_arguments, detail::PrepareKernel{detail::kernel_of(plan, shape_of_arguments)});
 }
 
 /// Starts the kernel of a plan on a stream. Errors: arguments of another shape, what the launch itself reports.
 template <class Plan, class Arguments>
 [[nodiscard]] Status launch(const Plan& plan, const Arguments& arguments, cudaStream_t stream) noexcept {
   if (Status status = check(plan, arguments); !status.ok()) return status;
-  return dispatch(plan, arguments, detail::LaunchKernel{stream});
+  return dispatch(plan, arguments, detail::LaunchKernel{detail::kernel_of(plan, arguments), stream});
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda
