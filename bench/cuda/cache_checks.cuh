@@ -82,8 +82,10 @@ inline pc::CachePages check_append(Context& context, Batch& b, double share) {
     require(pc::launch(*plan, a, context.stream));
     require(cudaStreamSynchronize(context.stream), "append");
     fetch_pool(b, pages);
+    std::string first;
     record_check("append/" + name_of(b.shape) + "/" + pc::element_name(type) + "/step:" + std::to_string(step),
-                 cache_oracles::page_differences(b, after) == 0);
+                 cache_oracles::page_differences(b, after, &first) == 0);
+    if (!first.empty()) std::printf("  %s\n", first.c_str());
     before = after;
   }
   std::int32_t expected = 0;

@@ -159,7 +159,7 @@ int main(int count, char** arguments) {
               capabilities->multiprocessors, capabilities->shared_bytes);
   int failures = 0;
   {
-    Arena arena(std::size_t{6} << 30);
+    Arena arena(std::size_t{24} << 30);
     cudaStream_t stream;
     require(cudaStreamCreate(&stream), "stream");
     Context context{&arena, *capabilities, stream, &failures};

@@ -142,9 +142,16 @@ inline Stored stored_on_device(Batch& b, bool value, index sequence, index token
 }
 
 /// Differences between the pages of a device and what the CPU stores, over the first `counts` tokens of every sequence;
-/// and bytes of poison that a token not yet appended has lost.
-inline index page_differences(Batch& b, const std::vector<std::int32_t>& counts) {
+/// and bytes of poison that a token not yet appended has lost. `first`: what the first of them is.
+inline index page_differences(Batch& b, const std::vector<std::int32_t>& counts, std::string* first = nullptr) {
   index wrong = 0;
+  const auto note = [&](const char* what, bool value, index s, index t, int h, const Stored& made, double expected) {
+    if (wrong == 0 || first == nullptr || !first->empty()) return;
+    *first = std::string(what) + (value ? " of value " : " of key ") + std::to_string(t) + " of sequence " +
+             std::to_string(s) + ", head " + std::to_string(h) + ": scale " + std::to_string(made.scale) + ", zero " +
+             std::to_string(made.zero) + ", code " + std::to_string(made.codes[0]) + "; expected " +
+             std::to_string(expected);
+  };
   for (index s = 0; s < static_cast<index>(counts.size()); ++s)
     for (index t = 0; t < index{b.pages_each} * 64; ++t)
       for (int h = 0; h < b.shape.kv_heads; ++h)
@@ -155,11 +162,14 @@ inline index page_differences(Batch& b, const std::vector<std::int32_t>& counts)
             for (int c = 0; c < b.shape.head_size; ++c)
               wrong += made.codes[at(c)] != ((b.poison >> cuda::code_shift(width, c)) & ((1 << width) - 1));
             wrong += std::bit_cast<std::uint32_t>(made.scale) != b.poison * 0x01010101u || made.zero != b.poison;
+            note("poison", value, s, t, h, made, b.poison);
             continue;
           }
           const Stored expected = stored_by_reference(b, value, s, t, h);
           wrong += made.codes != expected.codes;
+          note("codes", value, s, t, h, made, expected.codes[0]);
           wrong += oracles::bits_of(made.scale) != oracles::bits_of(expected.scale) || made.zero != expected.zero;
+          note("scale or zero point", value, s, t, h, made, double{expected.scale});
         }
   return wrong;
 }

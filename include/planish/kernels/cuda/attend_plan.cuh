@@ -126,9 +126,8 @@ namespace detail {
 
 /// How many warps of a block share its memory: those that keep most warps on a multiprocessor.
 template <class Size>
-[[nodiscard]] constexpr int attend_warps(const CacheLayout& l, int parts, const DeviceCapabilities& device,
-                                         int& blocks_at_once) noexcept {
-  int best = 0;
+[[nodiscard]] constexpr int attend_warps(const CacheLayout& l, int parts, const DeviceCapabilities& device) noexcept {
+  int best = 0, blocks_at_once = 0;
   for (int warps = Size::most_warps; warps > 0; --warps) {
     const int bytes = attend_memory<Size>(l, warps, parts).bytes;
     if (bytes > device.shared_bytes) continue;
@@ -140,13 +139,14 @@ template <class Size>
   return best;
 }
 
-/// Shares of a sequence: as many as make the blocks come out even, each with tiles enough to pay for its beginning.
-[[nodiscard]] constexpr int attend_splits(std::int64_t slots, std::int64_t at_once, int tiles, int warps) noexcept {
-  const std::int64_t shares = (tiles + warps - 1) / warps;
+/// Shares of a sequence: as many as give every multiprocessor its part of the reading, each with tiles enough to pay
+/// for its beginning and for being joined. Blocks that share a multiprocessor also share what it can read.
+[[nodiscard]] constexpr int attend_splits(std::int64_t slots, int multiprocessors, int tiles, int warps) noexcept {
+  const std::int64_t shares = (tiles + warps - 1) / warps, at_once = multiprocessors > 0 ? multiprocessors : 1;
   std::int64_t best = 1, least = 0;
   for (std::int64_t splits = 1; splits <= shares && splits <= 256; ++splits) {
-    const std::int64_t waves = (slots * splits + at_once - 1) / at_once;
-    const std::int64_t time = 16 * waves * ((shares + splits - 1) / splits + 2) + splits;
+    const std::int64_t blocks_each = (slots * splits + at_once - 1) / at_once;
+    const std::int64_t time = 4 * blocks_each * ((shares + splits - 1) / splits + 2) + splits;
     if (splits == 1 || time < least) best = splits, least = time;
   }
   return static_cast<int>(best);
@@ -170,18 +170,16 @@ template <class Size>
   s.input = shape.input;
   s.output = shape.output;
   plan.path = detail::attend_path(*layout, s.lines(), s.parts);
-  int needs = 0, blocks_at_once = 1;
+  int needs = 0;
   with_attend_size(plan.path, [&](auto size) {
     using Size = decltype(size);
-    s.warps = detail::attend_warps<Size>(*layout, s.parts, device, blocks_at_once);
+    s.warps = detail::attend_warps<Size>(*layout, s.parts, device);
     s.line_tiles = (s.lines() + Size::lines - 1) / Size::lines;
     needs = attend_memory<Size>(*layout, s.warps > 0 ? s.warps : 1, s.parts).bytes;
     if (s.warps == 0) return;
     const std::int64_t slots = std::int64_t{shape.sequences} * shape.cache.kv_heads * s.line_tiles;
-    const std::int64_t at_once =
-        std::int64_t{blocks_at_once} * (device.multiprocessors > 0 ? device.multiprocessors : 1);
     const int tiles = (shape.tokens + Size::tile - 1) / Size::tile;
-    s.splits = splits > 0 ? splits : detail::attend_splits(slots, at_once, tiles, s.warps);
+    s.splits = splits > 0 ? splits : detail::attend_splits(slots, device.multiprocessors, tiles, s.warps);
     if (slots * s.splits > 0x7fffffff) return;
     plan.launch = {static_cast<int>(slots * s.splits), s.warps * warp_size, needs};
     if (s.splits > 1)
