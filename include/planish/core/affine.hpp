@@ -44,6 +44,23 @@ inline constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 #endif
 }
 
+namespace detail {
+/// a · b rounded by itself, whatever is done with it: compilers that fuse products and sums across statements (g++, nvcc)
+/// would give other scales than those that do not.
+[[nodiscard]] PLANISH_HOST_DEVICE inline float rounded_product(float a, float b) noexcept {
+#if defined(__CUDA_ARCH__)
+  return __fmul_rn(a, b);
+#elif defined(__CUDACC__)
+  const volatile float product = a * b;
+  return product;
+#elif defined(__GNUC__) && !defined(__clang__)
+  return __builtin_assoc_barrier(a * b);
+#else
+  return a * b;
+#endif
+}
+}  // namespace detail
+
 /// Symmetric: s = max(c⁺·max(x, 0), c⁻·|min(x, 0)|) / (2^(b−1) − 1). A range that leads below `least_scale` has s = 1.
 [[nodiscard]] PLANISH_HOST_DEVICE inline Affine symmetric_affine(ValueRange range, ClipPair clip, int bits) noexcept {
   const float up = clip.positive * (range.highest > 0.0f ? range.highest : 0.0f);
@@ -57,8 +74,8 @@ inline constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 /// Asymmetric: s = (c⁺·max − c⁻·min) / (2^b − 1) over a range forced to contain 0, z = clamp(rint(−c⁻·min / s), 0, 2^b
 /// − 1).
 [[nodiscard]] PLANISH_HOST_DEVICE inline Affine asymmetric_affine(ValueRange range, ClipPair clip, int bits) noexcept {
-  const float up = clip.positive * (range.highest > 0.0f ? range.highest : 0.0f);
-  const float down = clip.negative * (range.lowest < 0.0f ? range.lowest : 0.0f);
+  const float up = detail::rounded_product(clip.positive, range.highest > 0.0f ? range.highest : 0.0f);
+  const float down = detail::rounded_product(clip.negative, range.lowest < 0.0f ? range.lowest : 0.0f);
   const float levels = static_cast<float>((1 << bits) - 1);
   const float scale = (up - down) / levels;
   if (scale < least_scale) return {};
