@@ -1,95 +1,65 @@
 #pragma once
-// What this machine can do at best, measured by the same binary just before the kernels: register-only loops for the
-// arithmetic, one pass over much memory for the reading. Every benchmark reports its share of these.
+// What this machine can do at best, measured by the same binary beside every kernel: register-only loops for the
+// arithmetic, passes over much memory for the reading. A try is a few milliseconds; the kernel's own tries lie between.
+// Operands are random, because the clock may depend on how many bits change.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <utility>
 #include <vector>
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 #include <planish/backend/enable_amx.hpp>
 #include <planish/core/abi.hpp>
 #include <planish/core/aligned_buffer.hpp>
 #include <planish/core/executor.hpp>
+#include <planish/core/random.hpp>
 #include <planish/kernels/cpu/isa/amx.hpp>
+#include <planish/kernels/cpu/unroll.hpp>
 
+#include "steps.hpp"
 #include "stopwatch.hpp"
 
 namespace bench {
 
-/// Operations count a multiplication and an addition as two.
-struct Ceilings {
-  double int8_dot = 0;  ///< operations per second of the widest exact int8 dot product
-  double amx_dot = 0;   ///< the same on matrix tiles; 0 where they are not enabled
-  double fma = 0;       ///< float operations per second
-  double read = 0;      ///< bytes per second, streamed from memory
+/// Which limit of the machine; operations count a multiplication and an addition as two.
+enum class Ceiling {
+  int8_dot,  ///< operations per second of the widest exact int8 dot product
+  amx_dot,   ///< the same on matrix tiles
+  fma,       ///< float operations per second
+  read,      ///< bytes per second, streamed from memory
 };
+inline constexpr int ceiling_count = 4;
 
-#if defined(PLANISH_HAS_AVX512VNNI)
-inline constexpr const char* isa = "avx512vnni";
-inline constexpr int accumulators = 24;
-using Integers = __m512i;
-using Floats = __m512;
-inline constexpr double dot_operations = 128, fma_operations = 32;  // per step
-inline void dot_step(Integers& sum, Integers a, Integers b) noexcept {
-  asm volatile("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
-}
-inline void fma_step(Floats& sum, Floats a, Floats b) noexcept {
-  asm volatile("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
-}
-#elif defined(PLANISH_HAS_AVX2)
-inline constexpr const char* isa = "avx2";
-inline constexpr int accumulators = 10;
-using Integers = __m256i;
-using Floats = __m256;
-inline constexpr double dot_operations = 32, fma_operations = 16;  // exact: int16 products, added in pairs
-inline void dot_step(Integers& sum, Integers a, Integers b) noexcept {
-  Integers pairs;
-  asm volatile("vpmaddwd %2, %1, %0" : "=x"(pairs) : "x"(a), "x"(b));
-  asm volatile("vpaddd %1, %0, %0" : "+x"(sum) : "x"(pairs));
-}
-inline void fma_step(Floats& sum, Floats a, Floats b) noexcept {
-  asm volatile("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
-}
-#elif defined(__x86_64__)
-inline constexpr const char* isa = "portable";
-inline constexpr int accumulators = 10;
-using Integers = __m128i;
-using Floats = __m128;
-inline constexpr double dot_operations = 16, fma_operations = 8;
-inline void dot_step(Integers& sum, Integers a, Integers b) noexcept {
-  asm volatile("pmaddwd %1, %2\n paddd %2, %0" : "+x"(sum), "+x"(a), "+x"(b));
-}
-inline void fma_step(Floats& sum, Floats a, Floats b) noexcept {
-  asm volatile("mulps %1, %2\n addps %2, %0" : "+x"(sum), "+x"(a), "+x"(b));
-}
-#else
-inline constexpr const char* isa = "portable";
-inline constexpr int accumulators = 10;
-using Integers = std::int32_t;
-using Floats = float;
-inline constexpr double dot_operations = 2, fma_operations = 2;
-inline void dot_step(Integers& sum, Integers a, Integers b) noexcept {
-  sum += a * b;
-  asm volatile("" : "+r"(sum));
-}
-inline void fma_step(Floats& sum, Floats a, Floats b) noexcept {
-  sum = planish::fused_multiply_add(a, b, sum);
-  asm volatile("" : "+w"(sum));
-}
-#endif
+/// Its name and unit in tables.
+struct CeilingName {
+  const char* name;
+  const char* unit;
+};
+inline constexpr CeilingName ceiling_names[ceiling_count] = {
+    {"int8 dot", "GOP/s"}, {"AMX int8", "GOP/s"}, {"float FMA", "GFLOP/s"}, {"read", "GB/s"}};
 
-/// `Count` independent sums, each stepped once per round: enough of them to hide the latency of a step.
+/// `Count` independent sums, each stepped once per round: enough of them to hide the latency of a step. Neighbouring
+/// steps have different operands, as in a product.
 template <int Count, class Vector, class Step>
-inline void spin(std::int64_t rounds, Step step) noexcept {
-  Vector sums[Count] = {};
-  Vector a{}, b{};
-  for (std::int64_t r = 0; r < rounds; ++r) {
-#pragma GCC unroll 32
-    for (int i = 0; i < Count; ++i) step(sums[i], a, b);
-  }
+inline void spin(std::int64_t rounds, const Vector (&operands)[left_operands + right_operands], Step step) noexcept {
+  using planish::kernels::cpu::unroll;
+  Vector sums[Count], left[left_operands], right[right_operands];
+  unroll<Count>([&](auto i) __attribute__((always_inline)) { sums[i] = Vector{}; });
+  unroll<left_operands>([&](auto i) __attribute__((always_inline)) { left[i] = operands[i]; });
+  unroll<right_operands>([&](auto i) __attribute__((always_inline)) { right[i] = operands[left_operands + i]; });
+  for (std::int64_t r = 0; r < rounds; ++r)
+    unroll<Count>([&](auto i) __attribute__((always_inline)) {
+      step(sums[i], left[i % left_operands], right[i / left_operands % right_operands]);
+    });
+}
+
+/// Vectors filled with elements that `draw()` returns.
+template <class Element, class Vector, int Count, class Draw>
+inline void fill(Vector (&vectors)[Count], Draw draw) noexcept {
+  alignas(64) Element elements[Count * sizeof(Vector) / sizeof(Element)];
+  for (Element& element : elements) element = draw();
+  std::memcpy(vectors, elements, sizeof vectors);
 }
 
 #if defined(PLANISH_HAS_AMX_INT8)
@@ -114,19 +84,6 @@ inline void spin_tiles(std::int64_t rounds) noexcept {
   }
 }
 #endif
-
-/// Best of some tries, in units of `work` per second.
-template <class Run>
-inline double best_rate(planish::ExecutorReference executor, double work_per_worker, Run run) {
-  double best = 0;
-  for (int attempt = 0; attempt < 7; ++attempt) {
-    const Stopwatch watch;
-    executor.run(executor.workers(), run);
-    const double rate = work_per_worker * executor.workers() / watch.seconds();
-    if (rate > best) best = rate;
-  }
-  return best;
-}
 
 /// Reads `bytes` (a multiple of 256) once.
 inline std::uint64_t read_once(const std::byte* from, std::size_t bytes) noexcept {
@@ -155,27 +112,75 @@ inline planish::AlignedBuffer<std::uint8_t>& cold_memory() {
   return memory;
 }
 
-/// About two seconds.
-inline Ceilings measure_ceilings(planish::ExecutorReference executor) {
+/// One try: operations or bytes per second of all workers together. A few milliseconds.
+inline double try_ceiling(Ceiling which, planish::ExecutorReference executor) {
   constexpr std::int64_t rounds = 1 << 20;
-  Ceilings ceilings;
-  ceilings.int8_dot = best_rate(executor, dot_operations * accumulators * rounds, [](int, int) noexcept {
-    spin<accumulators, Integers>(rounds, [](Integers& s, Integers a, Integers b) noexcept { dot_step(s, a, b); });
-  });
-  ceilings.fma = best_rate(executor, fma_operations * accumulators * rounds, [](int, int) noexcept {
-    spin<accumulators, Floats>(rounds, [](Floats& s, Floats a, Floats b) noexcept { fma_step(s, a, b); });
-  });
+  const auto rate = [&](double work_per_worker, auto&& run) {
+    const Stopwatch watch;
+    executor.run(executor.workers(), run);
+    return work_per_worker * executor.workers() / watch.seconds();
+  };
+  planish::Random random(1);
+  constexpr int operands = left_operands + right_operands;
+  switch (which) {
+    case Ceiling::int8_dot: {
+      Integers codes[operands];
+      fill<std::uint8_t>(codes, [&] { return static_cast<std::uint8_t>(random.below(256)); });
+      return rate(dot_operations * accumulators * rounds, [&](int, int) noexcept {
+        spin<accumulators>(rounds, codes, [](Integers& s, Integers a, Integers b) noexcept { dot_step(s, a, b); });
+      });
+    }
+    case Ceiling::fma: {
+      Floats numbers[operands];
+      fill<float>(numbers, [&] { return static_cast<float>(random.normal()); });
+      return rate(fma_operations * accumulators * rounds, [&](int, int) noexcept {
+        spin<accumulators>(rounds, numbers, [](Floats& s, Floats a, Floats b) noexcept { fma_step(s, a, b); });
+      });
+    }
+    case Ceiling::amx_dot:
 #if defined(PLANISH_HAS_AMX_INT8)
-  if (planish::amx_is_enabled())
-    ceilings.amx_dot = best_rate(executor, 4 * tile_operations * rounds, [](int, int) noexcept { spin_tiles(rounds); });
+      if (planish::amx_is_enabled())
+        return rate(4 * tile_operations * (rounds / 4), [](int, int) noexcept { spin_tiles(rounds / 4); });
 #endif
-  const auto memory = std::as_bytes(cold_memory().span());
-  const std::size_t share = memory.size() / static_cast<std::size_t>(executor.workers()) / 4096 * 4096;
-  ceilings.read = best_rate(executor, static_cast<double>(share), [memory, share](int task, int) noexcept {
-    volatile std::uint64_t kept = read_once(memory.data() + static_cast<std::size_t>(task) * share, share);
-    static_cast<void>(kept);
-  });
-  return ceilings;
+      return 0;
+    case Ceiling::read: {
+      // A window that moves on from try to try, so that it has left every cache when it comes round again.
+      static std::size_t begin = 0;
+      constexpr std::size_t window = std::size_t{64} << 20;
+      const auto memory = std::as_bytes(cold_memory().span());
+      if (memory.empty()) return 0;
+      const std::byte* const from = memory.data() + begin;
+      begin = (begin + window) % memory.size();
+      const std::size_t share = window / static_cast<std::size_t>(executor.workers()) / 4096 * 4096;
+      return rate(static_cast<double>(share), [from, share](int task, int) noexcept {
+        volatile std::uint64_t kept = read_once(from + static_cast<std::size_t>(task) * share, share);
+        static_cast<void>(kept);
+      });
+    }
+  }
+  return 0;
+}
+
+[[nodiscard]] inline double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// All of them once, for programs that have no place beside their kernels: the medians of some tries.
+struct Ceilings {
+  double int8_dot = 0, amx_dot = 0, fma = 0, read = 0;
+};
+
+/// About a tenth of a second.
+inline Ceilings measure_ceilings(planish::ExecutorReference executor) {
+  const auto typical = [&](Ceiling which) {
+    std::vector<double> rates;
+    for (int i = 0; i < 7; ++i) rates.push_back(try_ceiling(which, executor));
+    return median(std::move(rates));
+  };
+  return {typical(Ceiling::int8_dot), typical(Ceiling::amx_dot), typical(Ceiling::fma), typical(Ceiling::read)};
 }
 
 }  // namespace bench
