@@ -23,7 +23,9 @@ void multiply(benchmark::State& state, const bench::Scheme& scheme, index m, ben
   bench::Scratch scratch(planish::kernels::cpu::multiply_scratch_bytes(m, shape.k, w.groups()), threads);
   const planish::ExecutorReference executor = bench::executor(threads);
   const auto operations = 2.0 * static_cast<double>(m * shape.n * shape.k);
-  bench::measure(state, threads, {.int8_operations = operations, .bytes = copies.bytes_read()}, [&] {
+  bench::Work work{.bytes = copies.bytes_read()};
+  (bench::nibbles_have_a_step && scheme.weight_bits <= 4 ? work.nibble_operations : work.int8_operations) = operations;
+  bench::measure(state, threads, work, [&] {
     w.panels = static_cast<const std::uint8_t*>(copies.next());
     executor.run(threads, [&](int task, int worker) noexcept {
       planish::kernels::cpu::multiply(x.view(), w, {}, y.view(), planish::part_of(w.panel_count(), task, threads),

@@ -24,12 +24,13 @@ namespace bench {
 
 /// Which limit of the machine; operations count a multiplication and an addition as two.
 enum class Ceiling {
-  int8_dot,  ///< operations per second of the widest exact int8 dot product
-  amx_dot,   ///< the same on matrix tiles
-  fma,       ///< float operations per second
-  read,      ///< bytes per second, streamed from memory
+  int8_dot,    ///< operations per second of the widest exact int8 dot product
+  nibble_dot,  ///< the same of 4-bit weights, where they have instructions of their own; else 0
+  amx_dot,     ///< the same on matrix tiles
+  fma,         ///< float operations per second
+  read,        ///< bytes per second, streamed from memory
 };
-inline constexpr int ceiling_count = 4;
+inline constexpr int ceiling_count = 5;
 
 /// Its name and unit in tables.
 struct CeilingName {
@@ -37,7 +38,7 @@ struct CeilingName {
   const char* unit;
 };
 inline constexpr CeilingName ceiling_names[ceiling_count] = {
-    {"int8 dot", "GOP/s"}, {"AMX int8", "GOP/s"}, {"float FMA", "GFLOP/s"}, {"read", "GB/s"}};
+    {"int8 dot", "GOP/s"}, {"int4 dot", "GOP/s"}, {"AMX int8", "GOP/s"}, {"float FMA", "GFLOP/s"}, {"read", "GB/s"}};
 
 /// `Count` independent sums, each stepped once per round: enough of them to hide the latency of a step. Neighbouring
 /// steps have different operands, as in a product.
@@ -129,6 +130,19 @@ inline double try_ceiling(Ceiling which, planish::ExecutorReference executor) {
       return rate(dot_operations * accumulators * rounds, [&](int, int) noexcept {
         spin<accumulators>(rounds, codes, [](Integers& s, Integers a, Integers b) noexcept { dot_step(s, a, b); });
       });
+    }
+    case Ceiling::nibble_dot: {
+#if defined(PLANISH_BENCH_HAS_NIBBLE_STEP)
+      Integers codes[operands];
+      fill<std::uint8_t>(codes, [&] { return static_cast<std::uint8_t>(random.below(16)); });
+      return rate(nibble_operations * accumulators * rounds, [&](int, int) noexcept {
+        const Integers ones = _mm256_set1_epi16(1);
+        spin<accumulators>(rounds, codes,
+                           [ones](Integers& s, Integers a, Integers b) noexcept { nibble_step(s, a, b, ones); });
+      });
+#else
+      return 0;
+#endif
     }
     case Ceiling::fma: {
       Floats numbers[operands];

@@ -34,6 +34,15 @@ inline void dot_step(Integers& sum, Integers a, Integers b) noexcept {
   asm volatile("vpmaddwd %2, %1, %0" : "=x"(pairs) : "x"(a), "x"(b));
   asm volatile("vpaddd %1, %0, %0" : "+x"(sum) : "x"(pairs));
 }
+// Of 4-bit weights: their products with bytes fit int16 in pairs.
+#define PLANISH_BENCH_HAS_NIBBLE_STEP
+inline constexpr double nibble_operations = 64;
+inline void nibble_step(Integers& sum, Integers a, Integers b, Integers ones) noexcept {
+  Integers pairs;
+  asm volatile("vpmaddubsw %2, %1, %0" : "=x"(pairs) : "x"(a), "x"(b));
+  asm volatile("vpmaddwd %1, %0, %0" : "+x"(pairs) : "x"(ones));
+  asm volatile("vpaddd %1, %0, %0" : "+x"(sum) : "x"(pairs));
+}
 inline void fma_step(Floats& sum, Floats a, Floats b) noexcept {
   asm volatile("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
 }
@@ -63,6 +72,13 @@ inline void fma_step(Floats& sum, Floats a, Floats b) noexcept {
   sum = planish::fused_multiply_add(a, b, sum);
   asm volatile("" : "+w"(sum));
 }
+#endif
+
+/// True if products with 4-bit weights have quicker exact instructions than those with bytes.
+#if defined(PLANISH_BENCH_HAS_NIBBLE_STEP)
+inline constexpr bool nibbles_have_a_step = true;
+#else
+inline constexpr bool nibbles_have_a_step = false;
 #endif
 
 }  // namespace bench

@@ -18,16 +18,18 @@ planish::ExecutorReference executor(int threads);
 
 /// What one call of a kernel does.
 struct Work {
-  double int8_operations = 0;   ///< multiply-adds on codes, counted as two
-  double amx_operations = 0;    ///< the same by matrix tiles
-  double float_operations = 0;  ///< likewise on floats
-  double bytes = 0;             ///< moved from or to memory that is in no cache
+  double int8_operations = 0;    ///< multiply-adds on codes, counted as two
+  double nibble_operations = 0;  ///< likewise with 4-bit weights, where these have instructions of their own
+  double amx_operations = 0;     ///< the same by matrix tiles
+  double float_operations = 0;   ///< likewise on floats
+  double bytes = 0;              ///< moved from or to memory that is in no cache
 
   [[nodiscard]] double amount(Ceiling of) const noexcept {
-    return of == Ceiling::int8_dot  ? int8_operations
-           : of == Ceiling::amx_dot ? amx_operations
-           : of == Ceiling::fma     ? float_operations
-                                    : bytes;
+    return of == Ceiling::int8_dot     ? int8_operations
+           : of == Ceiling::nibble_dot ? nibble_operations
+           : of == Ceiling::amx_dot    ? amx_operations
+           : of == Ceiling::fma        ? float_operations
+                                       : bytes;
   }
 };
 
