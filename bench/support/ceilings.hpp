@@ -1,7 +1,7 @@
 #pragma once
-// What this machine can do at best, measured by the same binary beside every kernel: register-only loops for the
-// arithmetic, passes over much memory for the reading. A try is a few milliseconds; the kernel's own tries lie between.
-// Operands are random, because the clock may depend on how many bits change.
+// What this machine can do at best, measured by the same binary beside every kernel: loops of one instruction whose
+// operands come from the first-level cache for the arithmetic, passes over much memory for the reading. A try is a few
+// milliseconds. Operands are random, because the clock may depend on how many bits change.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -11,56 +11,65 @@
 
 #include <planish/backend/enable_amx.hpp>
 #include <planish/core/abi.hpp>
-#include <planish/core/aligned_buffer.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/core/random.hpp>
 #include <planish/kernels/cpu/isa/amx.hpp>
 #include <planish/kernels/cpu/unroll.hpp>
 
+#include "ceiling.hpp"
+#include "cold_memory.hpp"
 #include "steps.hpp"
 #include "stopwatch.hpp"
 
 namespace bench {
 
-/// Which limit of the machine; operations count a multiplication and an addition as two.
-enum class Ceiling {
-  int8_dot,    ///< operations per second of the widest exact int8 dot product
-  nibble_dot,  ///< the same of 4-bit weights, where they have instructions of their own; else 0
-  amx_dot,     ///< the same on matrix tiles
-  fma,         ///< float operations per second
-  read,        ///< bytes per second, streamed from memory
-};
-inline constexpr int ceiling_count = 5;
+/// Operands of `spin`: they stay in a first-level cache of 32 KiB, and few lines would mean many ends of loops.
+struct FedOperands {
+  static constexpr std::size_t left_bytes = 16 * 1024;
+  static constexpr std::size_t lines = left_bytes / (spun_columns * sizeof(Integers));
+  static constexpr std::size_t row_bytes = 4 * lines + 64;  // rows of whole powers of two would share cache sets
 
-/// Its name and unit in tables.
-struct CeilingName {
-  const char* name;
-  const char* unit;
-};
-inline constexpr CeilingName ceiling_names[ceiling_count] = {
-    {"int8 dot", "GOP/s"}, {"int4 dot", "GOP/s"}, {"AMX int8", "GOP/s"}, {"float FMA", "GFLOP/s"}, {"read", "GB/s"}};
+  alignas(64) std::uint8_t left[left_bytes];
+  alignas(64) std::uint8_t right[spun_rows * row_bytes];
 
-/// `Count` independent sums, each stepped once per round: enough of them to hide the latency of a step. Neighbouring
-/// steps have different operands, as in a product.
-template <int Count, class Vector, class Step>
-inline void spin(std::int64_t rounds, const Vector (&operands)[left_operands + right_operands], Step step) noexcept {
+  /// Filled with elements that `draw()` returns.
+  template <class Draw>
+  explicit FedOperands(Draw draw) noexcept {
+    const auto fill = [&](std::uint8_t* to, std::size_t bytes) {
+      for (std::size_t i = 0; i < bytes; i += sizeof(draw())) {
+        const auto element = draw();
+        std::memcpy(to + i, &element, sizeof element);
+      }
+    };
+    fill(left, sizeof left);
+    fill(right, sizeof right);
+  }
+};
+
+/// `passes` over the operands in sums that stay in registers, enough of them to hide the latency of a step. As in a
+/// product, each line brings vectors for the left and four bytes per row, broadcast, for the right, all from the
+/// first-level cache: a loop without loads runs at a higher clock than any product can.
+template <class Vector, class Step>
+inline void spin(std::int64_t passes, const FedOperands& operands, Step step) noexcept {
   using planish::kernels::cpu::unroll;
-  Vector sums[Count], left[left_operands], right[right_operands];
-  unroll<Count>([&](auto i) __attribute__((always_inline)) { sums[i] = Vector{}; });
-  unroll<left_operands>([&](auto i) __attribute__((always_inline)) { left[i] = operands[i]; });
-  unroll<right_operands>([&](auto i) __attribute__((always_inline)) { right[i] = operands[left_operands + i]; });
-  for (std::int64_t r = 0; r < rounds; ++r)
-    unroll<Count>([&](auto i) __attribute__((always_inline)) {
-      step(sums[i], left[i % left_operands], right[i / left_operands % right_operands]);
-    });
-}
-
-/// Vectors filled with elements that `draw()` returns.
-template <class Element, class Vector, int Count, class Draw>
-inline void fill(Vector (&vectors)[Count], Draw draw) noexcept {
-  alignas(64) Element elements[Count * sizeof(Vector) / sizeof(Element)];
-  for (Element& element : elements) element = draw();
-  std::memcpy(vectors, elements, sizeof vectors);
+  Vector sums[spun_rows * spun_columns];
+  unroll<spun_rows * spun_columns>([&](auto i) __attribute__((always_inline)) { sums[i] = Vector{}; });
+  for (std::int64_t pass = 0; pass < passes; ++pass) {
+    const std::uint8_t *from = operands.left, *row = operands.right;
+    for (std::size_t line = 0; line < FedOperands::lines; ++line) {
+      Vector left[spun_columns];
+      unroll<spun_columns>([&](auto c) __attribute__((always_inline)) {
+        std::memcpy(&left[c], from + static_cast<std::size_t>(c) * sizeof(Vector), sizeof(Vector));
+      });
+      unroll<spun_rows>([&](auto r) __attribute__((always_inline)) {
+        const Vector right = broadcast<Vector>(row + static_cast<std::size_t>(r) * FedOperands::row_bytes);
+        unroll<spun_columns>([&](auto c)
+                                 __attribute__((always_inline)) { step(sums[r * spun_columns + c], left[c], right); });
+      });
+      from += spun_columns * sizeof(Vector);
+      row += 4;
+    }
+  }
 }
 
 #if defined(PLANISH_HAS_AMX_INT8)
@@ -86,69 +95,44 @@ inline void spin_tiles(std::int64_t rounds) noexcept {
 }
 #endif
 
-/// Reads `bytes` (a multiple of 256) once.
-inline std::uint64_t read_once(const std::byte* from, std::size_t bytes) noexcept {
-  using Line [[gnu::vector_size(64), gnu::may_alias]] = std::uint64_t;
-  Line a{}, b{}, c{}, d{};
-  for (std::size_t i = 0; i < bytes; i += 4 * sizeof(Line)) {
-    const auto* line = reinterpret_cast<const Line*>(from + i);
-    a ^= line[0];
-    b ^= line[1];
-    c ^= line[2];
-    d ^= line[3];
-  }
-  const Line all = a ^ b ^ c ^ d;
-  return all[0] ^ all[1] ^ all[2] ^ all[3] ^ all[4] ^ all[5] ^ all[6] ^ all[7];
-}
-
-/// More than any cache holds that one process may hope for.
-inline constexpr std::size_t cold_bytes = std::size_t{1} << 30;
-
-/// Cold memory, shared by everything that wants operands which are in no cache.
-inline planish::AlignedBuffer<std::uint8_t>& cold_memory() {
-  static planish::AlignedBuffer<std::uint8_t> memory = [] {
-    auto made = planish::AlignedBuffer<std::uint8_t>::make(static_cast<planish::index>(cold_bytes));
-    return made ? *std::move(made) : planish::AlignedBuffer<std::uint8_t>{};
-  }();
-  return memory;
-}
-
 /// One try: operations or bytes per second of all workers together. A few milliseconds.
 inline double try_ceiling(Ceiling which, planish::ExecutorReference executor) {
-  constexpr std::int64_t rounds = 1 << 20;
+  constexpr std::int64_t rounds = 1 << 20, passes = rounds / static_cast<std::int64_t>(FedOperands::lines);
+  constexpr double steps = static_cast<double>(passes) * FedOperands::lines * spun_rows * spun_columns;
   const auto rate = [&](double work_per_worker, auto&& run) {
     const Stopwatch watch;
     executor.run(executor.workers(), run);
     return work_per_worker * executor.workers() / watch.seconds();
   };
   planish::Random random(1);
-  constexpr int operands = left_operands + right_operands;
   switch (which) {
     case Ceiling::int8_dot: {
-      Integers codes[operands];
-      fill<std::uint8_t>(codes, [&] { return static_cast<std::uint8_t>(random.below(256)); });
-      return rate(dot_operations * accumulators * rounds, [&](int, int) noexcept {
-        spin<accumulators>(rounds, codes, [](Integers& s, Integers a, Integers b) noexcept { dot_step(s, a, b); });
+      const FedOperands codes([&] { return static_cast<std::uint8_t>(random.below(256)); });
+      return rate(dot_operations * steps, [&](int, int) noexcept {
+        spin<Integers>(
+            passes, codes,
+            [](Integers & s, Integers a, Integers b) __attribute__((always_inline)) { dot_step(s, a, b); });
       });
     }
     case Ceiling::nibble_dot: {
 #if defined(PLANISH_BENCH_HAS_NIBBLE_STEP)
-      Integers codes[operands];
-      fill<std::uint8_t>(codes, [&] { return static_cast<std::uint8_t>(random.below(16)); });
-      return rate(nibble_operations * accumulators * rounds, [&](int, int) noexcept {
+      const FedOperands codes([&] { return static_cast<std::uint8_t>(random.below(16)); });
+      return rate(nibble_operations * steps, [&](int, int) noexcept {
         const Integers ones = _mm256_set1_epi16(1);
-        spin<accumulators>(rounds, codes,
-                           [ones](Integers& s, Integers a, Integers b) noexcept { nibble_step(s, a, b, ones); });
+        spin<Integers>(
+            passes, codes, [ones](Integers & s, Integers a, Integers b) __attribute__((always_inline)) {
+              nibble_step(s, a, b, ones);
+            });
       });
 #else
       return 0;
 #endif
     }
     case Ceiling::fma: {
-      Floats numbers[operands];
-      fill<float>(numbers, [&] { return static_cast<float>(random.normal()); });
-      return rate(fma_operations * accumulators * rounds, [&](int, int) noexcept {
-        spin<accumulators>(rounds, numbers, [](Floats& s, Floats a, Floats b) noexcept { fma_step(s, a, b); });
+      const FedOperands numbers([&] { return static_cast<float>(random.normal()); });
+      return rate(fma_operations * steps, [&](int, int) noexcept {
+        spin<Floats>(
+            passes, numbers, [](Floats & s, Floats a, Floats b) __attribute__((always_inline)) { fma_step(s, a, b); });
       });
     }
     case Ceiling::amx_dot:

@@ -1,6 +1,8 @@
 #pragma once
-// One step of a multiply-add loop in registers: the instructions that an exact product on this instruction set needs.
+// One step of a multiply-add loop: the instructions that an exact product on this instruction set needs, and how many
+// rows × columns of sums registers hold.
 #include <cstdint>
+#include <cstring>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -12,8 +14,7 @@
 namespace bench {
 
 #if defined(PLANISH_HAS_AVX512VNNI)
-inline constexpr const char* isa = "avx512vnni";
-inline constexpr int accumulators = 24, left_operands = 2, right_operands = 4;
+inline constexpr int spun_rows = 12, spun_columns = 2;
 using Integers = __m512i;
 using Floats = __m512;
 inline constexpr double dot_operations = 128, fma_operations = 32;  // per step
@@ -24,8 +25,7 @@ inline void fma_step(Floats& sum, Floats a, Floats b) noexcept {
   asm volatile("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
 }
 #elif defined(PLANISH_HAS_AVX2)
-inline constexpr const char* isa = "avx2";
-inline constexpr int accumulators = 10, left_operands = 1, right_operands = 3;
+inline constexpr int spun_rows = 5, spun_columns = 2;
 using Integers = __m256i;
 using Floats = __m256;
 inline constexpr double dot_operations = 32, fma_operations = 16;  // exact: int16 products, added in pairs
@@ -47,8 +47,7 @@ inline void fma_step(Floats& sum, Floats a, Floats b) noexcept {
   asm volatile("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
 }
 #elif defined(__x86_64__)
-inline constexpr const char* isa = "portable";
-inline constexpr int accumulators = 10, left_operands = 1, right_operands = 2;
+inline constexpr int spun_rows = 5, spun_columns = 2;
 using Integers = __m128i;
 using Floats = __m128;
 inline constexpr double dot_operations = 16, fma_operations = 8;
@@ -59,8 +58,7 @@ inline void fma_step(Floats& sum, Floats a, Floats b) noexcept {
   asm volatile("mulps %1, %2\n addps %2, %0" : "+x"(sum), "+x"(a), "+x"(b));
 }
 #else
-inline constexpr const char* isa = "portable";
-inline constexpr int accumulators = 10, left_operands = 1, right_operands = 2;
+inline constexpr int spun_rows = 5, spun_columns = 2;
 using Integers = std::int32_t;
 using Floats = float;
 inline constexpr double dot_operations = 2, fma_operations = 2;
@@ -74,11 +72,16 @@ inline void fma_step(Floats& sum, Floats a, Floats b) noexcept {
 }
 #endif
 
-/// True if products with 4-bit weights have quicker exact instructions than those with bytes.
-#if defined(PLANISH_BENCH_HAS_NIBBLE_STEP)
-inline constexpr bool nibbles_have_a_step = true;
-#else
-inline constexpr bool nibbles_have_a_step = false;
-#endif
+/// Four bytes, once per lane.
+template <class Vector>
+inline Vector broadcast(const std::uint8_t* four) noexcept {
+  using Lanes [[gnu::vector_size(sizeof(Vector)), gnu::may_alias]] = std::int32_t;
+  std::int32_t lane;
+  std::memcpy(&lane, four, sizeof lane);
+  const Lanes lanes = Lanes{} + lane;
+  Vector vector;
+  std::memcpy(&vector, &lanes, sizeof vector);
+  return vector;
+}
 
 }  // namespace bench

@@ -9,7 +9,7 @@
 #include <planish/core/executor.hpp>
 #include <planish/core/index.hpp>
 
-#include "ceilings.hpp"
+#include "ceiling.hpp"
 
 namespace bench {
 
