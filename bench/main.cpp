@@ -6,6 +6,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <planish/backend/enable_amx.hpp>
 #include <planish/core/version.hpp>
 
 #include "llama/thread_pool.hpp"
