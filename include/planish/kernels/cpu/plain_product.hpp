@@ -59,8 +59,7 @@ class PlainBlock {
   /// Rows `first` and on of y.
   void multiply(const Epilogue& e, MatrixView<float> y, index first, index panel) noexcept {
     const PanelOutput output(e, y, panel, w_.rows);
-    // Rows of one tall tile are no quicker than memory: as two tiles, the first brings lines that the second finds
-    // near.
+    // One tall tile would wait for memory at every line; of two, the first brings what the second finds near.
     const int tall = x_.rows <= Isa::most_rows ? std::min(lone_tile_rows, Isa::most_rows) : Isa::most_rows;
     const int most_rows = groups_ == 1 ? tall : most_group_rows;
     for (index line = 0; line < lines_; line += run_lines_) {
