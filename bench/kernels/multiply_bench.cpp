@@ -23,7 +23,9 @@ void multiply(benchmark::State& state, const bench::Scheme& scheme, index m, ben
   bench::Scratch scratch(planish::kernels::cpu::multiply_scratch_bytes(m, shape.k, w.groups()), threads);
   const planish::ExecutorReference executor = bench::executor(threads);
   const auto operations = 2.0 * static_cast<double>(m * shape.n * shape.k);
-  bench::measure(state, threads, {.int8_operations = operations, .bytes = copies.bytes_read()}, [&] {
+  bench::Work work{.bytes = copies.bytes_read()};
+  (bench::nibbles_have_a_step && scheme.weight_bits <= 4 ? work.nibble_operations : work.int8_operations) = operations;
+  bench::measure(state, threads, work, [&] {
     w.panels = static_cast<const std::uint8_t*>(copies.next());
     executor.run(threads, [&](int task, int worker) noexcept {
       planish::kernels::cpu::multiply(x.view(), w, {}, y.view(), planish::part_of(w.panel_count(), task, threads),
@@ -32,27 +34,33 @@ void multiply(benchmark::State& state, const bench::Scheme& scheme, index m, ben
   });
 }
 
-void add_rows(const bench::Scheme& scheme, index m, bench::Shape shape, int threads) {
-  const bool cold = m <= 8;  // few tokens read every weight once; more tokens reuse them
+void add_rows(const bench::Scheme& scheme, index m, bench::Shape shape, int threads, bool cold) {
   bench::Path path("gemm", scheme.name, bench::isa);
   path.add("m", m).add("n", shape.n).add("k", shape.k).add("threads", threads);
   if (cold) path.add("weights:cold");
   bench::add(path, [=](benchmark::State& state) { multiply(state, scheme, m, shape, threads, cold); });
 }
 
-// Per channel: every shape, from decode to prefill. Group scales: what they cost on one large and one small shape.
+// Per channel: every shape, from decode to prefill, the ladder of few rows on weights that no cache holds, as when a
+// few tokens pass through a model. Group scales: what they cost on one large and one small shape.
 const bool added = [] {
   using namespace bench;
-  for (const bench::Scheme& scheme : schemes)
+  for (const Scheme& scheme : schemes)
     for (int threads : thread_counts) {
-      for (index m : row_counts) {
-        add_rows(scheme, m, llama3_8b::query, threads);
-        add_rows(scheme, m, smollm2_135m::up, threads);
+      for (Shape shape : {llama3_8b::query, smollm2_135m::up}) {
+        add_rows(scheme, 1, shape, threads, true);
+        add_rows(scheme, 16, shape, threads, false);
+        for (index m : {128, 512}) add_rows(scheme, m, shape, threads, false);
       }
       if (scheme.group != 0) continue;
-      for (Shape shape : {llama3_8b::up, llama3_8b::down, smollm2_135m::query}) add_rows(scheme, 128, shape, threads);
+      for (Shape shape : {llama3_8b::up, llama3_8b::down, smollm2_135m::query}) {
+        add_rows(scheme, 1, shape, threads, true);
+        for (index m : {16, 128}) add_rows(scheme, m, shape, threads, false);
+      }
     }
-  for (index m : {2, 3, 4, 6, 8, 12}) add_rows(schemes[0], m, llama3_8b::query, 1);
+  for (const Scheme& scheme : {schemes[0], schemes[2]})
+    for (Shape shape : {llama3_8b::query, llama3_8b::up, llama3_8b::down, smollm2_135m::query, smollm2_135m::up})
+      for (index m : {2, 3, 4, 6, 8, 12, 15, 16}) add_rows(scheme, m, shape, 1, true);
   return true;
 }();
 

@@ -1,94 +1,74 @@
 #pragma once
-// What this machine can do at best, measured by the same binary just before the kernels: register-only loops for the
-// arithmetic, one pass over much memory for the reading. Every benchmark reports its share of these.
+// What this machine can do at best, measured by the same binary beside every kernel: loops of one instruction whose
+// operands come from the first-level cache for the arithmetic, passes over much memory for the reading. A try is a few
+// milliseconds. Operands are random, because the clock may depend on how many bits change.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <utility>
 #include <vector>
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 #include <planish/backend/enable_amx.hpp>
 #include <planish/core/abi.hpp>
-#include <planish/core/aligned_buffer.hpp>
 #include <planish/core/executor.hpp>
+#include <planish/core/random.hpp>
 #include <planish/kernels/cpu/isa/amx.hpp>
+#include <planish/kernels/cpu/unroll.hpp>
 
+#include "ceiling.hpp"
+#include "cold_memory.hpp"
+#include "steps.hpp"
 #include "stopwatch.hpp"
 
 namespace bench {
 
-/// Operations count a multiplication and an addition as two.
-struct Ceilings {
-  double int8_dot = 0;  ///< operations per second of the widest exact int8 dot product
-  double amx_dot = 0;   ///< the same on matrix tiles; 0 where they are not enabled
-  double fma = 0;       ///< float operations per second
-  double read = 0;      ///< bytes per second, streamed from memory
+/// Operands of `spin`: they stay in a first-level cache of 32 KiB, and few lines would mean many ends of loops.
+struct FedOperands {
+  static constexpr std::size_t left_bytes = 16 * 1024;
+  static constexpr std::size_t lines = left_bytes / (spun_columns * sizeof(Integers));
+  static constexpr std::size_t row_bytes = 4 * lines + 64;  // rows of whole powers of two would share cache sets
+
+  alignas(64) std::uint8_t left[left_bytes];
+  alignas(64) std::uint8_t right[spun_rows * row_bytes];
+
+  /// Filled with elements that `draw()` returns.
+  template <class Draw>
+  explicit FedOperands(Draw draw) noexcept {
+    const auto fill = [&](std::uint8_t* to, std::size_t bytes) {
+      for (std::size_t i = 0; i < bytes; i += sizeof(draw())) {
+        const auto element = draw();
+        std::memcpy(to + i, &element, sizeof element);
+      }
+    };
+    fill(left, sizeof left);
+    fill(right, sizeof right);
+  }
 };
 
-#if defined(PLANISH_HAS_AVX512VNNI)
-inline constexpr const char* isa = "avx512vnni";
-inline constexpr int accumulators = 24;
-using Integers = __m512i;
-using Floats = __m512;
-inline constexpr double dot_operations = 128, fma_operations = 32;  // per step
-inline void dot_step(Integers& sum, Integers a, Integers b) noexcept {
-  asm volatile("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
-}
-inline void fma_step(Floats& sum, Floats a, Floats b) noexcept {
-  asm volatile("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
-}
-#elif defined(PLANISH_HAS_AVX2)
-inline constexpr const char* isa = "avx2";
-inline constexpr int accumulators = 10;
-using Integers = __m256i;
-using Floats = __m256;
-inline constexpr double dot_operations = 32, fma_operations = 16;  // exact: int16 products, added in pairs
-inline void dot_step(Integers& sum, Integers a, Integers b) noexcept {
-  Integers pairs;
-  asm volatile("vpmaddwd %2, %1, %0" : "=x"(pairs) : "x"(a), "x"(b));
-  asm volatile("vpaddd %1, %0, %0" : "+x"(sum) : "x"(pairs));
-}
-inline void fma_step(Floats& sum, Floats a, Floats b) noexcept {
-  asm volatile("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
-}
-#elif defined(__x86_64__)
-inline constexpr const char* isa = "portable";
-inline constexpr int accumulators = 10;
-using Integers = __m128i;
-using Floats = __m128;
-inline constexpr double dot_operations = 16, fma_operations = 8;
-inline void dot_step(Integers& sum, Integers a, Integers b) noexcept {
-  asm volatile("pmaddwd %1, %2\n paddd %2, %0" : "+x"(sum), "+x"(a), "+x"(b));
-}
-inline void fma_step(Floats& sum, Floats a, Floats b) noexcept {
-  asm volatile("mulps %1, %2\n addps %2, %0" : "+x"(sum), "+x"(a), "+x"(b));
-}
-#else
-inline constexpr const char* isa = "portable";
-inline constexpr int accumulators = 10;
-using Integers = std::int32_t;
-using Floats = float;
-inline constexpr double dot_operations = 2, fma_operations = 2;
-inline void dot_step(Integers& sum, Integers a, Integers b) noexcept {
-  sum += a * b;
-  asm volatile("" : "+r"(sum));
-}
-inline void fma_step(Floats& sum, Floats a, Floats b) noexcept {
-  sum = planish::fused_multiply_add(a, b, sum);
-  asm volatile("" : "+w"(sum));
-}
-#endif
-
-/// `Count` independent sums, each stepped once per round: enough of them to hide the latency of a step.
-template <int Count, class Vector, class Step>
-inline void spin(std::int64_t rounds, Step step) noexcept {
-  Vector sums[Count] = {};
-  Vector a{}, b{};
-  for (std::int64_t r = 0; r < rounds; ++r) {
-#pragma GCC unroll 32
-    for (int i = 0; i < Count; ++i) step(sums[i], a, b);
+/// `passes` over the operands in sums that stay in registers, enough of them to hide the latency of a step. As in a
+/// product, each line brings vectors for the left and four bytes per row, broadcast, for the right, all from the
+/// first-level cache: a loop without loads runs at a higher clock than any product can.
+template <class Vector, class Step>
+inline void spin(std::int64_t passes, const FedOperands& operands, Step step) noexcept {
+  using planish::kernels::cpu::unroll;
+  Vector sums[spun_rows * spun_columns];
+  unroll<spun_rows * spun_columns>([&](auto i) __attribute__((always_inline)) { sums[i] = Vector{}; });
+  for (std::int64_t pass = 0; pass < passes; ++pass) {
+    const std::uint8_t *from = operands.left, *row = operands.right;
+    for (std::size_t line = 0; line < FedOperands::lines; ++line) {
+      Vector left[spun_columns];
+      unroll<spun_columns>([&](auto c) __attribute__((always_inline)) {
+        std::memcpy(&left[c], from + static_cast<std::size_t>(c) * sizeof(Vector), sizeof(Vector));
+      });
+      unroll<spun_rows>([&](auto r) __attribute__((always_inline)) {
+        const Vector right = broadcast<Vector>(row + static_cast<std::size_t>(r) * FedOperands::row_bytes);
+        unroll<spun_columns>([&](auto c)
+                                 __attribute__((always_inline)) { step(sums[r * spun_columns + c], left[c], right); });
+      });
+      from += spun_columns * sizeof(Vector);
+      row += 4;
+    }
   }
 }
 
@@ -115,67 +95,90 @@ inline void spin_tiles(std::int64_t rounds) noexcept {
 }
 #endif
 
-/// Best of some tries, in units of `work` per second.
-template <class Run>
-inline double best_rate(planish::ExecutorReference executor, double work_per_worker, Run run) {
-  double best = 0;
-  for (int attempt = 0; attempt < 7; ++attempt) {
+/// One try: operations or bytes per second of all workers together. A few milliseconds.
+inline double try_ceiling(Ceiling which, planish::ExecutorReference executor) {
+  constexpr std::int64_t rounds = 1 << 20, passes = rounds / static_cast<std::int64_t>(FedOperands::lines);
+  constexpr double steps = static_cast<double>(passes) * FedOperands::lines * spun_rows * spun_columns;
+  const auto rate = [&](double work_per_worker, auto&& run) {
     const Stopwatch watch;
     executor.run(executor.workers(), run);
-    const double rate = work_per_worker * executor.workers() / watch.seconds();
-    if (rate > best) best = rate;
-  }
-  return best;
-}
-
-/// Reads `bytes` (a multiple of 256) once.
-inline std::uint64_t read_once(const std::byte* from, std::size_t bytes) noexcept {
-  using Line [[gnu::vector_size(64), gnu::may_alias]] = std::uint64_t;
-  Line a{}, b{}, c{}, d{};
-  for (std::size_t i = 0; i < bytes; i += 4 * sizeof(Line)) {
-    const auto* line = reinterpret_cast<const Line*>(from + i);
-    a ^= line[0];
-    b ^= line[1];
-    c ^= line[2];
-    d ^= line[3];
-  }
-  const Line all = a ^ b ^ c ^ d;
-  return all[0] ^ all[1] ^ all[2] ^ all[3] ^ all[4] ^ all[5] ^ all[6] ^ all[7];
-}
-
-/// More than any cache holds that one process may hope for.
-inline constexpr std::size_t cold_bytes = std::size_t{1} << 30;
-
-/// Cold memory, shared by everything that wants operands which are in no cache.
-inline planish::AlignedBuffer<std::uint8_t>& cold_memory() {
-  static planish::AlignedBuffer<std::uint8_t> memory = [] {
-    auto made = planish::AlignedBuffer<std::uint8_t>::make(static_cast<planish::index>(cold_bytes));
-    return made ? *std::move(made) : planish::AlignedBuffer<std::uint8_t>{};
-  }();
-  return memory;
-}
-
-/// About two seconds.
-inline Ceilings measure_ceilings(planish::ExecutorReference executor) {
-  constexpr std::int64_t rounds = 1 << 20;
-  Ceilings ceilings;
-  ceilings.int8_dot = best_rate(executor, dot_operations * accumulators * rounds, [](int, int) noexcept {
-    spin<accumulators, Integers>(rounds, [](Integers& s, Integers a, Integers b) noexcept { dot_step(s, a, b); });
-  });
-  ceilings.fma = best_rate(executor, fma_operations * accumulators * rounds, [](int, int) noexcept {
-    spin<accumulators, Floats>(rounds, [](Floats& s, Floats a, Floats b) noexcept { fma_step(s, a, b); });
-  });
-#if defined(PLANISH_HAS_AMX_INT8)
-  if (planish::amx_is_enabled())
-    ceilings.amx_dot = best_rate(executor, 4 * tile_operations * rounds, [](int, int) noexcept { spin_tiles(rounds); });
+    return work_per_worker * executor.workers() / watch.seconds();
+  };
+  planish::Random random(1);
+  switch (which) {
+    case Ceiling::int8_dot: {
+      const FedOperands codes([&] { return static_cast<std::uint8_t>(random.below(256)); });
+      return rate(dot_operations * steps, [&](int, int) noexcept {
+        spin<Integers>(
+            passes, codes,
+            [](Integers & s, Integers a, Integers b) __attribute__((always_inline)) { dot_step(s, a, b); });
+      });
+    }
+    case Ceiling::nibble_dot: {
+#if defined(PLANISH_BENCH_HAS_NIBBLE_STEP)
+      const FedOperands codes([&] { return static_cast<std::uint8_t>(random.below(16)); });
+      return rate(nibble_operations * steps, [&](int, int) noexcept {
+        const Integers ones = _mm256_set1_epi16(1);
+        spin<Integers>(
+            passes, codes, [ones](Integers & s, Integers a, Integers b) __attribute__((always_inline)) {
+              nibble_step(s, a, b, ones);
+            });
+      });
+#else
+      return 0;
 #endif
-  const auto memory = std::as_bytes(cold_memory().span());
-  const std::size_t share = memory.size() / static_cast<std::size_t>(executor.workers()) / 4096 * 4096;
-  ceilings.read = best_rate(executor, static_cast<double>(share), [memory, share](int task, int) noexcept {
-    volatile std::uint64_t kept = read_once(memory.data() + static_cast<std::size_t>(task) * share, share);
-    static_cast<void>(kept);
-  });
-  return ceilings;
+    }
+    case Ceiling::fma: {
+      const FedOperands numbers([&] { return static_cast<float>(random.normal()); });
+      return rate(fma_operations * steps, [&](int, int) noexcept {
+        spin<Floats>(
+            passes, numbers, [](Floats & s, Floats a, Floats b) __attribute__((always_inline)) { fma_step(s, a, b); });
+      });
+    }
+    case Ceiling::amx_dot:
+#if defined(PLANISH_HAS_AMX_INT8)
+      if (planish::amx_is_enabled())
+        return rate(4 * tile_operations * (rounds / 4), [](int, int) noexcept { spin_tiles(rounds / 4); });
+#endif
+      return 0;
+    case Ceiling::read: {
+      // A window that moves on from try to try, so that it has left every cache when it comes round again.
+      static std::size_t begin = 0;
+      constexpr std::size_t window = std::size_t{64} << 20;
+      const auto memory = std::as_bytes(cold_memory().span());
+      if (memory.empty()) return 0;
+      const std::byte* const from = memory.data() + begin;
+      begin = (begin + window) % memory.size();
+      const std::size_t share = window / static_cast<std::size_t>(executor.workers()) / 4096 * 4096;
+      return rate(static_cast<double>(share), [from, share](int task, int) noexcept {
+        volatile std::uint64_t kept = read_once(from + static_cast<std::size_t>(task) * share, share);
+        static_cast<void>(kept);
+      });
+    }
+  }
+  return 0;
+}
+
+[[nodiscard]] inline double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// All of them once, for programs that have no place beside their kernels: the best of some tries.
+struct Ceilings {
+  double int8_dot = 0, amx_dot = 0, fma = 0, read = 0;
+};
+
+/// About a tenth of a second.
+inline Ceilings measure_ceilings(planish::ExecutorReference executor) {
+  const auto best = [&](Ceiling which) {
+    double rate = 0;
+    for (int i = 0; i < 7; ++i) rate = std::max(rate, try_ceiling(which, executor));
+    return rate;
+  };
+  return {best(Ceiling::int8_dot), best(Ceiling::amx_dot), best(Ceiling::fma), best(Ceiling::read)};
 }
 
 }  // namespace bench

@@ -15,7 +15,7 @@
 #include <planish/packing/packed_weights.hpp>
 #include <planish/packing/quantized_rows.hpp>
 
-#include "ceilings.hpp"
+#include "cold_memory.hpp"
 
 namespace bench {
 

@@ -16,7 +16,7 @@ namespace planish::inline PLANISH_ABI {
 /// Every buffer that kernels read or write in bulk starts on a cache line.
 inline constexpr std::size_t buffer_alignment = 64;  // bytes
 
-/// Owning array of trivial elements, aligned to 64 bytes, zero-filled; from 4 MiB on it lies on huge pages where the
+/// Owning array of trivial elements, aligned to 64 bytes, zero-filled; from 2 MiB on it lies on huge pages where the
 /// system gives them. Moves, never copies by accident.
 template <class T>
 class AlignedBuffer {

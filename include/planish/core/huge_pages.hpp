@@ -13,8 +13,9 @@ namespace planish::inline PLANISH_ABI::detail {
 
 inline constexpr std::size_t huge_page_bytes = std::size_t{2} << 20;
 
-/// True for a buffer that is worth pages of 2 MiB: what it wastes in the last one is little of it.
-[[nodiscard]] constexpr bool wants_huge_pages(std::size_t bytes) noexcept { return bytes >= 2 * huge_page_bytes; }
+/// True for a buffer that fills a page of 2 MiB; what is left of it behind whole ones lies on small pages, so none of
+/// it is wasted.
+[[nodiscard]] constexpr bool wants_huge_pages(std::size_t bytes) noexcept { return bytes >= huge_page_bytes; }
 
 /// Asks the system for large pages under memory that nobody has touched yet. A system that has none, or that does not
 /// give them, changes nothing.

@@ -8,31 +8,39 @@
 #include <planish/core/affine.hpp>
 #include <planish/kernels/cpu/isa/narrow_words.hpp>
 #include <planish/kernels/cpu/quantize_rows.hpp>
+#include <planish/kernels/cpu/quotient.hpp>
 #include <planish/kernels/cpu/simd.hpp>
 #include <planish/packing/kv_pages.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
-/// The Affine of a vector of the cache; not_finite_affine() if it holds NaN or infinity.
-[[nodiscard]] inline Affine cache_row_affine(const float* x, index count, index stride, int bits,
-                                             ClipPair clip) noexcept {
-  const RowRange range = RowRange::of(x, stride, count);
-  if (!range.finite) return not_finite_affine();
-  return bits == 16 ? Affine{} : asymmetric_affine(range.values, clip, bits);
-}
+/// A vector of the cache: its Affine, not_finite_affine() if it holds NaN or infinity, and how to divide by the scale.
+struct CacheRow {
+  Affine affine;
+  bool by_reciprocal;
+
+  [[nodiscard]] static CacheRow of(const float* x, index count, index stride, int bits, ClipPair clip) noexcept {
+    const RowRange range = RowRange::of(x, stride, count);
+    if (!range.finite) return {not_finite_affine(), false};
+    if (bits == 16) return {Affine{}, false};
+    const Affine affine = asymmetric_affine(range.values, clip, bits);
+    return {affine, Quotient::by_reciprocal(affine.scale, range.values)};
+  }
+};
 
 /// Codes of a vector, sixteen at a time.
 class CacheCodes {
  public:
-  CacheCodes(const float* x, index count, index stride, Affine affine, int bits) noexcept
+  CacheCodes(const float* x, index count, index stride, CacheRow row, int bits) noexcept
       : x_(x),
         count_(count),
         stride_(stride),
-        finite_(is_finite(affine.scale)),
-        zero_(affine.zero_point),
-        scale_(affine.scale),
-        lowest_(static_cast<float>(-affine.zero_point)),
-        highest_(static_cast<float>(code_range(bits, Symmetry::asymmetric).highest - affine.zero_point)) {}
+        finite_(is_finite(row.affine.scale)),
+        by_reciprocal_(row.by_reciprocal),
+        zero_(row.affine.zero_point),
+        quotient_(row.affine.scale),
+        lowest_(static_cast<float>(-row.affine.zero_point)),
+        highest_(static_cast<float>(code_range(bits, Symmetry::asymmetric).highest - row.affine.zero_point)) {}
 
   /// Calls `write(lane, vector of codes)` for elements first to first + 15; those beyond the end get 0.
   template <class Write>
@@ -51,8 +59,8 @@ class CacheCodes {
  private:
   /// The bounds are whole, so clamping before rounding gives the same code as after.
   [[nodiscard]] PLANISH_ALWAYS_INLINE IntBatch codes_of(FloatBatch values) const noexcept {
-    const FloatBatch steps =
-        xsimd::max(xsimd::min(values / FloatBatch(scale_), FloatBatch(highest_)), FloatBatch(lowest_));
+    const FloatBatch quotient = by_reciprocal_ ? quotient_.of<true>(values) : quotient_.of<false>(values);
+    const FloatBatch steps = xsimd::max(xsimd::min(quotient, FloatBatch(highest_)), FloatBatch(lowest_));
     return xsimd::nearbyint_as_int(steps) + IntBatch(zero_);
   }
   [[nodiscard]] IntBatch some_codes(index first, index count) const noexcept {
@@ -66,16 +74,18 @@ class CacheCodes {
 
   const float* x_;
   index count_, stride_;
-  bool finite_;
+  bool finite_, by_reciprocal_;
   std::int32_t zero_;
-  float scale_, lowest_, highest_;
+  Quotient quotient_;
+  float lowest_, highest_;
 };
 
 /// See `reference::store_key`.
 PLANISH_ENTRY bool store_key(const KvPages& keys, const KvPage& page, index slot, const float* x,
                              index stride) noexcept {
   const index size = keys.head_size;
-  const Affine affine = cache_row_affine(x, size, stride, keys.bits, keys.clip);
+  const CacheRow row = CacheRow::of(x, size, stride, keys.bits, keys.clip);
+  const Affine affine = row.affine;
   const bool finite = is_finite(affine.scale);
   if (slot < page.float_tokens) {
     for (index i = 0; i < size; ++i) page.values[i * page_tokens + slot] = finite ? x[i * stride] : affine.scale;
@@ -85,7 +95,7 @@ PLANISH_ENTRY bool store_key(const KvPages& keys, const KvPage& page, index slot
   page.zero_points[slot] = static_cast<std::uint8_t>(affine.zero_point);
   const int width = kv_code_width(keys.bits);
   const index blocks = lane_blocks(page_tokens), steps = line_steps(width);
-  const CacheCodes codes(x, size, stride, affine, keys.bits);
+  const CacheCodes codes(x, size, stride, row, keys.bits);
   std::uint8_t* word = page.codes + code_place(slot, 0, blocks, width).byte;
   for (index first = 0; first < size; first += block_lanes) {
     std::uint8_t sixteen[block_lanes];
@@ -109,7 +119,8 @@ PLANISH_ENTRY bool store_key(const KvPages& keys, const KvPage& page, index slot
 PLANISH_ENTRY bool store_value(const KvPages& values, const KvPage& page, index slot, const float* x,
                                index stride) noexcept {
   const index size = values.head_size;
-  const Affine affine = cache_row_affine(x, size, stride, values.bits, values.clip);
+  const CacheRow row = CacheRow::of(x, size, stride, values.bits, values.clip);
+  const Affine affine = row.affine;
   const bool finite = is_finite(affine.scale);
   if (slot < page.float_tokens) {
     float* out = page.values + slot * value_stride(size);
@@ -120,7 +131,7 @@ PLANISH_ENTRY bool store_value(const KvPages& values, const KvPage& page, index 
   page.zero_points[slot] = static_cast<std::uint8_t>(affine.zero_point);
   const int width = kv_code_width(values.bits);
   const index blocks = lane_blocks(size);
-  const CacheCodes codes(x, size, stride, affine, values.bits);
+  const CacheCodes codes(x, size, stride, row, values.bits);
   const CodePlace place = code_place(0, slot, blocks, width);
   std::uint8_t* line = page.codes + place.byte / code_line_bytes * code_line_bytes;
   const auto bit = static_cast<int>(8 * (slot % 4)) + place.bit;

@@ -97,7 +97,22 @@ void sum_columns(const std::uint8_t* panel, const std::int8_t* x, index x_stride
       --lines;
     }
     for (; lines >= step; lines -= step) {
-      unroll<step>([&](auto d) __attribute__((always_inline)) { add_line(d, -1); });
+      if constexpr (depth == 1 && requires { &Dots::add_two; }) {
+        typename Dots::Weights weights[2][loads];
+        unroll<2 * loads>([&](auto i) __attribute__((always_inline)) {
+          weights[i / loads][i % loads] = Dots::load(w + i / loads * bytes + i % loads * Dots::load_bytes);
+        });
+        unroll<Rows>([&](auto r) __attribute__((always_inline)) {
+          constexpr int row = decltype(r)::value;
+          const auto one = Dots::broadcast(rows.template four<row>(0));
+          const auto two = Dots::broadcast(rows.template four<row>(line_depth));
+          unroll<loads>([&](auto l) __attribute__((always_inline)) {
+            Dots::add_two(c[0][r][l], weights[0][l], one, weights[1][l], two);
+          });
+        });
+      } else {
+        unroll<step>([&](auto d) __attribute__((always_inline)) { add_line(d, -1); });
+      }
       w += step * bytes;
       rows.advance(step * line_depth);
     }

@@ -59,7 +59,9 @@ class PlainBlock {
   /// Rows `first` and on of y.
   void multiply(const Epilogue& e, MatrixView<float> y, index first, index panel) noexcept {
     const PanelOutput output(e, y, panel, w_.rows);
-    const int most_rows = groups_ == 1 ? Isa::most_rows : most_group_rows;
+    // One tall tile would wait for memory at every line; of two, the first brings what the second finds near.
+    const int tall = x_.rows <= Isa::most_rows ? std::min(lone_tile_rows, Isa::most_rows) : Isa::most_rows;
+    const int most_rows = groups_ == 1 ? tall : most_group_rows;
     for (index line = 0; line < lines_; line += run_lines_) {
       TileWork work{};
       const std::uint8_t* stored = w_.panels + panel * w_.panel_bytes() + line * line_bytes(Storage);
@@ -104,6 +106,7 @@ class PlainBlock {
 
  private:
   static constexpr index near_ahead = 4096;  // bytes
+  static constexpr int lone_tile_rows = 8;
 
   void store(const PanelOutput& output, index panel, index first, Range tile) const noexcept {
     const float* scales = w_.scales + panel * groups_ * panel_width;

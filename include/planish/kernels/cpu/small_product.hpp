@@ -19,6 +19,7 @@ struct SmallProduct {
   float* c;
   index c_row_stride;
   index rows, depth, columns;
+  const float* ahead = nullptr;  // as many floats as C has, to ask for meanwhile
 };
 
 namespace detail {
@@ -66,8 +67,14 @@ void product_tile(const SmallProduct& m, index row, index column, index lanes) n
 /// Rows in tiles of `Rows`; a remainder is covered by a full tile that computes some rows twice.
 template <int Rows, int Vectors, bool Partial>
 void product_tiles(const SmallProduct& m, index column, index lanes) noexcept {
-  for (index row = 0; row < m.rows; row += Rows)
+  constexpr index line = 16, width = Vectors * float_lanes;
+  for (index row = 0; row < m.rows; row += Rows) {
+    if (m.ahead != nullptr) {
+      const float* const from = m.ahead + column * m.rows + row * width;
+      for (index i = 0; i < Rows * width; i += line) __builtin_prefetch(from + i, 0, 2);
+    }
     product_tile<Rows, Vectors, Partial>(m, row + Rows <= m.rows ? row : m.rows - Rows, column, lanes);
+  }
 }
 
 /// All rows of one group of columns.
