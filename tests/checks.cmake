@@ -3,6 +3,7 @@ add_test(NAME layering COMMAND ${CMAKE_COMMAND} -P ${PROJECT_SOURCE_DIR}/cmake/C
 add_test(NAME layering.catches_violations
          COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/headers/planted_violations.sh ${CMAKE_COMMAND})
 add_test(NAME count COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/count_test.sh)
+add_test(NAME coverage_reasons COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/coverage_reasons_test.sh)
 add_test(NAME example.run COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/llama/run_script_test.sh)
 add_test(NAME newcomer COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/newcomer/run.sh
                                $<$<TARGET_EXISTS:planish-llama>:$<TARGET_FILE:planish-llama>>)

@@ -32,7 +32,14 @@ class TokenReader {
       if (!token.is_object()) fail(path_, ": an added token is not an object");
       const JsonMembers members(token, path_);
       const auto type = members.flag("special", false) ? TokenType::control : TokenType::user_defined;
-      set(members.text("content"), nlohmann::json(members.number("id")), type);
+      const std::string content = members.text("content");
+      if (members.flag("single_word", false))
+        fail(path_, ": the added token '", content,
+             "' counts only between words (single_word), which is not supported");
+      const auto id = members.number("id");
+      set(content, nlohmann::json(id), type);
+      const SpacesTaken spaces{members.flag("lstrip", false), members.flag("rstrip", false)};
+      if (spaces.before || spaces.after) vocabulary_.spaces_taken[static_cast<int>(id)] = spaces;
     }
   }
 

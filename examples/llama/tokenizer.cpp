@@ -6,11 +6,13 @@
 
 #include "require.hpp"
 #include "token_spelling.hpp"
+#include "white_space.hpp"
 
 namespace llama {
 
 Tokenizer::Tokenizer(const Vocabulary& vocabulary)
     : types_(vocabulary.types),
+      spaces_taken_(vocabulary.spaces_taken),
       kind_(vocabulary.kind),
       begin_(vocabulary.begin),
       end_(vocabulary.end),
@@ -175,9 +177,13 @@ std::vector<int> Tokenizer::encode(std::string_view text, SpecialTokens special)
       ++i;
       continue;
     }
-    encode_plain(text.substr(plain_from, i - plain_from), plain_from == 0, ids);
+    const auto taken = spaces_taken_.find(found->second);
+    const SpacesTaken spaces = taken == spaces_taken_.end() ? SpacesTaken{} : taken->second;
+    const std::string_view before = text.substr(plain_from, i - plain_from);
+    encode_plain(before.substr(0, before.size() - (spaces.before ? trailing_space(before) : 0)), plain_from == 0, ids);
     ids.push_back(found->second);
     i += found->first.size();
+    if (spaces.after) i += leading_space(text.substr(i));
     plain_from = i;
   }
   encode_plain(text.substr(plain_from), plain_from == 0, ids);

@@ -43,7 +43,7 @@ class Tokenizer {
   /// From any file that holds one: .gguf, .bin of llama2.c, .json of Hugging Face, .model of SentencePiece.
   [[nodiscard]] static Tokenizer from_file(const std::string& path);
 
-  /// The ids of a text, without a beginning-of-sequence token.
+  /// The ids of a text, without a beginning-of-sequence token. Spaces that a token takes in have no id.
   [[nodiscard]] std::vector<int> encode(std::string_view text, SpecialTokens special = SpecialTokens::as_text) const;
 
   /// The same, after the beginning-of-sequence token if the model asks for one.
@@ -86,6 +86,7 @@ class Tokenizer {
   std::vector<TokenType> types_;                       ///< by id
   std::unordered_map<std::string, int> ids_;           ///< of normal tokens, by piece
   std::vector<std::pair<std::string, int>> specials_;  ///< name and id, longest name first
+  std::unordered_map<int, SpacesTaken> spaces_taken_;  ///< of specials, by id
   std::array<int, 256> byte_ids_;                      ///< -1 where a byte has no token
   PairMerges merges_;
   TokenizerKind kind_;

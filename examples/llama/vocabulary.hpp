@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <planish/core/abi.hpp>
@@ -20,6 +21,11 @@ enum class TokenType : std::int32_t { normal = 1, unknown = 2, control = 3, user
 /// The two families of tokenizers; see Tokenizer.
 enum class TokenizerKind : std::uint8_t { byte_level, sentence_piece };
 
+/// Spaces beside a control or user-defined token that the token takes in.
+struct SpacesTaken {
+  bool before = false, after = false;
+};
+
 /// The plain data of a tokenizer, as model files hold it.
 struct Vocabulary {
   TokenizerKind kind = TokenizerKind::byte_level;
@@ -35,9 +41,10 @@ struct Vocabulary {
   bool adds_begin = false;          ///< the model expects sequences to start with `begin`
   bool adds_space_prefix = false;   ///< text gets a leading space, also after each special token
   bool prefixes_once = false;       ///< that space comes at the start of the text only
-  bool prefixes_if_missing = false;  ///< that space comes only where there is none
-  bool takes_whole_words = false;    ///< byte-level BPE: a word that is a token needs no merges
-  bool fuses_unknown = false;        ///< SentencePiece BPE: one unknown token for neighbouring characters without one
+  bool prefixes_if_missing = false;                   ///< that space comes only where there is none
+  bool takes_whole_words = false;                     ///< byte-level BPE: a word that is a token needs no merges
+  std::unordered_map<int, SpacesTaken> spaces_taken;  ///< by id, of those that take some
+  bool fuses_unknown = false;  ///< SentencePiece BPE: one unknown token for neighbouring characters without one
 };
 
 /// Reads the `tokenizer.ggml.*` metadata of a model file. Throws Error, naming the file and the key.

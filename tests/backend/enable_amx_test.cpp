@@ -50,4 +50,26 @@ TEST_CASE("AMX is off until the host enables it, and changes no bit") {
   CHECK(forward(*layer, x, rows) == before);
 }
 
+TEST_CASE("int32 sums by tiles are the reference's") {
+  if (!pl::enable_amx().ok()) return;
+  pl::Random random(4);
+  const pl::index rows = 40, in = 130, out = 70;
+  const std::vector<float> w = samples::floats(out * in, random), x = samples::floats(rows * in, random);
+  const auto layer = Layer::make({w.data(), out, in}, {}, pl::Identity(in));
+  REQUIRE(layer.has_value());
+  std::vector<std::byte> memory(layer->workspace_size(rows));
+  pl::Workspace workspace(memory);
+  const pl::QuantizedInput input = layer->site().prepare({x.data(), rows, in}, workspace);
+  const pl::PackedWeightsView packed = layer->linear().packed();
+  auto scratch = pl::AlignedBuffer<std::byte>::make(
+      static_cast<pl::index>(pl::multiply_scratch_bytes(pl::Cpu{}, rows, in, packed.groups())));
+  REQUIRE(scratch.has_value());
+  std::vector<std::int32_t> sums(static_cast<std::size_t>(rows * out)), exact(sums.size());
+  const pl::Range all{0, pl::panel_count(out)};
+  pl::multiply_accumulators(pl::Cpu{}, input.codes, packed, {sums.data(), rows, out}, all, scratch->span());
+  pl::multiply_accumulators(pl::Reference{}, input.codes, packed, {exact.data(), rows, out}, all, {});
+  CHECK(sums == exact);
+  pl::disable_amx();
+}
+
 }  // namespace

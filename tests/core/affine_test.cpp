@@ -56,6 +56,20 @@ TEST_CASE("unclipped symmetric ranges reach +-(2^(b-1) - 1) and never the lowest
   CHECK(to_code(3.0f, clipped, code_range(4, Symmetry::symmetric)) == 7);
 }
 
+TEST_CASE("clips and ranges are multiplied and rounded before they are subtracted") {
+  Random random(3);
+  index wrong = 0;
+  for (int i = 0; i < 20000; ++i) {
+    const auto number = [&] { return static_cast<float>(random.normal()); };
+    const ValueRange range{-std::fabs(number()), std::fabs(number())};
+    const ClipPair clip{std::fabs(number()), std::fabs(number())};
+    const volatile float up = clip.positive * range.highest, down = clip.negative * range.lowest;
+    const volatile float span = up - down;
+    wrong += asymmetric_affine(range, clip, 4).scale != span / 15.0f;
+  }
+  CHECK(wrong == 0);
+}
+
 TEST_CASE("degenerate ranges: scale 1, zero point 0, codes of zero") {
   for (ValueRange range : {ValueRange{0, 0}, ValueRange{-1e-39f, 1e-40f}, ValueRange{5.0f, -5.0f}})
     for (Symmetry symmetry : {Symmetry::symmetric, Symmetry::asymmetric}) {

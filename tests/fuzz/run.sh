@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 . cmake/packages.sh
-all=(safetensors gguf artefact json recipe tokenizer)
+all=(safetensors gguf artefact flatquant json recipe tokenizer)
 
 amount=${1:-60}
 shift || true

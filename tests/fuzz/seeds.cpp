@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 
+#include <planish/calibration/methods/flatquant_tensors.hpp>
 #include <planish/transform/dense.hpp>
 #include <planish/transform/hadamard.hpp>
 #include <planish/transform/kronecker.hpp>
@@ -94,6 +95,39 @@ void artefact() {
   static_cast<void>(writer.write(root + "/artefact/whole"));
 }
 
+/// What FlatQuant learned for blocks of 4 channels, 6 in between, 2 heads of 2 that share one key and value:
+/// everything, and only what may not be absent.
+void flatquant() {
+  namespace cal = pl::calibration;
+  constexpr cal::FlatQuantSizes sizes{.hidden = 4, .ffn = 6, .heads = 2, .kv_heads = 1, .head_size = 2};
+  const auto pair = [](pl::index size) {
+    const pl::Dense stage = pl::Dense::random(size, 7);
+    const float *matrix = stage.matrix<float>(), *inverse = stage.inverse_transpose<float>();
+    return cal::MatrixPair{{matrix, matrix + size * size}, {inverse, inverse + size * size}};
+  };
+  for (const bool whole : {true, false}) {
+    io::SafetensorsWriter writer;
+    cal::FlatQuantParameters learned;
+    for (const auto site : {cal::BlockSite::attention, cal::BlockSite::mlp, cal::BlockSite::down}) {
+      if (!whole) continue;
+      const pl::index channels = sizes.channels(site);
+      learned.transform(site).scale.assign(static_cast<std::size_t>(channels), 0.5f);
+      learned.transform(site).left = pair(2);
+      learned.transform(site).right = pair(channels / 2);
+    }
+    if (whole) learned.transform(cal::BlockSite::output) = {.scale = {}, .left = pair(2), .right = pair(2)};
+    if (whole) learned.key_head = pair(2);
+    for (std::size_t i = 0; i < cal::block_matrices; ++i) {
+      const auto rows = static_cast<std::size_t>(sizes.rows(static_cast<cal::BlockMatrix>(i)));
+      if (whole) learned.clips[i].weight_rows.assign(rows, {0.75f, 0.5f});
+      learned.clips[i].activation = {1.0f, 0.5f};
+    }
+    for (const pl::index layer : {0, 1}) static_cast<void>(cal::add_flatquant(writer, layer, learned));
+    std::filesystem::create_directories(root + "/flatquant");
+    static_cast<void>(writer.write(root + "/flatquant/" + (whole ? "whole" : "clips")));
+  }
+}
+
 void json() {
   write("json", "values", R"({"a":[1,-2.5e3,true,null,"\ud83d\ude00\u00e9\\"],"b":{"c":{"d":[]}}})");
   write("json", "codes", R"({"rows":2,"columns":4,"bits":4,"symmetric":false,"group_size":2})");
@@ -149,6 +183,7 @@ int main(int count, char** arguments) {
   safetensors();
   gguf();
   artefact();
+  flatquant();
   json();
   recipe();
   tokenizer();

@@ -118,6 +118,7 @@ TEST_CASE("artefact: transforms that their description does not fit") {
     return text.replace(text.find(from), from.size(), to);
   };
   CHECK(refused(good).empty());
+  CHECK(refused(with("}]}", ",\"later\":[1]}],\"more\":0}")).empty());  // of newer writers
   CHECK(contains(refused(with("scale", "magic")), "transform 't': stage 0: unknown stage 'magic'"));
   CHECK(contains(refused(with("\"factors\"", "\"gains\"")), "tensor 't.0.gains': is not in this file"));
   CHECK(contains(refused(with("\"factors\"", "")), "the parameter 'factors' is missing"));

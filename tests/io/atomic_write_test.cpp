@@ -104,6 +104,15 @@ TEST_CASE("writing: places that cannot be written") {
   CHECK(folder.names().empty());
 }
 
+TEST_CASE("writing: a folder that came meanwhile is not replaced, and nothing else is left") {
+  const TemporaryFolder folder;
+  auto file = AtomicFile::create(folder / "f");
+  REQUIRE(file.has_value());
+  std::filesystem::create_directory(folder / "f");
+  CHECK(message_of(file->commit()) == folder / "f" + ": cannot replace: Is a directory");
+  CHECK(folder.names() == std::vector<std::string>{"f"});
+}
+
 TEST_CASE("writing: a file that may not grow is reported and the old one kept") {
   const TemporaryFolder folder;
   const std::string path = folder / "f";

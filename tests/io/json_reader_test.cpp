@@ -130,6 +130,12 @@ TEST_CASE("JsonReader: refuses what is no JSON") {
     CHECK_FALSE(is_json(bad));
   }
   CHECK(reason("[1 2]") == "f: JSON at byte 3: expected ',' or ']'");
+  JsonReader json("[1e308, 1e999]");
+  double value = 0.0;
+  json.array([&] { json.number(value); });
+  CHECK(value == 1e308);
+  CHECK(json.position() == 8);
+  CHECK(std::string(json.status("f").message()) == "f: JSON at byte 8: number does not fit a double");
 }
 
 TEST_CASE("JsonReader: depth is bounded") {

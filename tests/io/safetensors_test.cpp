@@ -179,7 +179,20 @@ TEST_CASE("safetensors: whole numbers of every type") {
   const TemporaryFolder folder;
   const std::int32_t i32[] = {-5, 7};
   const std::uint8_t u8[] = {200, 1};
-  const std::uint64_t u64[] = {5, std::uint64_t{1} << 63};
+  const std::uint64_t u64[] = {5, std::uint64_t{1} << 63}, small[] = {5, (std::uint64_t{1} << 63) - 1};
+  const std::int8_t i8[] = {-128, 127};
+  const std::int16_t i16[] = {-32768, 5};
+  const std::uint16_t u16[] = {65535, 0};
+  const std::uint32_t u32[] = {4294967295, 1};
+  const std::int64_t i64[] = {std::numeric_limits<std::int64_t>::min(), 9};
+  const std::uint8_t flags[] = {0, 1};
+  REQUIRE(writer.add("i8", Dtype::i8, {2}, std::as_bytes(std::span(i8))).ok());
+  REQUIRE(writer.add("i16", Dtype::i16, {2}, std::as_bytes(std::span(i16))).ok());
+  REQUIRE(writer.add("u16", Dtype::u16, {2}, std::as_bytes(std::span(u16))).ok());
+  REQUIRE(writer.add("u32", Dtype::u32, {2}, std::as_bytes(std::span(u32))).ok());
+  REQUIRE(writer.add("i64", Dtype::i64, {2}, std::as_bytes(std::span(i64))).ok());
+  REQUIRE(writer.add("small", Dtype::u64, {2}, std::as_bytes(std::span(small))).ok());
+  REQUIRE(writer.add("flags", Dtype::boolean, {2}, std::as_bytes(std::span(flags))).ok());
   REQUIRE(writer.add("i32", Dtype::i32, {2}, std::as_bytes(std::span(i32))).ok());
   REQUIRE(writer.add("u8", Dtype::u8, {2}, std::as_bytes(std::span(u8))).ok());
   REQUIRE(writer.add("u64", Dtype::u64, {2}, std::as_bytes(std::span(u64))).ok());
@@ -189,8 +202,29 @@ TEST_CASE("safetensors: whole numbers of every type") {
   REQUIRE(file);
   CHECK(*file->read_integers(*file->find("i32")) == std::vector<std::int64_t>{-5, 7});
   CHECK(*file->read_integers(*file->find("u8")) == std::vector<std::int64_t>{200, 1});
+  const auto integers = [&](const char* name) { return *file->read_integers(*file->find(name)); };
+  CHECK(integers("i8") == std::vector<std::int64_t>{-128, 127});
+  CHECK(integers("i16") == std::vector<std::int64_t>{-32768, 5});
+  CHECK(integers("u16") == std::vector<std::int64_t>{65535, 0});
+  CHECK(integers("u32") == std::vector<std::int64_t>{4294967295, 1});
+  CHECK(integers("i64") == std::vector<std::int64_t>{std::numeric_limits<std::int64_t>::min(), 9});
+  CHECK(integers("small") == std::vector<std::int64_t>{5, std::numeric_limits<std::int64_t>::max()});
+  CHECK(integers("flags") == std::vector<std::int64_t>{0, 1});
   CHECK(file->read_integers(*file->find("u64")).status().code() == ErrorCode::malformed);
   CHECK(file->read_integers(*file->find("f32")).status().code() == ErrorCode::unsupported);
+}
+
+TEST_CASE("safetensors: a part of a tensor, and parts that it does not have") {
+  const std::vector<float> values = {1.0f, 2.0f, 3.0f, 4.0f};
+  const Tensor tensor{"t", Dtype::f32, {4}, std::as_bytes(std::span(values))};
+  std::vector<float> two(2), five(5);
+  CHECK(read_floats("f", tensor, 1, two).ok());
+  CHECK(two == std::vector<float>{2.0f, 3.0f});
+  CHECK(read_floats("f", tensor, 2, two).ok());
+  CHECK(message_of(read_floats("f", tensor, 3, two)) ==
+        "f: tensor 't': elements from 3, 2 of them, were asked for; it has 4");
+  for (const planish::index first : {-1, 0, 5})
+    CHECK(read_floats("f", tensor, first, five).code() == ErrorCode::shape_mismatch);
 }
 
 TEST_CASE("safetensors: a real model") {

@@ -14,7 +14,8 @@ constexpr float bad_numbers[] = {std::numeric_limits<float>::quiet_NaN(), std::n
 
 TEST_CASE("options out of range are refused") {
   const KvCacheOptions good{.kv_heads = 1, .head_size = 4, .capacity = 10};
-  CHECK(KvCache::make(good).has_value());
+  REQUIRE(KvCache::make(good).has_value());
+  CHECK(KvCache::make(good)->capacity() == 10);
   const auto code = [](KvCacheOptions o) { return KvCache::make(o).status().code(); };
   const auto with = [&](auto change) {
     KvCacheOptions o = good;

@@ -60,6 +60,34 @@ TEST_CASE("user-defined tokens are found in any text, control tokens on request"
   CHECK_FALSE(t.is_control(1));
 }
 
+TEST_CASE("added tokens take in the spaces beside them where the file says so (lstrip, rstrip)") {
+  const TokenizerFolder folder;
+  const auto with = [&](bool before, bool after) {
+    Json json = small_tokenizer();
+    json["added_tokens"][1]["lstrip"] = before;
+    json["added_tokens"][1]["rstrip"] = after;
+    return folder.read(json);
+  };
+  CHECK(pieces(with(false, false), "ab <tool> ab") == Strings{"ab", " ", "<tool>", " ab"});
+  CHECK(pieces(with(true, false), "ab <tool> ab") == Strings{"ab", "<tool>", " ab"});
+  CHECK(pieces(with(false, true), "ab <tool> ab") == Strings{"ab", " ", "<tool>", "ab"});
+  CHECK(pieces(with(true, true), "ab \n\t<tool>\u00a0\u3000\r\n ab") == Strings{"ab", "<tool>", "ab"});
+  // Spaces that one token took are not there for the next, and text may begin and end with them.
+  CHECK(pieces(with(true, true), " <tool>  <tool> ") == Strings{"<tool>", "<tool>"});
+  CHECK(pieces(with(true, true), "a b<tool>a b") == Strings{"a", " ", "b", "<tool>", "a", " ", "b"});
+  // A byte that is no character is no space, even if it ends one.
+  CHECK(with(true, false).encode("a\x80<tool>").size() == 2);
+
+  Json control = small_tokenizer();
+  control["added_tokens"][0]["rstrip"] = true;
+  CHECK(pieces(folder.read(control), "<s>  ab", SpecialTokens::parsed) == Strings{"<s>", "ab"});
+  CHECK(pieces(folder.read(control), "a ab") == Strings{"a", " ab"});
+
+  Json first = sentence_piece_tokenizer(nullptr, metaspace("first", false));
+  first["added_tokens"].push_back({{"id", 9}, {"content", "<x>"}, {"special", false}, {"lstrip", true}});
+  CHECK(pieces(folder.read(first), "  <x>a") == Strings{"<x>", "a"});  // the start was spaces, and they are gone
+}
+
 TEST_CASE("which token begins and ends: template, tokenizer_config.json, config.json") {
   const TokenizerFolder folder;
   Json json = small_tokenizer();
@@ -135,6 +163,8 @@ TEST_CASE("tokenizer.json: what is not supported, or wrong, is named with its fi
   refused(with("model", "vocab", {{"a", -1}}), "id of token 'a'");
   refused(with("model", "vocab", {{"a", 1 << 30}}), "id of token 'a'");
   refused(with("model", "vocab", {{"a", 5}, {"b", 5}}), "'a' and 'b' have the same id 5");
+  refused(with("", "added_tokens", {{{"id", 0}, {"content", "<s>"}, {"single_word", true}}}),
+          "the added token '<s>' counts only between words (single_word), which is not supported");
   refused(with("", "normalizer", {{"type", "NFKC"}}), "normalizer 'NFKC' is not supported (NFC, ");
   refused(with("", "pre_tokenizer", {{"type", "Whitespace"}}), "pre-tokenizer 'Whitespace' is not supported (Split, ");
   refused(with("", "pre_tokenizer", nullptr), "neither byte-level");

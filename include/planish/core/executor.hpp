@@ -8,6 +8,15 @@
 
 namespace planish {
 
+namespace executor_clauses {
+/// What a reference to a host's threads needs of them.
+template <class E>
+concept TakesTasks = requires(E& e) {
+  { e.workers() } -> std::convertible_to<int>;
+  e.run(1, [](int, int) noexcept {});
+};
+}  // namespace executor_clauses
+
 /// Untyped handle to a host's threads: how many workers there are, and how to run numbered tasks on them. Trivial and
 /// part of the untagged vocabulary. The default runs everything on the calling thread.
 class ExecutorReference {
@@ -24,16 +33,26 @@ class ExecutorReference {
 
   /// From anything that satisfies Executor. The executor must outlive the reference.
   template <class E>
-  requires(!std::same_as<std::remove_cvref_t<E>, ExecutorReference> && requires(E & e) {
-    { e.workers() } -> std::convertible_to<int>;
-    e.run(1, [](int, int) noexcept {});
-  }) PLANISH_ALWAYS_INLINE ExecutorReference(E& executor)
+  requires(!std::same_as<std::remove_cvref_t<E>, ExecutorReference> &&
+           executor_clauses::TakesTasks<E>) PLANISH_ALWAYS_INLINE ExecutorReference(E& executor)
   noexcept
       : host_(const_cast<void*>(static_cast<const void*>(std::addressof(executor)))),
         workers_(executor.workers()),
         run_([](void* host, int tasks, Task task, void* context) {
           static_cast<E*>(host)->run(tasks, [task, context](int i, int worker) noexcept { task(context, i, worker); });
         }) {}
+
+#if !defined(__CUDACC__)  // whose front end does not see through the lambda of a clause
+  /// Anything else, for a sentence.
+  template <class E>
+  requires(!std::same_as<std::remove_cvref_t<E>, ExecutorReference> &&
+           !executor_clauses::TakesTasks<E>) PLANISH_ALWAYS_INLINE ExecutorReference(E&&)
+  noexcept {
+    static_assert(executor_clauses::TakesTasks<E>,
+                  "planish: an executor has workers(), and run(tasks, work) that calls work(task, worker) once for "
+                  "every task");
+  }
+#endif
 
   [[nodiscard]] PLANISH_ALWAYS_INLINE constexpr int workers() const noexcept { return workers_; }
 

@@ -24,13 +24,6 @@ inline constexpr std::uint64_t most_size = static_cast<std::uint64_t>(std::numer
   return true;
 }
 
-/// a + b in `sum`; false if it does not fit planish::index.
-[[nodiscard]] constexpr bool add_sizes(std::uint64_t a, std::uint64_t b, std::uint64_t& sum) noexcept {
-  if (a > most_size || b > most_size - a) return false;
-  sum = a + b;
-  return true;
-}
-
 /// Elements of a shape; false on overflow. Extents of zero do not hide an overflow of the others.
 [[nodiscard]] constexpr bool count_elements(std::span<const index> shape, std::uint64_t& count) noexcept {
   std::uint64_t others = 1;

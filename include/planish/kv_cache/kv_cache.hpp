@@ -1,5 +1,7 @@
 #pragma once
+#include <concepts>
 #include <numbers>
+#include <type_traits>
 #include <utility>
 
 #include <planish/backend/attention.hpp>
@@ -13,6 +15,11 @@
 #include <planish/kv_cache/page_store.hpp>
 
 namespace planish::inline PLANISH_ABI {
+
+namespace detail {
+template <class... Elements>
+concept AreFloat = (std::same_as<std::remove_const_t<Elements>, float> && ...);
+}  // namespace detail
 
 /// Keys and values of one attention layer and one sequence, quantized when they are appended. Whatever attends,
 /// prefill and decode alike, reads what is stored, so the score of a prompt contains the cache's error; and a row's
@@ -100,6 +107,14 @@ class KvCache {
     return status;
   }
 
+  /// Other elements, for a sentence.
+  template <class K, class V, class... Rest>
+  requires(!detail::AreFloat<K, V>) Status append(MatrixView<K>, MatrixView<V>, Rest&&...)
+  noexcept {
+    static_assert(detail::AreFloat<K, V>, "planish: keys and values come as views of float; convert others first");
+    return {};
+  }
+
   /// Forgets all tokens from `tokens` on.
   void truncate(index tokens) noexcept { tokens_ = tokens < 0 ? 0 : tokens < tokens_ ? tokens : tokens_; }
 
@@ -166,6 +181,14 @@ class KvCache {
     a.first_position = first_position;
     a.query_scale = softmax_scale * std::numbers::log2e_v<float>;
     return attend_blocks(backend, a, options_.kv_heads, workspace, executor);
+  }
+
+  /// Other elements, for a sentence.
+  template <class Q, class Y, class... Rest>
+  requires(!detail::AreFloat<Q, Y>) Status attend(MatrixView<Q>, index, float, MatrixView<Y>, Rest&&...)
+  const noexcept {
+    static_assert(detail::AreFloat<Q, Y>, "planish: queries and outputs of attention are views of float");
+    return {};
   }
 
  private:

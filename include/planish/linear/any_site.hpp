@@ -83,6 +83,14 @@ class AnySite {
                                                                   Workspace& workspace, ExecutorReference executor = {})
   const noexcept { return prepare(x, std::span<QuantizedInput>(&in, 1), workspace, executor); }
 
+  /// Anything else, for a sentence.
+  template <class X, class In>
+  requires(!detail::SiteInput<std::remove_reference_t<X>>) Status prepare(X&&, In&&, Workspace&, ExecutorReference = {})
+  const noexcept {
+    static_assert(detail::MustBeSiteInput<std::remove_cvref_t<X>>);
+    return {};
+  }
+
   /// "hadamard(576) -> a8 per token, symmetric: int8 codes, avx512vnni".
   [[nodiscard]] std::string describe() const { return detail::describe_site(online_, plan_, DefaultBackend::name); }
 

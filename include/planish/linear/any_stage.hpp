@@ -43,6 +43,11 @@ class AnyStage {
   template <class S>
   requires(!std::same_as<S, AnyStage> && TransformStage<S>) explicit AnyStage(S stage)
       : table_(&detail::StageFunctions<S>::table), stage_(new S(std::move(stage))) {}
+  /// Anything else, for a sentence.
+  template <class S>
+  requires(!std::same_as<S, AnyStage> && !TransformStage<S>) explicit AnyStage(const S&) {
+    static_assert(detail::MustBeStage<S>, "planish: it is no stage");
+  }
   AnyStage(AnyStage&& other) noexcept : table_(other.table_), stage_(std::exchange(other.stage_, nullptr)) {}
   AnyStage(const AnyStage& other) : table_(other.table_), stage_(table_->copy(other.stage_)) {}
   AnyStage& operator=(AnyStage other) noexcept {

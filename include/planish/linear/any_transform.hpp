@@ -32,6 +32,12 @@ class AnyTransform {
   requires(!std::same_as<S, AnyTransform> && !std::same_as<S, AnyStage> && !StageComposition<S> &&
            TransformStage<S>) explicit AnyTransform(S stage)
       : AnyTransform(AnyStage(std::move(stage))) {}
+  /// Anything else, for a sentence.
+  template <class S>
+  requires(!std::same_as<S, AnyTransform> && !std::same_as<S, AnyStage> &&
+           !TransformStage<S>) explicit AnyTransform(const S&) {
+    static_assert(detail::MustBeStage<S>, "planish: it is no stage");
+  }
   explicit AnyTransform(AnyStage stage) : size_(stage.size()) { stages_.push_back(std::move(stage)); }
 
   /// The stages of a static composition, one by one.

@@ -19,9 +19,23 @@ concept ProducedRows = requires(const P& produced, index first, MatrixView<float
   noexcept;
 };
 
+namespace detail {
+template <class B>
+concept HasRmsNorm = requires(const B& b, MatrixView<const float> x, MatrixView<float> y) {
+  rms_norm(b, x, static_cast<const float*>(nullptr), 0.0f, y);
+};
+template <class B>
+concept HasSwiglu = requires(const B& b, MatrixView<const float> x, MatrixView<float> y) {
+  swiglu(b, x, x, y);
+};
+}  // namespace detail
+
 /// RMSNorm of x (arXiv 1910.07467): x / sqrt(mean(x²) + epsilon) ⊙ gain. x: rows × n; gain: n values. Both must stay.
 template <class B = DefaultBackend>
 class RmsNormRows {
+  static_assert(detail::HasRmsNorm<B>,
+                "planish: RmsNormRows is computed by Cpu or Reference, or by a tag with rms_norm");
+
  public:
   RmsNormRows(MatrixView<const float> x, const float* gain, float epsilon, B backend = {}) noexcept
       : x_(x), gain_(gain), epsilon_(epsilon), backend_(backend) {}
@@ -42,6 +56,8 @@ class RmsNormRows {
 /// SwiGLU (arXiv 2002.05202): silu(gate) ⊙ up, both rows × n, which must stay.
 template <class B = DefaultBackend>
 class SwigluRows {
+  static_assert(detail::HasSwiglu<B>, "planish: SwigluRows is computed by Cpu or Reference, or by a tag with swiglu");
+
  public:
   SwigluRows(MatrixView<const float> gate, MatrixView<const float> up, B backend = {}) noexcept
       : gate_(gate), up_(up), backend_(backend) {}
@@ -60,6 +76,26 @@ class SwigluRows {
 static_assert(ProducedRows<RmsNormRows<>> && ProducedRows<SwigluRows<>>);
 
 namespace detail {
+
+template <class X>
+concept SixteenBitRows = requires {
+  typename X::value_type;
+}
+&&SixteenBitFloat<typename X::value_type> &&
+    (std::same_as<X, MatrixView<typename X::value_type>> || std::same_as<X, MatrixView<const typename X::value_type>>);
+template <class X>
+concept SiteInput =
+    std::convertible_to<X&, MatrixView<const float>> || ProducedRows<X> || SixteenBitRows<std::remove_cv_t<X>>;
+template <class X>
+struct SiteInputOrSentence {
+  static constexpr bool value = SiteInput<X>;
+  static_assert(SiteInput<X>,
+                "planish: a site reads a view of float, Half or BFloat16, or produced rows: rows() and columns() of "
+                "type index, and fill(first, rows) noexcept, all const");
+};
+/// What a site reads, with a sentence in front of the compiler's own words.
+template <class X>
+concept MustBeSiteInput = SiteInputOrSentence<X>::value;
 
 /// Rows of a matrix, seen as a source of dense float rows.
 template <class E>

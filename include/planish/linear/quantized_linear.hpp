@@ -120,6 +120,15 @@ class QuantizedLinear {
     return run(x, y, workspace, executor, residual);
   }
 
+  /// Other elements, for a sentence.
+  template <class X, class Y, class... Rest>
+  requires(!detail::ActivationsOf<X, Y>) Status forward(MatrixView<X>, MatrixView<Y>, Rest&&...)
+  const noexcept {
+    static_assert(detail::ActivationsOf<X, Y>,
+                  "planish: forward reads and writes views of one type, float, Half or BFloat16; convert others first");
+    return {};
+  }
+
   /// The second half of forward, on an input that a site shares among its consumers. y: rows × out. The errors of
   /// forward, and `shape_mismatch` where the input is that of another site.
   Status multiply(const QuantizedInput& in, MatrixView<float> y, ExecutorReference executor = {}) const noexcept {

@@ -112,6 +112,14 @@ class Site {
                                                                   Workspace& workspace, ExecutorReference executor = {})
   const noexcept { return prepare(x, std::span<QuantizedInput>(&in, 1), workspace, executor); }
 
+  /// Anything else, for a sentence.
+  template <class X, class In>
+  requires(!detail::SiteInput<std::remove_reference_t<X>>) Status prepare(X&&, In&&, Workspace&, ExecutorReference = {})
+  const noexcept {
+    static_assert(detail::MustBeSiteInput<std::remove_cvref_t<X>>);
+    return {};
+  }
+
 #if defined(PLANISH_HAS_EXCEPTIONS)
   /// `prepare` that throws Error.
   [[nodiscard]] QuantizedInput prepare(MatrixView<const float> x, Workspace& workspace,

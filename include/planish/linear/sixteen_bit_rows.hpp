@@ -1,5 +1,6 @@
 #pragma once
 #include <concepts>
+#include <type_traits>
 
 #include <planish/core/half.hpp>
 #include <planish/core/matrix_view.hpp>
@@ -12,6 +13,10 @@ template <class E>
 concept SixteenBitFloat = std::same_as<E, Half> || std::same_as<E, BFloat16>;
 
 namespace detail {
+
+/// Elements of an input and an output that a layer takes together.
+template <class X, class Y>
+concept ActivationsOf = std::same_as<std::remove_const_t<X>, Y> &&(std::same_as<Y, float> || SixteenBitFloat<Y>);
 
 /// y = x, any strides.
 template <SixteenBitFloat E>

@@ -1,4 +1,5 @@
 #pragma once
+#include <concepts>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,14 @@ class StageRegistry {
  public:
   /// Adds a stage of the host, or replaces one of planish's for this registry. `name` must outlive it.
   void add(std::string_view name, StageFactory factory) { entries_.push_back({name, factory}); }
+  /// Anything else, for a sentence.
+  template <class F>
+  requires(!std::convertible_to<F, StageFactory>) void add(std::string_view, F&&) {
+    static_assert(
+        std::convertible_to<F, StageFactory>,
+        "planish: a factory is a function, or a lambda without captures, from std::span<const StageParameter> "
+        "to Result<AnyStage>");
+  }
 
   /// The stage of this name. Errors: `unsupported` for an unknown name, else what the stage's own `make` says.
   [[nodiscard]] Result<AnyStage> make(std::string_view name, std::span<const StageParameter> parameters) const {

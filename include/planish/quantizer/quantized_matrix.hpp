@@ -27,6 +27,8 @@ template <Granularity G>
 /// What a Quantizer makes of a matrix: codes, scales and zero points; a value that is moved, or copied by `clone`.
 template <int Bits, detail::MustBeGranularity G, detail::MustBeScaleRule Scale>
 class QuantizedMatrix {
+  static_assert(is_code_width(Bits), "planish: a QuantizedMatrix has codes of 2 to 8 bits");
+
  public:
   static constexpr int bits = Bits;
 

@@ -43,6 +43,15 @@ struct Quantizer {
     return made;
   }
 
+  /// Other elements, for a sentence.
+  template <class E>
+  requires(!std::same_as<std::remove_const_t<E>, float>)
+      [[nodiscard]] Result<result_type> try_quantize(MatrixView<E>) const noexcept {
+    static_assert(std::same_as<E, float>,
+                  "planish: a Quantizer reads a view of float; quantize_weights takes double too");
+    return Status();
+  }
+
   /// Ok if the members are in their documented ranges.
   [[nodiscard]] Status validate() const noexcept {
     if (!is_valid_clip(clip)) return Status(ErrorCode::invalid_argument, "clip factors are from 2^-20 to 16");

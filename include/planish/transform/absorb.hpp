@@ -2,6 +2,7 @@
 // What a producer takes from the transform of the site behind it, in float64 and in place.
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <span>
 #include <vector>
 
@@ -33,6 +34,13 @@ template <class S>
     for (index c = 0; c < w.columns(); ++c)
       for (index r = 0; r < n; ++r) w(r, c) -= offset[static_cast<std::size_t>(r)];
   if (!bias.empty()) detail::apply_in_place(transform, MatrixView<double>(bias.data(), 1, n));
+  return {};
+}
+
+/// Other elements, for a sentence.
+template <class S, class W, class... Bias>
+requires(!std::same_as<W, double>) [[nodiscard]] Status absorb_into_producer(const S&, MatrixView<W>, Bias&&...) {
+  static_assert(std::same_as<W, double>, "planish: producers absorb in double, in place; copy their weights first");
   return {};
 }
 

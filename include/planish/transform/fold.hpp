@@ -1,4 +1,5 @@
 #pragma once
+#include <concepts>
 #include <cstddef>
 #include <span>
 #include <tuple>
@@ -50,6 +51,13 @@ template <class S>
 [[nodiscard]] Status fold_into_weights(const S& transform, MatrixView<double> w, std::span<double> bias = {}) {
   static_assert(detail::MustBeStage<S>, "planish: the transform is no stage");
   return detail::fold_one(transform, w, bias);
+}
+
+/// Other elements, for a sentence.
+template <class S, class W, class... Bias>
+requires(!std::same_as<W, double>) [[nodiscard]] Status fold_into_weights(const S&, MatrixView<W>, Bias&&...) {
+  static_assert(std::same_as<W, double>, "planish: weights and bias are folded in double, in place; copy them first");
+  return {};
 }
 
 /// What the producer takes, and what still runs before the quantizer.

@@ -14,7 +14,7 @@ struct AdamWOptions {
   double weight_decay = 0.01;  ///< of every parameter, times its own learning rate
 };
 
-template <std::floating_point T>
+template <tape::MustBeReal T>
 class AdamW {
  public:
   explicit AdamW(ParameterSet<T>& parameters, const AdamWOptions& options = {})

@@ -1,5 +1,6 @@
 #pragma once
 #include <cmath>
+#include <concepts>
 #include <utility>
 #include <vector>
 
@@ -35,6 +36,15 @@ struct LearnProgress {
 };
 
 namespace detail {
+
+template <class F, class T>
+concept RecordsALoss = requires(F& record_loss, index batch) {
+  { record_loss(batch) } -> std::convertible_to<tape::Variable<T>>;
+};
+template <class F>
+concept HearsOfSteps = requires(F& on_step, const LearnProgress& progress) {
+  { on_step(progress) } -> std::convertible_to<bool>;
+};
 
 /// One attempt; false if it diverged.
 template <class T, class RecordLoss, class OnStep>
@@ -80,6 +90,10 @@ template <class T, class RecordLoss, class OnStep>
 template <class T, class RecordLoss, class OnStep>
 [[nodiscard]] Result<LearnReport> learn(ParameterSet<T>& parameters, tape::Tape<T>& on, const LearnOptions& options,
                                         RecordLoss&& record_loss, OnStep&& on_step) {
+  static_assert(detail::RecordsALoss<RecordLoss, T>,
+                "planish: record_loss(batch) takes an index and returns the loss as a tape::Variable");
+  static_assert(detail::HearsOfSteps<OnStep>,
+                "planish: on_step takes a LearnProgress and returns bool: false stops the learning");
   if (options.epochs < 1 || options.batches < 1 || !(options.learning_rate > 0.0) || options.retries < 0)
     return Status(ErrorCode::invalid_argument, "learning takes at least one epoch, one batch and a positive rate");
   const std::vector<T> start = parameters.snapshot();

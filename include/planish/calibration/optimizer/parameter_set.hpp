@@ -12,7 +12,7 @@
 namespace planish::inline PLANISH_ABI::calibration {
 
 /// A matrix that is learned, its gradient, and how fast it moves against the others.
-template <std::floating_point T>
+template <tape::MustBeReal T>
 struct LearnedMatrix {
   std::string name;
   index rows = 0, columns = 0;
@@ -29,7 +29,7 @@ struct LearnedMatrix {
 };
 
 /// Everything that a method learns at once; owner of its numbers. References to members stay valid.
-template <std::floating_point T>
+template <tape::MustBeReal T>
 class ParameterSet {
  public:
   ParameterSet() = default;

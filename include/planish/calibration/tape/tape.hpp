@@ -6,17 +6,18 @@
 #include <vector>
 
 #include <planish/calibration/tape/buffer_pool.hpp>
+#include <planish/calibration/tape/real.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/result.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape {
 
-template <std::floating_point T>
+template <MustBeReal T>
 class Tape;
 
 /// A matrix that a tape has recorded: a small handle, valid until the tape is cleared.
-template <std::floating_point T>
+template <MustBeReal T>
 class Variable {
  public:
   [[nodiscard]] index rows() const { return value().rows(); }
@@ -50,7 +51,7 @@ struct GradientTarget {
 ///     auto loss = mean_squared_error(multiply_transposed(tape.constant(x), w), target);
 ///     tape.backward(loss);     // adds to weight_gradients
 ///     tape.clear();
-template <std::floating_point T>
+template <MustBeReal T>
 class Tape {
  public:
   /// Adds the shares of the inputs' gradients, given the gradient of the result.

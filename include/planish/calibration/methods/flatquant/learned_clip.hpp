@@ -8,13 +8,13 @@
 namespace planish::inline PLANISH_ABI::calibration {
 
 /// Clip factors on a tape, in (0, 1).
-template <std::floating_point T>
+template <tape::MustBeReal T>
 struct ClipVariables {
   tape::Variable<T> positive, negative;  // rows × 1
 };
 
 /// Clip factors σ(logit) of the largest and the least value: one pair for everything, or one per row.
-template <std::floating_point T>
+template <tape::MustBeReal T>
 class LearnedClip {
  public:
   LearnedClip(ParameterSet<T>& parameters, const std::string& name, index rows, const FlatQuant& method)

@@ -12,7 +12,7 @@
 namespace planish::inline PLANISH_ABI::calibration {
 
 /// A factor of a Kronecker transform on a tape.
-template <std::floating_point T>
+template <tape::MustBeReal T>
 struct FactorVariables {
   tape::Variable<T> matrix, inverse_transpose;  // n × n
 };
@@ -40,7 +40,7 @@ namespace detail {
 }  // namespace detail
 
 /// An invertible n × n matrix that is learned, in a chosen form and from a chosen start.
-template <std::floating_point T>
+template <tape::MustBeReal T>
 class LearnedFactor {
  public:
   LearnedFactor(ParameterSet<T>& parameters, const std::string& name, index n, const FlatQuant& method,

@@ -9,7 +9,7 @@
 namespace planish::inline PLANISH_ABI::calibration {
 
 /// Weight clips of one linear layer while they are learned.
-template <std::floating_point T>
+template <tape::MustBeReal T>
 class LearnedLinear {
  public:
   /// `weights` (out × in) and `bias` (out, or empty) stay the caller's.

@@ -19,7 +19,7 @@ namespace planish::inline PLANISH_ABI::calibration {
 }
 
 /// A row of positive scales that is learned in a chosen form.
-template <std::floating_point T>
+template <tape::MustBeReal T>
 class LearnedScale {
  public:
   /// `start`: positive values.

@@ -22,7 +22,7 @@ struct SiteDescription {
 };
 
 /// Transform and activation clips of one site while they are learned: x → leftᵀ (x ⊙ c) right, then clip and quantize.
-template <std::floating_point T>
+template <tape::MustBeReal T>
 class LearnedSite {
  public:
   /// `start_scale`: channels positive values, or none for ones.

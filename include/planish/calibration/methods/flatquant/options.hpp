@@ -1,4 +1,5 @@
 #pragma once
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -55,6 +56,13 @@ struct SiteBitwidths {
 
 struct SiteFit;
 class SecondMoment;
+
+namespace detail {
+template <class X, class Weights>
+concept SiteToFit =
+    (std::same_as<X, SecondMoment> || std::convertible_to<const X&, MatrixView<const float>>)&&std::convertible_to<
+        const Weights&, std::span<const MatrixView<const float>>>;
+}  // namespace detail
 
 /// Learns transforms and clips (FlatQuant, arXiv 2410.09426) for a block or for one site of a network. The defaults are
 /// planish's own, chosen by measurement; `published()` is the paper's recipe. Every choice is an option on its own.
@@ -114,6 +122,15 @@ struct FlatQuant {
   [[nodiscard]] Result<SiteFit> fit(const SecondMoment& moment, std::span<const MatrixView<const float>> weights,
                                     const SiteBitwidths& bits, ExecutorReference executor = {},
                                     const std::function<bool(const LearnProgress&)>& on_step = {}) const;
+
+  /// Anything else, for a sentence.
+  template <class X, class Weights, class... Rest>
+  requires(!detail::SiteToFit<X, Weights>) auto fit(const X&, const Weights&, const SiteBitwidths&, Rest&&...) const {
+    static_assert(detail::SiteToFit<X, Weights>,
+                  "planish: fit takes the input as a view of float or a SecondMoment, and the weights as a span, array "
+                  "or vector of MatrixView<const float>");
+    return Status();
+  }
 };
 
 }  // namespace planish::inline PLANISH_ABI::calibration

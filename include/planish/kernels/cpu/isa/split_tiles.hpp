@@ -56,8 +56,10 @@ PLANISH_ALWAYS_INLINE void transpose_dwords(const __m512i* from, std::uint32_t* 
 
 template <bool Transposed>
 PLANISH_ALWAYS_INLINE void store_tile(const __m512i* lines, std::uint32_t* to) noexcept {
-  if constexpr (Transposed) return transpose_dwords(lines, to);
-  for (int i = 0; i < 16; ++i) _mm512_store_si512(to + 16 * i, lines[i]);
+  if constexpr (Transposed)
+    transpose_dwords(lines, to);
+  else
+    for (int i = 0; i < 16; ++i) _mm512_store_si512(to + 16 * i, lines[i]);
 }
 
 [[nodiscard]] PLANISH_ALWAYS_INLINE __mmask16 first_lanes(index count) noexcept {
