@@ -58,7 +58,7 @@ TEST_CASE("unclipped symmetric ranges reach +-(2^(b-1) - 1) and never the lowest
 
 TEST_CASE("clips and ranges are multiplied and rounded before they are subtracted") {
   Random random(3);
-  index wrong = 0;
+  int wrong = 0;
   for (int i = 0; i < 20000; ++i) {
     const auto number = [&] { return static_cast<float>(random.normal()); };
     const ValueRange range{-std::fabs(number()), std::fabs(number())};

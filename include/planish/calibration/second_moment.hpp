@@ -9,7 +9,6 @@
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/result.hpp>
-#include <planish/transform/stage.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration {
 
@@ -73,7 +72,6 @@ class SecondMoment {
 /// `scratch_size(rows)` and `apply(x, y, scratch)` in float64.
 template <class Transform>
 [[nodiscard]] DoubleMatrix transformed_moment(const SecondMoment& statistics, const Transform& transform) {
-  static_assert(planish::detail::MustBeStage<Transform>, "planish: the transform is no stage");
   const index n = statistics.channels();
   std::vector<double> scratch(static_cast<std::size_t>(transform.scratch_size(n)));
   const auto apply = [&](const DoubleMatrix& rows) {
