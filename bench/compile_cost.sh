@@ -26,13 +26,13 @@ seconds() {
 printf '#include <vector>\n#include <xsimd/xsimd.hpp>\n' >"$folder/unit.cpp"
 base=$(seconds "$folder/unit.cpp")
 printf '%s, %s; the unit of xsimd and <vector> takes %s s\n\n' "$("$compiler" --version | head -n 1)" "${flags[*]}" "$base"
-printf '%-34s %12s %8s %12s %8s\n' "" "header-only" "KiB" "separate" "KiB"
+printf '%-38s %12s %8s %12s %8s\n' "" "header-only" "KiB" "separate" "KiB"
 row() { # row NAME UNIT
   local inline separate
   inline=$(seconds "$2") && local inline_size=$(stat -c %s "$folder/unit.o")
   separate=$(seconds "$2" -DPLANISH_SEPARATE_BODIES) && local separate_size=$(stat -c %s "$folder/unit.o")
   awk -v name="$1" -v a="$inline" -v b="$separate" -v base="$base" -v x="$inline_size" -v y="$separate_size" \
-    'BEGIN { printf "%-34s %11.1fx %8.0f %11.1fx %8.0f\n", name, a / base, x / 1024, b / base, y / 1024 }'
+    'BEGIN { printf "%-38s %11.1fx %8.0f %11.1fx %8.0f\n", name, a / base, x / 1024, b / base, y / 1024 }'
 }
 include() { # include HEADER
   echo "#include <planish/$1>" >"$folder/unit.cpp"
@@ -52,4 +52,4 @@ for example in examples/01_*.cpp examples/04_*.cpp; do row "$(basename "$example
 echo '#include <planish/bodies.hpp>' >"$folder/unit.cpp"
 bodies=$(seconds "$folder/unit.cpp" -DPLANISH_SEPARATE_BODIES)
 awk -v a="$bodies" -v base="$base" -v x="$(stat -c %s "$folder/unit.o")" \
-  'BEGIN { printf "%-34s %12s %8s %11.1fx %8.0f\n", "<planish/bodies.hpp>", "", "", a / base, x / 1024 }'
+  'BEGIN { printf "%-38s %12s %8s %11.1fx %8.0f\n", "<planish/bodies.hpp>", "", "", a / base, x / 1024 }'
