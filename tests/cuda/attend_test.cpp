@@ -178,7 +178,9 @@ TEST_CASE("plans of a cache fit their device, and say what they do not take") {
   b.q_stride = b.y_stride = 4096;
   CHECK(cuda::check(large, b).message() == "a page table of 127 pages a sequence does not reach 8192 tokens");
   b.cache.table_stride = 128;
-  CHECK(cuda::check(large, b).code() == pl::ErrorCode::invalid_argument);  // no workspace
+  CHECK(cuda::check(large, b).ok());  // one block a sequence and head
+  CHECK(cuda::check(plan({{8, 128, 4, 4}, 1, 32, 1, 8192}, hopper), b).code() ==
+        pl::ErrorCode::invalid_argument);  // no workspace
 }
 
 }  // namespace
