@@ -1,7 +1,7 @@
 #pragma once
 // planish on NVIDIA GPUs, for .cu files: rows to codes, Kronecker transforms with quantization in one pass, integer
-// products, weight-only products, a quantized KV cache. Each has a plan, made once on the host for a shape; `prepare` makes
-// it launchable, `launch` starts it on a stream and does nothing else. Opt into this beside or instead of
+// products, weight-only products, a quantized KV cache. Each has a plan, made once on the host for a shape; `prepare`
+// makes it launchable, `launch` starts it on a stream and does nothing else. Opt into this beside or instead of
 // <planish/planish.hpp>; needs the CUDA Toolkit only.
 
 // What numbers and errors are

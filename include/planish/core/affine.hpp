@@ -24,9 +24,7 @@ inline constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 }  // namespace detail
 
 /// The Affine of a tile that holds NaN or infinity: everything computed from it is NaN.
-[[nodiscard]] PLANISH_HOST_DEVICE constexpr Affine not_finite_affine() noexcept {
-  return {detail::not_a_number, 0};
-}
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr Affine not_finite_affine() noexcept { return {detail::not_a_number, 0}; }
 
 /// Rounds half to even.
 [[nodiscard]] PLANISH_HOST_DEVICE inline float round_half_even(float value) noexcept {
@@ -45,8 +43,8 @@ inline constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 }
 
 namespace detail {
-/// a · b rounded by itself, whatever is done with it: compilers that fuse products and sums across statements (g++, nvcc)
-/// would give other scales than those that do not.
+/// a · b rounded by itself, whatever is done with it: compilers that fuse products and sums across statements (g++,
+/// nvcc) would give other scales than those that do not.
 [[nodiscard]] PLANISH_HOST_DEVICE inline float rounded_product(float a, float b) noexcept {
 #if defined(__CUDA_ARCH__)
   return __fmul_rn(a, b);

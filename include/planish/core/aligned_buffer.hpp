@@ -34,7 +34,7 @@ class AlignedBuffer {
     const auto bytes = static_cast<std::size_t>(count) * sizeof(T);
     if (bytes / sizeof(T) != static_cast<std::size_t>(count))
       return Status(ErrorCode::out_of_memory, "buffer of ", count, " elements");
-    void* memory = ::operator new (bytes, alignment(count), std::nothrow);
+    void* memory = ::operator new(bytes, alignment(count), std::nothrow);
     if (memory == nullptr) return Status(ErrorCode::out_of_memory, "cannot allocate ", bytes, " bytes");
     if (detail::wants_huge_pages(bytes)) detail::prefer_huge_pages(memory, bytes);
     std::memset(memory, 0, bytes);
@@ -52,7 +52,7 @@ class AlignedBuffer {
   }
   AlignedBuffer(const AlignedBuffer&) = delete;
   AlignedBuffer& operator=(const AlignedBuffer&) = delete;
-  ~AlignedBuffer() { ::operator delete (data_, alignment(size_)); }
+  ~AlignedBuffer() { ::operator delete(data_, alignment(size_)); }
 
   /// A copy, asked for by name.
   [[nodiscard]] Result<AlignedBuffer> clone() const noexcept {

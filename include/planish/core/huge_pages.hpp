@@ -1,6 +1,6 @@
 #pragma once
-// Large buffers on large pages: one token reads every weight once, and with pages of 4 KiB a sixth of that time goes into
-// looking addresses up.
+// Large buffers on large pages: one token reads every weight once, and with pages of 4 KiB a sixth of that time goes
+// into looking addresses up.
 #include <cstddef>
 
 #if defined(__linux__) && __has_include(<sys/mman.h>)

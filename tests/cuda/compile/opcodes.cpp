@@ -52,9 +52,9 @@ bool check(const char* path) {
       async_copies += opcode == 0xfae || opcode == 0x9ae;  // LDGSTS
     }
     const bool product = name.find("multiply_") != std::string::npos;
-    const bool transform =
-        name.find("kronecker_rows") != std::string::npos || name.find("weight_only_") != std::string::npos ||
-        name.find("attend_decode") != std::string::npos;
+    const bool transform = name.find("kronecker_rows") != std::string::npos ||
+                           name.find("weight_only_") != std::string::npos ||
+                           name.find("attend_decode") != std::string::npos;
     std::printf("%5d IMMA %5d HMMA %3d LDGSTS %6d instructions  %s\n", whole, floats, async_copies,
                 static_cast<int>(length / 16), name.c_str());
     const bool empty = name.find("_groups") != std::string::npos && whole + floats == 0 && !hopper;
