@@ -1,5 +1,5 @@
 #pragma once
-// For hosts of many units: what is the same in every unit that runs layers, nine tenths of what such a unit compiles,
+// For hosts of many units: what is the same in every unit that runs layers, most of what such a unit compiles,
 // compiled once. Define PLANISH_SEPARATE_BODIES for the whole program and give it, per set of instruction-set flags in
 // use, one unit with those flags that holds this line alone:
 //

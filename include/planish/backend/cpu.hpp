@@ -19,6 +19,8 @@ struct Cpu {
   static constexpr const char* name = kernels::cpu::isa::Best::name;
 };
 
+// Templates of one type, so that a unit compiles the kernels that it calls and no others (core/abi.hpp: PLANISH_ENTRY).
+
 /// Codes of the rows of x; returns how many rows held NaN or infinity.
 template <std::same_as<Cpu> B>
 index quantize(B, MatrixView<const float> x, const RowQuantizer& q, QuantizedRowsSpan out) noexcept {

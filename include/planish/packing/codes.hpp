@@ -41,6 +41,19 @@ struct CodesView {
   [[nodiscard]] float value(index r, index c) const noexcept { return to_value(code(r, c), affine(r, c / group_size)); }
 };
 
+namespace detail {
+/// What every layout asks of codes beside their shape. Errors: asymmetric ones without zero points, a scale that is NaN
+/// or infinite.
+[[nodiscard]] inline Status check_scales(const CodesView& codes) noexcept {
+  const index count = codes.rows * codes.groups();
+  if (codes.symmetry == Symmetry::asymmetric && codes.zero_points == nullptr && count > 0)
+    return {ErrorCode::invalid_argument, "asymmetric codes without zero points"};
+  for (index i = 0; i < count; ++i)
+    if (!is_finite(codes.scales[i])) return {ErrorCode::not_finite, "weight scale ", i, " is not finite"};
+  return {};
+}
+}  // namespace detail
+
 /// Owner of canonical codes. All codes, scales and zero points are 0 at first.
 class Codes {
  public:

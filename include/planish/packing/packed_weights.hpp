@@ -176,11 +176,7 @@ class PackedWeights {
             check_shape(codes.rows, codes.columns, codes.group_size, codes.bits, codes.bits, codes.symmetry);
         !status.ok())
       return status;
-    if (codes.symmetry == Symmetry::asymmetric && codes.zero_points == nullptr && codes.rows * codes.groups() > 0)
-      return {ErrorCode::invalid_argument, "asymmetric codes without zero points"};
-    for (index i = 0; i < codes.rows * codes.groups(); ++i)
-      if (!is_finite(codes.scales[i])) return {ErrorCode::not_finite, "weight scale ", i, " is not finite"};
-    return {};
+    return detail::check_scales(codes);
   }
 
   /// False if a code or zero point is outside its range.

@@ -40,8 +40,8 @@ PLANISH_ENTRY void kronecker_rows(MatrixView<const float> x, index n1, index n2,
       small_product({m, n2, 1, right, n2, scratch.data(), n2, n1, n2, n2});
       m = scratch.data();
     }
-    // Meanwhile memory brings the next row, which may be one behind the last: then nothing is read.
-    small_product({left, 1, n1, m, n2, y.row(r), n2, n1, n1, n2, x.row(r) + x.row_stride()});
+    // Meanwhile memory brings the next row.
+    small_product({left, 1, n1, m, n2, y.row(r), n2, n1, n1, n2, r + 1 < x.rows() ? x.row(r + 1) : nullptr});
   }
 }
 

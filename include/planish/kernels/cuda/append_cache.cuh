@@ -226,14 +226,7 @@ Status dispatch(const AppendPlan& plan, const AppendArguments& a, Run&& run) noe
   const int width = plan.layout.kv_heads * plan.layout.head_size;
   if (plan.shape.sequences > 1 || plan.shape.tokens > 1)
     if (a.key_stride < width || a.value_stride < width)
-      return {ErrorCode::shape_mismatch,
-              "KV cache: rows of ",
-              width,
-              " keys and values do not lie ",
-              a.key_stride,
-              " and ",
-              a.value_stride,
-              " elements apart"};
+      return detail::rows_too_near(width, a.key_stride, a.value_stride);
   if (!is_valid_clip(a.key_clip) || !is_valid_clip(a.value_clip))
     return {ErrorCode::invalid_argument, "KV cache: clip factors must be in 2^-20..16"};
   return {};

@@ -135,6 +135,17 @@ struct CachePages {
 }
 
 namespace detail {
+[[nodiscard]] inline Status rows_too_near(int width, std::int64_t key_stride, std::int64_t value_stride) noexcept {
+  return {ErrorCode::shape_mismatch,
+          "KV cache: rows of ",
+          width,
+          " keys and values do not lie ",
+          key_stride,
+          " and ",
+          value_stride,
+          " elements apart"};
+}
+
 /// What every kernel of a cache asks of its pages.
 [[nodiscard]] inline Status check_pages(const CacheLayout& planned, const CachePages& c, int tokens) noexcept {
   if (c.layout != planned)

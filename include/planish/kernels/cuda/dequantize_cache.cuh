@@ -102,14 +102,7 @@ Status dispatch(const DequantizeCachePlan& plan, const DequantizeCacheArguments&
 [[nodiscard]] inline Status check(const DequantizeCachePlan& plan, const DequantizeCacheArguments& a) noexcept {
   const int width = plan.layout.kv_heads * plan.layout.head_size;
   if ((a.keys != nullptr && a.key_stride < width) || (a.values != nullptr && a.value_stride < width))
-    return {ErrorCode::shape_mismatch,
-            "KV cache: rows of ",
-            width,
-            " keys and values do not lie ",
-            a.key_stride,
-            " and ",
-            a.value_stride,
-            " elements apart"};
+    return detail::rows_too_near(width, a.key_stride, a.value_stride);
   return detail::check_pages(plan.layout, a.cache, plan.shape.tokens);
 }
 

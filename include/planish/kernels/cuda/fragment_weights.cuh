@@ -97,11 +97,7 @@ class FragmentWeights {
     if (codes.groups() > 1 && codes.group_size % 32 != 0)
       return {ErrorCode::unsupported, "integer products on a GPU take groups of a multiple of 32 columns, not of ",
               codes.group_size};
-    if (codes.symmetry == Symmetry::asymmetric && codes.zero_points == nullptr && codes.rows * codes.groups() > 0)
-      return {ErrorCode::invalid_argument, "asymmetric codes without zero points"};
-    for (index i = 0; i < codes.rows * codes.groups(); ++i)
-      if (!is_finite(codes.scales[i])) return {ErrorCode::not_finite, "weight scale ", i, " is not finite"};
-    return {};
+    return planish::detail::check_scales(codes);
   }
 
   bool fill(const CodesView& codes) noexcept {
