@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 . cmake/packages.sh
-all=(safetensors gguf artefact flatquant json recipe tokenizer)
+all=(safetensors gguf artefact flatquant json recipe tokenizer hugging_face sentence_piece)
 
 amount=${1:-60}
 shift || true

@@ -142,13 +142,17 @@ void recipe() {
     write("recipe", std::to_string(number++), text);
 }
 
+/// The length of a text in one byte, the text, then the file: what the targets of tokenizers take.
+Bytes text_and_file(std::string_view text, std::span<const std::byte> file) {
+  io_test::ByteBuilder all;
+  all.value(static_cast<std::uint8_t>(text.size())).raw(text);
+  all.bytes.insert(all.bytes.end(), file.begin(), file.end());
+  return all.bytes;
+}
+
 void tokenizer() {
   const auto with_text = [](std::string_view text, const io_test::GgufBuilder& file) {
-    io_test::ByteBuilder all;
-    all.value(static_cast<std::uint8_t>(text.size())).raw(text);
-    const Bytes bytes = file.build();
-    all.bytes.insert(all.bytes.end(), bytes.begin(), bytes.end());
-    return all.bytes;
+    return text_and_file(text, file.build());
   };
   using Words = std::vector<std::string>;
   for (const char* pre : {"gpt-2", "smollm", "llama-bpe"}) {
@@ -172,6 +176,60 @@ void tokenizer() {
   write("tokenizer", "sentence_piece", with_text("ab <s> \xc3\xa9 z", file));
 }
 
+void hugging_face() {
+  const auto write_json = [](const char* name, std::string_view json) {
+    write("hugging_face", name, text_and_file("ab 12 <s>abc", std::as_bytes(std::span(json))));
+  };
+  write_json("byte_level",
+             R"({"added_tokens":[{"id":0,"content":"<s>","special":true,"lstrip":true}],"normalizer":null,)"
+             R"("pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"use_regex":true},"post_processor":null,)"
+             R"("model":{"type":"BPE","vocab":{"<s>":0,"a":1,"b":2,"ab":3,"\u0120":4,"1":5},"merges":["a b"],)"
+             R"("ignore_merges":false}})");
+  write_json("splits",
+             R"({"added_tokens":[],"normalizer":{"type":"NFC"},"pre_tokenizer":{"type":"Sequence","pretokenizers":)"
+             R"([{"type":"Split","pattern":{"Regex":"[0-9]{1,3}"},"behavior":"Isolated","invert":false},)"
+             R"({"type":"Digits","individual_digits":true},)"
+             R"({"type":"ByteLevel","add_prefix_space":false,"use_regex":false}]},)"
+             R"("model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":[["a","b"]],"ignore_merges":true}})");
+  write_json("sentence_piece",
+             R"({"added_tokens":[{"id":0,"content":"<unk>","special":true}],"normalizer":{"type":"Sequence",)"
+             R"("normalizers":[{"type":"Prepend","prepend":"\u2581"},{"type":"Replace","pattern":{"String":" "},)"
+             R"("content":"\u2581"}]},"pre_tokenizer":null,"model":{"type":"BPE","unk_token":"<unk>",)"
+             R"("byte_fallback":true,"fuse_unk":true,"vocab":{"<unk>":0,"\u2581":1,"a":2,"b":3,"ab":4,"<0x41>":5},)"
+             R"("merges":["a b"]}})");
+}
+
+void sentence_piece() {
+  // Fields of protocol buffers: a number is under key 8·field, bytes with their length under 8·field + 2, a float
+  // under 8·field + 5.
+  const auto number = [](io_test::ByteBuilder& to, int field, std::uint8_t value) {
+    if (field >= 16) to.value(static_cast<std::uint8_t>(0x80 | (field * 8 & 0x7f))).value(std::uint8_t(field / 16));
+    if (field < 16) to.value(static_cast<std::uint8_t>(field * 8));
+    to.value(value);
+  };
+  const auto bytes = [](io_test::ByteBuilder& to, int field, std::span<const std::byte> value) {
+    to.value(static_cast<std::uint8_t>(field * 8 + 2)).value(static_cast<std::uint8_t>(value.size()));
+    to.bytes.insert(to.bytes.end(), value.begin(), value.end());
+  };
+  io_test::ByteBuilder model;
+  const auto piece = [&](std::string_view token, float score, std::uint8_t type) {
+    io_test::ByteBuilder one;
+    bytes(one, 1, std::as_bytes(std::span(token)));
+    one.value(static_cast<std::uint8_t>(2 * 8 + 5)).value(score);
+    number(one, 3, type);
+    bytes(model, 1, one.bytes);
+  };
+  piece("<unk>", 0, 2), piece("<s>", 0, 3), piece("</s>", 0, 3), piece("<0x41>", 0, 6);
+  piece("\u2581", -3, 1), piece("a", -2, 1), piece("b", -2, 1), piece("ab", -1, 1);
+  io_test::ByteBuilder trainer, normalizer;
+  number(trainer, 3, 2);
+  number(trainer, 40, 0), number(trainer, 41, 1), number(trainer, 42, 2);
+  number(normalizer, 3, 1), number(normalizer, 4, 0);
+  bytes(model, 2, trainer.bytes);
+  bytes(model, 3, normalizer.bytes);
+  write("sentence_piece", "model", text_and_file("ab A<s>", model.bytes));
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -187,5 +245,7 @@ int main(int count, char** arguments) {
   json();
   recipe();
   tokenizer();
+  hugging_face();
+  sentence_piece();
   return 0;
 }
