@@ -6,44 +6,49 @@
 #
 # Everything lies in build/mutation. Run again with the same seed, over the same tree, it goes on where it stopped;
 # PLANISH_MUTATION_MINUTES=M stops it after so long, and the last line then counts what was tried.
+# PLANISH_MUTATION_WORKERS=N tries N places at a time, each in a copy of its own: the same places, the same verdicts.
 # The reference host's tests are not among those run, as they would take most of the time.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 . cmake/packages.sh
 seed=${1:?SEED is missing} count=${2:-40} minutes=${PLANISH_MUTATION_MINUTES:-0}
-[[ "$seed$count$minutes" =~ ^[0-9]+$ ]] || { echo "SEED, COUNT and minutes are whole numbers" >&2; exit 2; }
+workers=${PLANISH_MUTATION_WORKERS:-1}
+[[ "$seed$count$minutes$workers" =~ ^[0-9]+$ ]] || { echo "SEED, COUNT, minutes and workers are whole numbers" >&2; exit 2; }
 install_missing "${build_packages[@]}" "${test_packages[@]}" || exit 2
 
 root=$PWD work=$PWD/build/mutation
-tree=$work/tree build=$work/build
 export PLANISH_SHARED_DATA=${PLANISH_SHARED_DATA:-$(realpath -m ../shared/data)}
 sources=$(find include tests cmake CMakeLists.txt -type f | sort)
 mark=$(cat $sources | sha256sum | cut -c1-12)
 results=$work/results-$seed-$mark
-mkdir -p "$tree"
+mkdir -p "$work"
 touch "$results"
 
-# A fresh copy when the sources are others; the build folder stays, so only what changed is built again.
-if [ "$(cat "$work/mark" 2>/dev/null)" != "$mark" ]; then
-  rm -rf "$tree" "$work/includes"
-  mkdir -p "$tree"
-  cp -rp include tests cmake CMakeLists.txt "$tree" || exit 1
-  mkdir -p "$tree/docs" && cp -p README.md "$tree"
-  echo "$mark" >"$work/mark"
-fi
-cmake -S "$tree" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE="-O1 -DNDEBUG" \
-  -DPLANISH_TEST_ARCHS= -DPLANISH_TEST_LAYER_ARCHS= -DPLANISH_BUILD_BENCH=OFF -DPLANISH_BUILD_EXAMPLES=OFF -DPLANISH_INSTALL=OFF -DPLANISH_WARNINGS_AS_ERRORS=OFF \
-  "${launcher[@]}" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+# Fresh copies when the sources are others; the build folders stay, so only what changed is built again.
+prepare() { # prepare WORKER: sets tree and build
+  tree=$work/tree-$1 build=$work/build-$1 log=$work/log-$1
+  if [ "$(cat "$tree/mark" 2>/dev/null)" != "$mark" ]; then
+    rm -rf "$tree"
+    mkdir -p "$tree"
+    cp -rp include tests cmake examples docs CMakeLists.txt README.md "$tree" || return 1
+    echo "$mark" >"$tree/mark"
+  fi
+  cmake -S "$tree" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE="-O1 -DNDEBUG" \
+    -DPLANISH_TOGETHER=ON -DPLANISH_TEST_ARCHS= -DPLANISH_TEST_LAYER_ARCHS= -DPLANISH_BUILD_BENCH=OFF \
+    -DPLANISH_BUILD_EXAMPLES=OFF -DPLANISH_INSTALL=OFF -DPLANISH_WARNINGS_AS_ERRORS=OFF \
+    "${launcher[@]}" >"$log" 2>&1 || { cat "$log" >&2; return 1; }
+}
 
-# includes/FOLDER: the headers that the tests of a folder include.
-if [ ! -d "$work/includes" ]; then
-  mkdir "$work/includes"
-  for folder in "$tree"/tests/*/; do
+# includes-MARK/FOLDER: the headers that the tests of a folder include.
+includes=$work/includes-$mark
+if [ ! -d "$includes" ]; then
+  mkdir "$includes"
+  for folder in tests/*/; do
     folder=$(basename "$folder")
-    compgen -G "$tree/tests/$folder/*_test.cpp" >/dev/null && [ "$folder" != llama ] || continue
-    printf '#include "%s"\n' "$tree/tests/$folder"/*_test.cpp |
-      g++ -x c++ - -std=c++20 -march=native -MM -I"$tree/include" -I"$tree/tests" -I/usr/include/eigen3 2>/dev/null |
-      tr -s ' \\' '\n' | grep "^$tree/include/" | sed "s|^$tree/||" | sort -u >"$work/includes/$folder"
+    compgen -G "tests/$folder/*_test.cpp" >/dev/null && [ "$folder" != llama ] || continue
+    printf '#include "%s"\n' "$root/tests/$folder"/*_test.cpp |
+      g++ -x c++ - -std=c++20 -march=native -MM -I"$root/include" -I"$root/tests" -I/usr/include/eigen3 2>/dev/null |
+      tr -s ' \\' '\n' | grep "^$root/include/" | sed "s|^$root/||" | sort -u >"$includes/$folder"
   done
 fi
 
@@ -51,7 +56,7 @@ fi
 folders_of() {
   local layer=${1#include/planish/} with
   layer=${layer%%/*}
-  with=$(cd "$work/includes" && grep -lx "$1" -- * | xargs -r wc -l | sort -n | awk '$2 != "total" { print $2 }')
+  with=$(cd "$includes" && grep -lx "$1" -- * | xargs -r wc -l | sort -n | awk '$2 != "total" { print $2 }')
   grep -x "$layer" <<<"$with"
   grep -vx "$layer" <<<"$with"
 }
@@ -70,34 +75,59 @@ restore() { cp "$root/$1" "$tree/$1"; }
 judge() { # judge FILE: prints "caught FOLDER", "survived" or "redrawn"
   local folder first=1
   for folder in $(folders_of "$1"); do
-    if ! cmake --build "$build" --target "test-$folder" >"$work/log" 2>&1; then
-      grep -q "error:" "$work/log" && echo redrawn && return
+    if ! cmake --build "$build" --target "test-$folder" >"$log" 2>&1; then
+      grep -q "error:" "$log" && echo redrawn && return
       echo "caught $folder" && return # the linker or a static check of another kind
     fi
-    (cd "$tree" && timeout 300 "$build/tests/test-$folder" --no-version) >"$work/log" 2>&1 || { echo "caught $folder"; return; }
+    (cd "$tree" && timeout 300 "$build/tests/test-$folder" --no-version) >"$log" 2>&1 || { echo "caught $folder"; return; }
     first=0
   done
   [ "$first" = 0 ] && echo survived || echo redrawn # nothing includes it
 }
 
+# verdicts: what is known, in the order of the places, up to COUNT that are not redrawn; fails where one is missing.
+verdicts() {
+  awk -F '\t' -v count="$count" -v results="$results" '
+    BEGIN {
+      while ((getline line < results) > 0) if (match(line, / include\/.*/)) known[substr(line, RSTART + 1)] = line
+    }
+    tried < count {
+      where = $1 ":" $2 ":" $3 ": \x27" $4 "\x27 became \x27" $5 "\x27"
+      if (!(where in known)) { missing = 1; exit }
+      print known[where]
+      if (known[where] !~ /^redrawn/) ++tried
+    }
+    END { exit missing }' "$work/places"
+}
+
+# Every worker takes the next place until COUNT are judged: what is taken is counted in `next` under a lock.
+work_through() { # work_through WORKER
+  prepare "$1" || return 1
+  local number place file line column from to where verdict
+  while true; do
+    if [ "$minutes" -gt 0 ] && [ $((SECONDS - began)) -ge $((minutes * 60)) ]; then break; fi
+    number=$(flock "$work/lock" bash -c 'n=$(($(cat "$1") + 1)); echo "$n" >"$1"; echo "$n"' - "$work/next")
+    place=$(sed -n "${number}p" "$work/places")
+    [ -n "$place" ] && ! verdicts >/dev/null || break
+    IFS=$'\t' read -r file line column from to <<<"$place"
+    where="$file:$line:$column: '$from' became '$to'"
+    grep -qF "$where" "$results" && continue
+    change "$file" "$line" "$column" "$from" "$to"
+    verdict=$(judge "$file")
+    restore "$file"
+    echo "$verdict $where" >>"$results"
+    echo "$verdict $where"
+  done
+}
+
 began=$SECONDS
-while IFS=$'\t' read -r file line column from to; do
-  tried=$(grep -vc "^redrawn" "$results")
-  [ "$tried" -lt "$count" ] || break
-  where="$file:$line:$column: '$from' became '$to'"
-  grep -qF "$where" "$results" && continue
-  if [ "$minutes" -gt 0 ] && [ $((SECONDS - began)) -ge $((minutes * 60)) ]; then
-    echo "stopped after $minutes minutes"
-    break
-  fi
-  change "$file" "$line" "$column" "$from" "$to"
-  verdict=$(judge "$file")
-  restore "$file"
-  echo "$verdict $where" >>"$results"
-  echo "$verdict $where"
-done <"$work/places"
+echo 0 >"$work/next"
+[ "$workers" = 1 ] || export CMAKE_BUILD_PARALLEL_LEVEL=$((($(nproc) + workers - 1) / workers))
+trap 'kill 0' INT TERM
+for ((worker = 1; worker <= workers; ++worker)); do work_through "$worker" & done
+wait
 
 echo
-grep "^survived" "$results"
-tried=$(grep -vc "^redrawn" "$results")
-echo "$(grep -c "^caught" "$results") of $tried caught"
+judged=$(verdicts) || echo "not all of $count places are judged; the same command goes on"
+grep "^survived" <<<"$judged"
+echo "$(grep -c "^caught" <<<"$judged") of $(grep -vc "^redrawn" <<<"$judged") caught"
