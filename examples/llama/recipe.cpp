@@ -13,6 +13,7 @@ constexpr std::string_view stage_names[] = {"shift", "scale", "hadamard", "krone
 constexpr std::string_view rounding_names[] = {"nearest", "mse", "gptq"};
 constexpr std::string_view site_names[] = {"attn", "o", "mlp", "down"};
 constexpr std::size_t longest_recipe = 200;
+constexpr std::size_t longest_word = 40;  // quoted in a message beside the whole recipe
 constexpr int largest_group = 1 << 20;
 
 /// The value whose name this is: names are listed in the order of the enumeration.
@@ -168,7 +169,8 @@ class Parser {
           Status(ErrorCode::invalid_argument, "recipe '", text_, "' at character ", start + 1, ": ", subject_, rule);
     else
       status_ = Status(ErrorCode::invalid_argument, "recipe '", text_, "' at character ", start + 1, ", '",
-                       text_.substr(start, length), "': ", subject_, rule);
+                       text_.substr(start, std::min(length, longest_word)),
+                       length > longest_word ? "...': " : "': ", subject_, rule);
   }
 
   std::string_view text_;

@@ -36,6 +36,8 @@ endfunction()
 planish_headers_alone(headers-alone-runtime ${runtime_units})
 planish_headers_alone(headers-alone-other ${other_units})
 target_compile_options(headers-alone-runtime PRIVATE -fno-exceptions -fno-rtti)
+# What every program of the tests compiles for real is only read here.
+set_source_files_properties(${units}/planish_bodies_hpp.cpp PROPERTIES COMPILE_OPTIONS -fsyntax-only)
 
 add_test(NAME headers.alone COMMAND ${CMAKE_COMMAND} --build ${PROJECT_BINARY_DIR} --target headers-alone)
 set_tests_properties(headers.alone PROPERTIES RESOURCE_LOCK build_folder TIMEOUT 1200)

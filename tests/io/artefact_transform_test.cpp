@@ -120,6 +120,7 @@ TEST_CASE("artefact: transforms that their description does not fit") {
   CHECK(refused(good).empty());
   CHECK(refused(with("}]}", ",\"later\":[1]}],\"more\":0}")).empty());  // of newer writers
   CHECK(contains(refused(with("scale", "magic")), "transform 't': stage 0: unknown stage 'magic'"));
+  CHECK(contains(refused(with("scale", "ma\\u007fgic\\u0007")), "unknown stage 'ma?gic?'"));
   CHECK(contains(refused(with("\"factors\"", "\"gains\"")), "tensor 't.0.gains': is not in this file"));
   CHECK(contains(refused(with("\"factors\"", "")), "the parameter 'factors' is missing"));
   CHECK(contains(refused(with("\"size\":2", "\"size\":3")), "stage 0 has 2 channels, not 3"));

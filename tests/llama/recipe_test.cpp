@@ -138,6 +138,8 @@ TEST_CASE("errors point at the part and say what is allowed") {
     CHECK_FALSE(contains(message, "\n"));
   }
   CHECK(contains(error(std::string(5000, 'w')), "at most 200 characters"));
+  // The longest recipe that is wrong from its third character on still leaves room for what is wrong.
+  CHECK(contains(error("w4" + std::string(198, 'R')), "R...': a<bits> follows the bits of the weights"));
 }
 
 TEST_CASE("overrides count when asking what is quantized") {

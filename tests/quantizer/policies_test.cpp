@@ -51,6 +51,10 @@ TEST_CASE("the published policies differ where their papers do") {
   CHECK(policies::OmniQuantAsymmetric::affine(above, {}, 4).scale == 3.0f / 15.0f);
   CHECK(policies::OmniQuantAsymmetric::affine(above, {}, 4).zero_point == -15);
   CHECK(policies::AwqAsymmetric::affine(above, {}, 4).zero_point == 0);
+  // Steps of 2: 0 lies five above the lowest.
+  CHECK(policies::AwqAsymmetric::affine({-10, 20}, {}, 4).zero_point == 5);
+  CHECK(policies::OmniQuantAsymmetric::affine({-10, 20}, {}, 4).zero_point == 5);
+  CHECK(policies::QuaRotAsymmetric::affine({-10, 20}, {}, 4).zero_point == 5);
 }
 
 TEST_CASE("an all-zero tile is what each paper makes of it") {

@@ -130,7 +130,9 @@ inline Status add_transform(ArtefactWriter& writer, const std::string& name, con
         parameters.push_back({stages[s].parameters[i], *std::move(values), (*tensor)->rows(), (*tensor)->columns()});
       }
       auto stage = AnyTransform::from(stages[s].name, parameters, registry);
-      if (!stage) return refuse(stage.status().code(), "stage ", s, ": ", stage.status().message());
+      if (!stage)
+        return refuse(stage.status().code(), "stage ", s, ": ",
+                      std::string_view(detail::shown(stage.status().message(), 200)));
       if (stage->size() != size)
         return refuse(ErrorCode::malformed, "stage ", s, " has ", stage->size(), " channels, not ", size);
       if (Status status = transform.append(*std::move(stage)); !status.ok()) return status;
