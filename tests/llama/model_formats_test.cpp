@@ -40,7 +40,7 @@ constexpr Family families[] = {{"llama", "llama", false, false},
                                {"qwen2", "qwen2", true, false},
                                {"qwen3", "qwen3", false, true}};
 
-RandomModel model_of(const Family& family, bool tied) {
+RandomModel random_model_of(const Family& family, bool tied) {
   Config config = RandomModel::small(RotaryPairs::halves, tied);
   config.head_norms = family.head_norms;
   return RandomModel(41, config, family.biases);
@@ -60,7 +60,7 @@ TEST_CASE("every family: both formats and a plain pass in double give the same l
     for (bool tied : {false, true}) {
       CAPTURE(family.model_type);
       CAPTURE(tied);
-      const RandomModel model = model_of(family, tied);
+      const RandomModel model = random_model_of(family, tied);
       const std::vector<float> exact = plain_logits(model, ids);
       const std::string path = folder.file(std::to_string(number++));
       write_model(model, path, options_of(family));
@@ -74,12 +74,12 @@ TEST_CASE("every family: both formats and a plain pass in double give the same l
 
 TEST_CASE("what the families differ in matters to the logits") {
   const auto ids = random_ids(8, 19, 97);
-  const std::vector<float> plain = plain_logits(model_of(families[0], false), ids);
-  RandomModel normed = model_of(families[4], false);
+  const std::vector<float> plain = plain_logits(random_model_of(families[0], false), ids);
+  RandomModel normed = random_model_of(families[4], false);
   for (const char* norm : {"layers.0.q_norm", "layers.1.k_norm"})
     for (float& gain : normed.values(norm)) gain = 1.0f;
   CHECK(relative_difference(plain_logits(normed, ids), plain) > 0.05);
-  CHECK(relative_difference(plain_logits(model_of(families[1], false), ids), plain) > 0.05);
+  CHECK(relative_difference(plain_logits(random_model_of(families[1], false), ids), plain) > 0.05);
 }
 
 TEST_CASE("half and bfloat16 shards, and GGUF matrices of both, give the logits of their rounded values") {
@@ -87,7 +87,7 @@ TEST_CASE("half and bfloat16 shards, and GGUF matrices of both, give the logits 
   const auto ids = random_ids(8, 19, 97);
   for (const auto& [dtype, type] :
        {std::pair{planish::io::Dtype::f16, GgufType::f16}, std::pair{planish::io::Dtype::bf16, GgufType::bf16}}) {
-    RandomModel model = model_of(families[3], false);
+    RandomModel model = random_model_of(families[3], false);
     round_to(model, dtype);
     const std::vector<float> exact = plain_logits(model, ids);
     const std::string path = folder.file(dtype == planish::io::Dtype::f16 ? "f16" : "bf16");
@@ -171,7 +171,7 @@ TEST_CASE("a model in each quantized type of GGUF gives the logits of its values
 TEST_CASE("RoPE scaling: linear and llama3 in both formats, as metadata and as rope_freqs.weight") {
   const TemporaryFolder folder;
   const auto ids = random_ids(8, 40, 97);
-  RandomModel model = model_of(families[0], false);
+  RandomModel model = random_model_of(families[0], false);
   const auto with = [&](const std::string& name, const nlohmann::json& scaling, const char* key) {
     HuggingFaceOptions options{.model_type = "llama"};
     options.more[key] = scaling;
@@ -224,7 +224,7 @@ TEST_CASE("RoPE scaling: linear and llama3 in both formats, as metadata and as r
 
 TEST_CASE("a decoder without the names of a language model around it loads; its head must be tied") {
   const TemporaryFolder folder;
-  RandomModel model = model_of(families[3], true);
+  RandomModel model = random_model_of(families[3], true);
   const auto ids = random_ids(8, 19, 97);
   planish::io::SafetensorsWriter file;
   model.for_each_tensor([&](const std::string& name, MatrixShape shape, const std::vector<float>& values) {
@@ -239,7 +239,7 @@ TEST_CASE("a decoder without the names of a language model around it loads; its 
 
 TEST_CASE("architectures, parts and tensors beyond the family are refused in one sentence") {
   const TemporaryFolder folder;
-  const RandomModel model = model_of(families[0], false);
+  const RandomModel model = random_model_of(families[0], false);
   const auto message = [&](const GgufOptions& options) {
     write_gguf(model, folder.file("m.gguf"), options);
     return message_of([&] { (void)WeightSource::open(folder.file("m.gguf")); });

@@ -9,6 +9,7 @@
 # PLANISH_MUTATION_WORKERS=N tries N places at a time, each in a copy of its own: the same places, the same verdicts.
 # The reference host's tests are not among those run, as they would take most of the time.
 set -uo pipefail
+export LC_ALL=C
 cd "$(dirname "$0")/../.."
 . cmake/packages.sh
 seed=${1:?SEED is missing} count=${2:-40} minutes=${PLANISH_MUTATION_MINUTES:-0}
