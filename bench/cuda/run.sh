@@ -1,5 +1,6 @@
 #!/bin/sh
-# bench/cuda/run.sh OUT [ARCH]: builds planish-cuda-check into OUT with nvcc, runs it, leaves check.json and check.txt there.
+# bench/cuda/run.sh OUT [ARCH]: builds planish-cuda-check into OUT with nvcc, runs it, leaves check.json, check.txt and
+# tables.md, the tables of docs/performance.md, there.
 # ARCH: what the device is, 90a unless said (80, 86, 89, 90, 100a, 120a). NVCC names another compiler.
 set -e
 out=$1
@@ -17,3 +18,4 @@ for pid in $pids; do wait "$pid"; done
 "$nvcc" -o "$out/planish-cuda-check" "$out"/*.o -ldl
 rm -f "$out"/*.o
 "$out/planish-cuda-check" "$out/check.json" 2>&1 | tee "$out/check.txt"
+awk -f "$here/tables.awk" "$out/check.json" >"$out/tables.md"
