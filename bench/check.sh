@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# check.sh PROGRAM [FLOORS]: runs the kernels that FLOORS names and compares each one's share of its ceiling with the
-# least that is expected. Shares, not times: a slow or busy machine slows the ceiling beside the kernel too. What is below
+# check.sh PROGRAM [FLOORS [PERCENT]]: runs the kernels that FLOORS names and compares each one's share of its ceiling with the
+# least that is expected, or with so many per cent of that. Shares, not times: a slow or busy machine slows the ceiling beside the kernel too. What is below
 # runs again, twice at most, and the best counts. Kernels of other instruction sets than the program's are passed over;
 # where it has none of them, nothing is checked, and the last line says so.
 set -euo pipefail
-program=${1:?give the benchmark program} floors=${2:-$(dirname "$0")/floors.txt}
+program=${1:?give the benchmark program} floors=${2:-$(dirname "$0")/floors.txt} percent=${3:-100}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
@@ -12,7 +12,9 @@ trap 'rm -rf "$folder"' EXIT
 filter() { awk '{ gsub(/[][().*+?^$|]/, "\\\\&", $2); printf "%s%s", sep, $2; sep = "|" }' "$1"; }
 
 "$program" --benchmark_list_tests >"$folder/names"
-awk 'FNR == NR { has[$1]; next } !/^#/ && NF == 2 && $2 in has' "$folder/names" "$floors" >"$folder/below"
+awk -v percent="$percent" '
+  FNR == NR { has[$1]; next } !/^#/ && NF == 2 && $2 in has { print int($1 * percent / 100), $2 }' \
+  "$folder/names" "$floors" >"$folder/below"
 if [ ! -s "$folder/below" ]; then
   echo "speed not checked: $program has none of the kernels of $floors (they are for AVX-512 VNNI)"
   exit 0
