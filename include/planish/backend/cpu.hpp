@@ -5,7 +5,7 @@
 
 #include <planish/backend/enable_amx.hpp>
 #include <planish/kernels/cpu/entry_points.hpp>
-#include <planish/kernels/cpu/isa/best.hpp>
+#include <planish/kernels/cpu/isa/best_name.hpp>
 #include <planish/kernels/cpu/scratch.hpp>
 #include <planish/kernels/cpu/tile_plan.hpp>
 #include <planish/transform/hadamard.hpp>
@@ -16,7 +16,7 @@ namespace planish::inline PLANISH_ABI {
 
 /// Runs on the instruction sets that the unit is compiled for.
 struct Cpu {
-  static constexpr const char* name = kernels::cpu::isa::Best::name;
+  static constexpr const char* name = kernels::cpu::isa::best_name;
 };
 
 // Templates of one type, so that a unit compiles the kernels that it calls and no others (core/abi.hpp: PLANISH_ENTRY).

@@ -1,8 +1,11 @@
 #pragma once
+#include <string_view>
+
 #include <planish/core/abi.hpp>
 #include <planish/kernels/cpu/isa/avx2.hpp>
 #include <planish/kernels/cpu/isa/avx512vnni.hpp>
 #include <planish/kernels/cpu/isa/avx_vnni.hpp>
+#include <planish/kernels/cpu/isa/best_name.hpp>
 #include <planish/kernels/cpu/isa/neon.hpp>
 #include <planish/kernels/cpu/isa/portable.hpp>
 
@@ -22,5 +25,6 @@ using Best = NeonDotprod;
 #else
 using Best = Portable;
 #endif
+static_assert(std::string_view(Best::name) == best_name, "planish: isa/best_name.hpp and isa/best.hpp differ");
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu::isa
