@@ -12,9 +12,11 @@
 #include <planish/kernels/cpu/butterflies.hpp>
 #include <planish/kernels/cpu/hadamard_base.hpp>
 #include <planish/kernels/cpu/isa/partial.hpp>
+#include <planish/kernels/cpu/quantize_rows.hpp>
 #include <planish/kernels/cpu/simd.hpp>
 #include <planish/kernels/cpu/unroll.hpp>
 #include <planish/kernels/reference/hadamard_rows.hpp>
+#include <planish/packing/rows_to_codes.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 namespace detail {
@@ -158,6 +160,19 @@ PLANISH_ENTRY void hadamard_rows(MatrixView<const float> x, const HadamardPlanVi
     if (run.transform(joint == 1 ? y.row(first) : nullptr, scale)) continue;
     for (index t = 0; t < joint; ++t) run.store(y.row(first + t), t, scale);
   }
+}
+
+/// The codes of the rows of hadamard_rows, few rows at a time. Returns as quantize_rows does.
+PLANISH_ENTRY index hadamard_codes(const RowsToCodes& job, const HadamardPlanView& plan, const float* signs) noexcept {
+  const index together = std::max<index>(1, hadamard_joint_rows(plan.size));
+  index bad_rows = 0;
+  for (index first = 0; first < job.x.rows(); first += together) {
+    const index count = std::min(together, job.x.rows() - first);
+    const MatrixView<float> room = job.room.middle_rows(0, count);
+    hadamard_rows(job.x.middle_rows(first, count), plan, signs, room, job.scratch);
+    bad_rows += quantize_rows(MatrixView<const float>(room), job.quantizer, job.out.middle_rows(first, count));
+  }
+  return bad_rows;
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu
