@@ -46,7 +46,8 @@ class BracketedCodes {
                      high = xsimd::bitwise_cast<IntBatch>(fused_multiply_add(x, own.above_, own.magic_));
 #if defined(__AVX512BW__)
       constexpr int a_or_b_xor_c = 0xf6;
-      differing = IntBatch(_mm512_ternarylogic_epi32(differing, low, high, a_or_b_xor_c));
+      differing = IntBatch(_mm512_ternarylogic_epi32(static_cast<__m512i>(differing), static_cast<__m512i>(low),
+                                                     static_cast<__m512i>(high), a_or_b_xor_c));
       return low;
 #else
       differing = differing | (low ^ high);
@@ -56,7 +57,7 @@ class BracketedCodes {
     for (; count > 0; count -= block, from += block, to += block)
       store_four_vectors_of_codes(code(0), code(1), code(2), code(3), to);
 #if defined(__AVX512BW__)
-    return _mm512_test_epi32_mask(differing, differing) == 0;
+    return _mm512_test_epi32_mask(static_cast<__m512i>(differing), static_cast<__m512i>(differing)) == 0;
 #else
     return xsimd::all(differing == IntBatch(0));
 #endif

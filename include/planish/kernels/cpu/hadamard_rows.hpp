@@ -42,9 +42,24 @@ class HadamardRun {
     for (index i = 0; i < plan.base_count; ++i) all_order_12_ = all_order_12_ && is_order_12(plan.bases[i]);
   }
 
-  /// Takes rows in, with signs (or null), through the stages that lie within a vector.
-  void load(MatrixView<const float> x, const float* signs) noexcept {
+  /// Takes rows in, with signs (or null), through the stages that lie within a vector, and, where there are as many as
+  /// fill one, the next ones. `ahead`: the row behind them, if it comes next.
+  void load(MatrixView<const float> x, const float* signs, const float* ahead) noexcept {
     size_ = plan_.size * x.rows();
+    done_ = in_vector_;
+    if (const int between = stages_of_pass(plan_.doublings - in_vector_); between > 0) {
+      done_ += between;
+      return with_constant<most_stages_per_pass>(between, [&](auto n) {
+        for (index t = 0; t < x.rows(); ++t) {
+          float* const row = from_ + t * plan_.size;
+          const float* const next = t + 1 < x.rows() ? nullptr : ahead;
+          if (signs == nullptr)
+            first_butterflies<stages_in_vector, n, false>(x.row(t), signs, plan_.size, row, next);
+          else
+            first_butterflies<stages_in_vector, n, true>(x.row(t), signs, plan_.size, row, next);
+        }
+      });
+    }
     with_constant<stages_in_vector + 1>(in_vector_ + 1, [&](auto n) {
       if (fills_vectors_ && signs == nullptr) return load_rows<n - 1, false>(x, signs);
       if (fills_vectors_) return load_rows<n - 1, true>(x, signs);
@@ -58,12 +73,11 @@ class HadamardRun {
   /// The other passes. If `y` is given (one row) and the last pass is one of whole vectors, that pass writes y scaled
   /// and the answer is true.
   [[nodiscard]] bool transform(float* y, FloatBatch scale) noexcept {
-    int stages = plan_.doublings - in_vector_;
-    index stride = index{1} << in_vector_;
+    int stages = plan_.doublings - done_;
+    index stride = index{1} << done_;
     while (stages > 0) {
-      const int passes = (stages + most_stages_per_pass - 1) / most_stages_per_pass;
-      const int count = (stages + passes - 1) / passes;
-      const bool last = y != nullptr && passes == 1 && plan_.base_count == 0;
+      const int count = stages_of_pass(stages);
+      const bool last = y != nullptr && count == stages && plan_.base_count == 0;
       with_constant<most_stages_per_pass>(count, [&](auto n) {
         if (last)
           butterflies<n>(from_, size_, stride, y, ScaledStore{scale});
@@ -88,6 +102,13 @@ class HadamardRun {
     return false;
   }
 
+  /// The same for one row whose result stays in scratch: where it lies, scaled, until the next one comes; null if the
+  /// last pass is none of whole vectors.
+  [[nodiscard]] float* transform_here(FloatBatch scale) noexcept {
+    float* const y = plan_.base_count == 0 || plan_.base_count % 2 == 0 ? from_ : to_;
+    return transform(y, scale) ? y : nullptr;
+  }
+
   /// Writes row t of a joint run, scaled.
   void store(float* y, index t, FloatBatch scale) const noexcept {
     const float* row = from_ + t * plan_.size;
@@ -99,6 +120,12 @@ class HadamardRun {
   }
 
  private:
+  /// How many of so many stages the next pass takes, so that all take about as many.
+  [[nodiscard]] static constexpr int stages_of_pass(int stages) noexcept {
+    const int passes = (stages + most_stages_per_pass - 1) / most_stages_per_pass;
+    return passes == 0 ? 0 : (stages + passes - 1) / passes;
+  }
+
   template <int Stages, bool Signed>
   void load_rows(MatrixView<const float> x, const float* signs) noexcept {
     for (index t = 0; t < x.rows(); ++t) {
@@ -133,7 +160,8 @@ class HadamardRun {
   }
 
   HadamardPlanView plan_;
-  int in_vector_;       // stages of the first pass
+  int in_vector_;       // stages within a vector
+  int done_ = 0;        // stages that the rows on their way have behind them
   bool fills_vectors_;  // a row is whole vectors
   bool all_order_12_ = false;
   index room_ = 0;  // elements of a buffer, slack included
@@ -143,6 +171,10 @@ class HadamardRun {
   float* table_ = nullptr;
 };
 
+[[nodiscard]] inline FloatBatch hadamard_scale(index n) noexcept {
+  return FloatBatch(static_cast<float>(1.0 / std::sqrt(static_cast<double>(n))));
+}
+
 }  // namespace detail
 
 /// y = (x ⊙ signs) · (H_1 ⊗ H_2 ⊗ … ⊗ H_{2^a}) / √n for every row, to the bit as the reference does it. x, y: rows × n,
@@ -151,26 +183,36 @@ PLANISH_ENTRY void hadamard_rows(MatrixView<const float> x, const HadamardPlanVi
                                  MatrixView<float> y, std::span<float> scratch) noexcept {
   if (x.empty()) return;
   if (!x.has_dense_rows() || !y.has_dense_rows()) return reference::hadamard_rows(x, plan, signs, y, scratch);
-  const FloatBatch scale(static_cast<float>(1.0 / std::sqrt(static_cast<double>(plan.size))));
+  const FloatBatch scale = detail::hadamard_scale(plan.size);
   const index most = std::min(hadamard_joint_rows(plan.size), x.rows());
   detail::HadamardRun run(plan, most, scratch);
   for (index first = 0; first < x.rows(); first += most) {
-    const index joint = std::min(most, x.rows() - first);
-    run.load(x.middle_rows(first, joint), signs);
-    if (run.transform(joint == 1 ? y.row(first) : nullptr, scale)) continue;
+    const index joint = std::min(most, x.rows() - first), next = first + joint;
+    run.load(x.middle_rows(first, joint), signs, next < x.rows() ? x.row(next) : nullptr);
+    if (joint == 1 && run.transform(y.row(first), scale)) continue;
+    if (joint > 1) static_cast<void>(run.transform(nullptr, scale));
     for (index t = 0; t < joint; ++t) run.store(y.row(first + t), t, scale);
   }
 }
 
-/// The codes of the rows of hadamard_rows, few rows at a time. Returns as quantize_rows does.
+/// The codes of the rows of hadamard_rows, each quantized where it was made. Returns as quantize_rows does.
 PLANISH_ENTRY index hadamard_codes(const RowsToCodes& job, const HadamardPlanView& plan, const float* signs) noexcept {
-  const index together = std::max<index>(1, hadamard_joint_rows(plan.size));
+  if (job.x.empty()) return 0;
+  const FloatBatch scale = detail::hadamard_scale(plan.size);
+  const index most = std::min(hadamard_joint_rows(plan.size), job.x.rows());
+  detail::HadamardRun run(plan, most, job.scratch);
   index bad_rows = 0;
-  for (index first = 0; first < job.x.rows(); first += together) {
-    const index count = std::min(together, job.x.rows() - first);
-    const MatrixView<float> room = job.room.middle_rows(0, count);
-    hadamard_rows(job.x.middle_rows(first, count), plan, signs, room, job.scratch);
-    bad_rows += quantize_rows(MatrixView<const float>(room), job.quantizer, job.out.middle_rows(first, count));
+  for (index first = 0; first < job.x.rows(); first += most) {
+    const index joint = std::min(most, job.x.rows() - first);
+    run.load(job.x.middle_rows(first, joint), signs, job.row_or_null(first + joint));
+    float* made = joint == 1 ? run.transform_here(scale) : nullptr;
+    if (made == nullptr) {
+      if (joint > 1) static_cast<void>(run.transform(nullptr, scale));
+      made = job.room.data();
+      for (index t = 0; t < joint; ++t) run.store(job.room.row(t), t, scale);
+    }
+    bad_rows += quantize_rows(MatrixView<const float>(made, joint, plan.size, job.room.row_stride()), job.quantizer,
+                              job.out.middle_rows(first, joint));
   }
   return bad_rows;
 }

@@ -69,7 +69,7 @@ namespace detail {
 /// Rows of the tallest tile of so many vectors.
 [[nodiscard]] constexpr int panel_tile_rows(int vectors) noexcept {
 #if defined(__AVX512F__)
-  return tile_rows(vectors == 4 ? 7 : vectors == 3 ? 8 : vectors == 2 ? 14 : 16);
+  return tile_rows(vectors == 4 ? 6 : vectors == 3 ? 8 : vectors == 2 ? 14 : 16);
 #elif defined(__aarch64__)
   return tile_rows(vectors == 4 ? 6 : vectors == 3 ? 8 : vectors == 2 ? 12 : 16);
 #else

@@ -14,8 +14,9 @@ PLANISH_ALWAYS_INLINE void store_four_vectors_of_codes(IntBatch a, IntBatch b, I
                                                        std::int8_t* to) noexcept {
   // Words of a and b in turns, c and d likewise; then bytes, which a shuffle within quarters and one of them sort.
   constexpr __mmask32 odd_words = 0xaaaaaaaa;
-  const __m512i ab = _mm512_mask_blend_epi16(odd_words, a, _mm512_maskz_slli_epi32(0xffff, b, 16));
-  const __m512i cd = _mm512_mask_blend_epi16(odd_words, c, _mm512_maskz_slli_epi32(0xffff, d, 16));
+  const auto words = [](IntBatch x) __attribute__((always_inline)) { return static_cast<__m512i>(x); };
+  const __m512i ab = _mm512_mask_blend_epi16(odd_words, words(a), _mm512_maskz_slli_epi32(0xffff, words(b), 16));
+  const __m512i cd = _mm512_mask_blend_epi16(odd_words, words(c), _mm512_maskz_slli_epi32(0xffff, words(d), 16));
   const __m512i sorter = _mm512_set4_epi32(0x0f0d0b09, 0x0e0c0a08, 0x07050301, 0x06040200);
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   const __m512i bytes = _mm512_shuffle_epi8(_mm512_packs_epi16(ab, cd), sorter);
