@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <planish/kernels/cpu/hadamard_rows.hpp>
+#include <planish/kernels/cpu/kronecker_codes.hpp>
 #include <planish/kernels/cpu/kronecker_rows.hpp>
 #include <planish/kernels/reference/quantize_rows.hpp>
 #include <planish/transform/hadamard.hpp>

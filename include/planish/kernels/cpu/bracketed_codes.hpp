@@ -7,44 +7,55 @@
 
 #include <planish/core/abi.hpp>
 #include <planish/core/scheme.hpp>
+#include <planish/kernels/cpu/isa/lane_groups.hpp>
 #include <planish/kernels/cpu/isa/narrow_codes.hpp>
 #include <planish/kernels/cpu/simd.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
-/// For one scale for which Quotient::by_reciprocal holds, and codes from `lowest` to `highest` steps from zero.
+/// Codes of a row, or of two rows that lie element beside element. What they take is kept as plain numbers: a row may
+/// wait for its codes while others are made.
+template <int Abreast = 1>
 class BracketedCodes {
  public:
   static constexpr index block = 4 * float_lanes;  // values that are written at once
   static constexpr index run = 8 * 64;             // values after which a disagreement shows
 
-  BracketedCodes(float scale, ValueRange range, float lowest, float highest, std::int32_t stored_zero) noexcept
-      : least_(lowest * scale),
-        most_(highest * scale),
-        magic_(0x1.8p23f + static_cast<float>(stored_zero)),
-        clamps_(range.highest > (highest + 0.25f) * scale || range.lowest < (lowest - 0.25f) * scale) {
+  /// Row t has a scale for which Quotient::by_reciprocal holds, values in `range`, and codes from `lowest` to `highest`
+  /// steps from zero.
+  void set(int t, float scale, ValueRange range, float lowest, float highest, std::int32_t stored_zero) noexcept {
+    least_[t] = lowest * scale;
+    most_[t] = highest * scale;
+    magic_[t] = 0x1.8p23f + static_cast<float>(stored_zero);
+    clamps_ = clamps_ || range.highest > (highest + 0.25f) * scale || range.lowest < (lowest - 0.25f) * scale;
     // 1 / scale is off by half a unit in the last place, a rounded quotient by half a unit of its own: two are enough.
     const auto near = std::bit_cast<std::int32_t>(1.0f / scale);
-    below_ = FloatBatch(std::bit_cast<float>(near - 2));
-    above_ = FloatBatch(std::bit_cast<float>(near + 2));
+    below_[t] = std::bit_cast<float>(near - 2);
+    above_[t] = std::bit_cast<float>(near + 2);
   }
 
-  /// Writes whole blocks of codes, `count` of them at most `run`; false where one of them may be wrong.
-  [[nodiscard]] PLANISH_ALWAYS_INLINE bool write(const float* from, index count, std::int8_t* to) const noexcept {
-    return clamps_ ? write<true>(from, count, to) : write<false>(from, count, to);
+  /// Takes whole blocks, `count` values, and gives them four vectors of codes at a time to `store`; false where one of
+  /// them may be wrong.
+  template <class StoreFour>
+  [[nodiscard]] PLANISH_ALWAYS_INLINE bool write(const float* from, index count,
+                                                 const StoreFour& store) const noexcept {
+    return clamps_ ? write<true>(from, count, store) : write<false>(from, count, store);
   }
 
  private:
-  template <bool Clamps>
-  [[nodiscard]] PLANISH_ALWAYS_INLINE bool write(const float* from, index count, std::int8_t* to) const noexcept {
-    const BracketedCodes own = *this;  // a copy: codes are chars, which may be anything's bytes
+  template <bool Clamps, class StoreFour>
+  [[nodiscard]] PLANISH_ALWAYS_INLINE bool write(const float* from, index count,
+                                                 const StoreFour& store) const noexcept {
+    const FloatBatch least = repeated_lanes<Abreast>(least_), most = repeated_lanes<Abreast>(most_),
+                     below = repeated_lanes<Abreast>(below_), above = repeated_lanes<Abreast>(above_),
+                     magic = repeated_lanes<Abreast>(magic_);
     IntBatch differing(0);
     const auto code = [&](index v) __attribute__((always_inline)) {
       FloatBatch x = FloatBatch::load_unaligned(from + v * float_lanes);
-      if constexpr (Clamps) x = xsimd::max(xsimd::min(x, own.most_), own.least_);
-      const IntBatch low = xsimd::bitwise_cast<IntBatch>(fused_multiply_add(x, own.below_, own.magic_)),
-                     high = xsimd::bitwise_cast<IntBatch>(fused_multiply_add(x, own.above_, own.magic_));
-#if defined(__AVX512BW__)
+      if constexpr (Clamps) x = xsimd::max(xsimd::min(x, most), least);
+      const IntBatch low = xsimd::bitwise_cast<IntBatch>(fused_multiply_add(x, below, magic)),
+                     high = xsimd::bitwise_cast<IntBatch>(fused_multiply_add(x, above, magic));
+#if defined(PLANISH_HAS_AVX512VNNI)
       constexpr int a_or_b_xor_c = 0xf6;
       differing = IntBatch(_mm512_ternarylogic_epi32(static_cast<__m512i>(differing), static_cast<__m512i>(low),
                                                      static_cast<__m512i>(high), a_or_b_xor_c));
@@ -54,19 +65,18 @@ class BracketedCodes {
       return low - IntBatch(0x4b400000);
 #endif
     };
-    for (; count > 0; count -= block, from += block, to += block)
-      store_four_vectors_of_codes(code(0), code(1), code(2), code(3), to);
-#if defined(__AVX512BW__)
+    for (; count > 0; count -= block, from += block) store(code(0), code(1), code(2), code(3));
+#if defined(PLANISH_HAS_AVX512VNNI)
     return _mm512_test_epi32_mask(static_cast<__m512i>(differing), static_cast<__m512i>(differing)) == 0;
 #else
     return xsimd::all(differing == IntBatch(0));
 #endif
   }
 
-  FloatBatch least_, most_;   // the steps at the bounds, as values
-  FloatBatch below_, above_;  // around 1 / scale
-  FloatBatch magic_;          // 1.5 · 2²³ and the stored zero point: an integer in the low bits of the sum
-  bool clamps_;
+  float least_[Abreast] = {}, most_[Abreast] = {};   // the steps at the bounds, as values
+  float below_[Abreast] = {}, above_[Abreast] = {};  // around 1 / scale
+  float magic_[Abreast] = {};  // 1.5 · 2²³ and the stored zero point: an integer in the low bits of the sum
+  bool clamps_ = false;
 };
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu

@@ -60,6 +60,8 @@ class KroneckerPanels {
   }
 
   [[nodiscard]] index abreast() const noexcept { return abreast_; }
+  /// Room for 2 n values where rows go abreast, free between calls.
+  [[nodiscard]] float* between() const noexcept { return between_; }
 
   /// One row to y.
   void one(const float* x, float* y, const float* next) const noexcept {
@@ -72,9 +74,11 @@ class KroneckerPanels {
     panel_product({left_, 1, n1_, between_, 0, y, n2_, n1_, n1_, n2_, ahead(second, rest)});
   }
 
-  /// Two rows, element beside element.
-  void two(const float* x0, const float* x1, float* y0, float* y1, const float* next0,
-           const float* next1) const noexcept {
+  /// Two rows, whose results lie element beside element in `both` (2 n), or, if that is null, in scratch until the next
+  /// call. Returns where.
+  const float* two(const float* x0, const float* x1, float* both, const float* next0,
+                   const float* next1) const noexcept {
+    if (both == nullptr) both = abreast_rows_;
     const index n = n1_ * n2_, columns = 2 * n2_;
     interleave(x0, x1, abreast_rows_, n);
     if (right_ != nullptr)
@@ -82,8 +86,8 @@ class KroneckerPanels {
           {abreast_rows_, columns, 2, right_, right_stride_, between_, 0, n1_, n2_, columns, ahead(next0, n)});
     else
       pack_panels(abreast_rows_, n1_, columns, 1, between_);
-    panel_product({left_, 1, n1_, between_, 0, abreast_rows_, columns, n1_, n1_, columns, ahead(next1, n)});
-    separate(abreast_rows_, y0, y1, n);
+    panel_product({left_, 1, n1_, between_, 0, both, columns, n1_, n1_, columns, ahead(next1, n)});
+    return both;
   }
 
  private:
@@ -98,27 +102,6 @@ class KroneckerPanels {
   index right_stride_;  // 0: packed
   float *between_, *abreast_rows_;
 };
-
-/// Takes `rows` rows through `run`, one or two at a time, and says `done(first, count)` where they lie in y_row(first)
-/// and behind. x_row(r) may be null from `rows` on; those that are not are asked for ahead. Returns how many rows it
-/// took: a last one that would leave its vectors half empty is not.
-template <class XRow, class YRow, class Done>
-PLANISH_ALWAYS_INLINE index for_each_kronecker_group(const KroneckerPanels& run, index rows, const XRow& x_row,
-                                                     const YRow& y_row, const Done& done) noexcept {
-  index r = 0;
-  if (run.abreast() == 1) {
-    for (; r < rows; ++r) {
-      run.one(x_row(r), y_row(r), x_row(r + 1));
-      done(r, index{1});
-    }
-  } else {
-    for (; r + 2 <= rows; r += 2) {
-      run.two(x_row(r), x_row(r + 1), y_row(r), y_row(r + 1), x_row(r + 2), x_row(r + 3));
-      done(r, index{2});
-    }
-  }
-  return r;
-}
 
 }  // namespace detail
 

@@ -6,10 +6,8 @@
 #include <planish/core/matrix_view.hpp>
 #include <planish/kernels/cpu/kronecker_joint.hpp>
 #include <planish/kernels/cpu/kronecker_panels.hpp>
-#include <planish/kernels/cpu/quantize_rows.hpp>
 #include <planish/kernels/cpu/small_product.hpp>
 #include <planish/kernels/reference/kronecker_rows.hpp>
-#include <planish/packing/rows_to_codes.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
@@ -56,34 +54,19 @@ PLANISH_ENTRY void kronecker_rows(MatrixView<const float> x, index n1, index n2,
   if (!x.has_dense_rows() || !y.has_dense_rows()) return reference::kronecker_rows(x, n1, n2, left, right, y, scratch);
   if (left == nullptr) return detail::kronecker_right_rows(x, n1, n2, right, y);
   if (!reference::kronecker_has_panels(n2)) return detail::kronecker_plain_rows(x, n1, n2, left, right, y, scratch);
-  const auto row = [&](index r) { return r < x.rows() ? x.row(r) : nullptr; };
-  const index done = detail::for_each_kronecker_group(
-      {n1, n2, left, right, x.rows(), scratch}, x.rows(), row, [&](index r) { return y.row(r); }, [](index, index) {});
-  if (done < x.rows())
-    detail::kronecker_plain_rows(x.middle_rows(done, x.rows() - done), n1, n2, left, right,
-                                 y.middle_rows(done, x.rows() - done), scratch);
-}
-
-/// The codes of the rows of kronecker_rows, each quantized where it was made. Returns as quantize_rows does.
-PLANISH_ENTRY index kronecker_codes(const RowsToCodes& job, index n1, index n2, const float* left,
-                                    const float* right) noexcept {
-  const index rows = job.x.rows();
-  index done = 0, bad_rows = 0;
-  if (left != nullptr && reference::kronecker_has_panels(n2)) {
-    done = detail::for_each_kronecker_group(
-        {n1, n2, left, right, rows, job.scratch}, rows, [&](index r) { return job.row_or_null(r); },
-        [&](index r) { return job.room.row(r % 2); },
-        [&](index first, index count) {
-          bad_rows += quantize_rows(MatrixView<const float>(job.room.middle_rows(first % 2, count)), job.quantizer,
-                                    job.out.middle_rows(first, count));
-        });
+  const detail::KroneckerPanels run(n1, n2, left, right, x.rows(), scratch);
+  const auto row_or_null = [&](index row) { return row < x.rows() ? x.row(row) : nullptr; };
+  index r = 0;
+  if (run.abreast() == 1) {
+    for (; r < x.rows(); ++r) run.one(x.row(r), y.row(r), row_or_null(r + 1));
+  } else {
+    for (; r + 2 <= x.rows(); r += 2)
+      separate(run.two(x.row(r), x.row(r + 1), nullptr, row_or_null(r + 2), row_or_null(r + 3)), y.row(r), y.row(r + 1),
+               n1 * n2);
   }
-  if (const index left_over = rows - done; left_over > 0) {
-    const MatrixView<float> room = job.room.middle_rows(0, left_over);
-    kronecker_rows(job.x.middle_rows(done, left_over), n1, n2, left, right, room, job.scratch);
-    bad_rows += quantize_rows(MatrixView<const float>(room), job.quantizer, job.out.middle_rows(done, left_over));
-  }
-  return bad_rows;
+  if (r < x.rows())
+    detail::kronecker_plain_rows(x.middle_rows(r, x.rows() - r), n1, n2, left, right, y.middle_rows(r, x.rows() - r),
+                                 scratch);
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu

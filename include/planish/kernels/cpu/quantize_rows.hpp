@@ -1,6 +1,7 @@
 #pragma once
 // Rows of activations ↔ codes, a register at a time, equal to the reference to the bit.
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -51,8 +52,25 @@ struct RowRange {
         });
     const std::uint32_t low = fold_register(xsimd::max(lowest, other_lowest), greatest);
     const std::int32_t high = fold_register(xsimd::max(highest, other_highest), greatest);
-    return {{low == negative ? 0.0f : std::bit_cast<float>(low), std::bit_cast<float>(high)},
-            low < (negative | infinite) && high < static_cast<std::int32_t>(infinite)};
+    return of_bits(low, high);
+  }
+
+  /// Those of two rows that lie element beside element, `count` values together, whole pairs of vectors.
+  static std::array<RowRange, 2> of_two(const float* both, index count) noexcept {
+    BitsBatch lowest(negative), other_lowest(negative);
+    IntBatch highest(0), other_highest(0);
+    for (index c = 0; c < count; c += 2 * float_lanes) {
+      const auto x = FloatBatch::load_unaligned(both + c), y = FloatBatch::load_unaligned(both + c + float_lanes);
+      lowest = xsimd::max(lowest, xsimd::bitwise_cast<BitsBatch>(x));
+      highest = xsimd::max(highest, xsimd::bitwise_cast<IntBatch>(x));
+      other_lowest = xsimd::max(other_lowest, xsimd::bitwise_cast<BitsBatch>(y));
+      other_highest = xsimd::max(other_highest, xsimd::bitwise_cast<IntBatch>(y));
+    }
+    std::array<RowRange, 2> ranges;
+    const auto low = fold_to_pair(xsimd::max(lowest, other_lowest), greatest);
+    const auto high = fold_to_pair(xsimd::max(highest, other_highest), greatest);
+    for (std::size_t t = 0; t < 2; ++t) ranges[t] = of_bits(low[t], high[t]);
+    return ranges;
   }
 
   /// The same range widened so that it is its own mirror image: all that a symmetric scale asks for, at half the work.
@@ -74,6 +92,11 @@ struct RowRange {
   static constexpr std::uint32_t negative = 0x80000000u, infinite = 0x7f800000u;
   static constexpr auto greatest = [](auto a, auto b) { return xsimd::max(a, b); };
 
+  [[nodiscard]] static RowRange of_bits(std::uint32_t low, std::int32_t high) noexcept {
+    return {{low == negative ? 0.0f : std::bit_cast<float>(low), std::bit_cast<float>(high)},
+            low < (negative | infinite) && high < static_cast<std::int32_t>(infinite)};
+  }
+
   /// Two vectors at a time, to have independent maxima; zeros fill up the last ones.
   template <class Body>
   PLANISH_ALWAYS_INLINE static void for_each_pair(const float* row, index step, index columns,
@@ -88,85 +111,110 @@ struct RowRange {
   }
 };
 
-/// Where the codes of one row go, and between which bounds: whole steps from the zero point.
-struct RowCodes {
-  FloatBatch lowest, highest;
-  std::int32_t stored_zero;
-  std::int8_t* codes;
-
-  /// Writes the codes of a dense row, a run at a time; what lies next to a half step, or behind the last block, is
-  /// divided.
-  void write_dense(const float* row, index columns, const BracketedCodes& bracketed,
-                   const Quotient& quotient) const noexcept {
-    for (index c = 0; c < columns;) {
-      const index rest = std::min(columns - c, BracketedCodes::run), blocks = rest / BracketedCodes::block;
-      const index count = blocks > 0 ? blocks * BracketedCodes::block : rest;
-      if (blocks == 0 || !bracketed.write(row + c, count, codes + c))
-        write<true>(row + c, 1, count, quotient, codes + c);
-      c += count;
-    }
+/// A row on its way to codes: `RowOnItsWay` finds its scale, `write` writes the codes. Between the two is a chain of
+/// divisions, for which other work need not wait.
+class RowOnItsWay {
+ public:
+  RowOnItsWay() = default;
+  RowOnItsWay(const float* row, index step, index columns, const RowQuantizer& q) noexcept
+      : row_(row), step_(step), columns_(columns), offset_(q.storage_offset()) {
+    const bool by_magnitudes = q.symmetry == Symmetry::symmetric && q.clip.positive == q.clip.negative;
+    const RowRange seen =
+        by_magnitudes ? RowRange::of_magnitudes(row, step, columns) : RowRange::of(row, step, columns);
+    affine_ = seen.finite ? q.affine(seen.values) : not_finite_affine();
+    by_reciprocal_ = seen.finite && Quotient::by_reciprocal(affine_.scale, seen.values);
+    const CodeRange range = code_range(q.bits, q.symmetry);
+    lowest_ = static_cast<float>(range.lowest - affine_.zero_point);
+    highest_ = static_cast<float>(range.highest - affine_.zero_point);
+    if (by_reciprocal_) bracketed_.set(0, affine_.scale, seen.values, lowest_, highest_, stored_zero());
   }
 
-  /// Writes the codes, and up to a register of zero points behind the last one.
+  /// Codes, scale, sum and zero point to row r; false if the row held NaN or infinity.
+  [[nodiscard]] bool write(QuantizedRowsSpan out, index r) const noexcept {
+    const bool finite = is_finite(affine_.scale);
+    std::int8_t* const codes = out.row(r);
+    out.scales[r] = affine_.scale;
+    if (!finite)
+      out.sums[r] = 0;
+    else if (by_reciprocal_ && step_ == 1)
+      out.sums[r] = write_dense(codes);
+    else
+      out.sums[r] = by_reciprocal_ ? divide<true>(0, columns_, codes) : divide<false>(0, columns_, codes);
+    const index written = finite ? columns_ : 0;
+    if (written < out.stride) std::memset(codes + written, 0, static_cast<std::size_t>(out.stride - written));
+    if (out.zero_points != nullptr) out.zero_points[r] = finite ? stored_zero() : 0;
+    return finite;
+  }
+
+ private:
+  [[nodiscard]] std::int32_t stored_zero() const noexcept { return affine_.zero_point - offset_; }
+
+  /// A run at a time; what lies next to a half step, or behind the last block, is divided. Returns the sum of the
+  /// codes.
+  [[nodiscard]] std::int32_t write_dense(std::int8_t* codes) const noexcept {
+    CodeSums sums;
+    std::int32_t divided = 0;
+    for (index c = 0; c < columns_;) {
+      const index rest = std::min(columns_ - c, BracketedCodes<>::run), blocks = rest / BracketedCodes<>::block;
+      const index count = blocks > 0 ? blocks * BracketedCodes<>::block : rest;
+      CodeSums with_these = sums;
+      std::int8_t* to = codes + c;
+      const auto store = [&](IntBatch x, IntBatch y, IntBatch z, IntBatch w) __attribute__((always_inline)) {
+        store_four_vectors_of_codes(x, y, z, w, to, with_these);
+        to += BracketedCodes<>::block;
+      };
+      if (blocks > 0 && bracketed_.write(row_ + c, count, store))
+        sums = with_these;
+      else
+        divided += divide<true>(c, count, codes + c);
+      c += count;
+    }
+    if constexpr (adds_up_codes)
+      return sums.all() + divided;
+    else
+      return isa::Best::sum_of_codes(codes, columns_);
+  }
+
+  /// Writes `count` codes, and up to a register of zero points behind the last one; returns their sum.
   template <bool ByReciprocal>
-  void write(const float* row, index step, index columns, const Quotient& exact_quotient,
-             std::int8_t* to) const noexcept {
+  [[nodiscard]] std::int32_t divide(index first, index count, std::int8_t* codes) const noexcept {
     // copies: codes are chars, which may be anything's bytes
-    const Quotient quotient = exact_quotient;
-    const FloatBatch least = lowest, most = highest;
-    const IntBatch zero(stored_zero);
+    const Quotient quotient(affine_.scale);
+    const FloatBatch least(lowest_), most(highest_);
+    const IntBatch zero(stored_zero());
+    std::int8_t* to = codes;
     for_each_vector(
-        row, step, columns, [&](FloatBatch values) __attribute__((always_inline)) {
+        row_ + first * step_, step_, count, [&](FloatBatch values) __attribute__((always_inline)) {
           // the bounds are whole, so clamping before rounding gives the same code as after
           const FloatBatch steps = xsimd::max(xsimd::min(quotient.of<ByReciprocal>(values), most), least);
           isa::Best::store_codes(xsimd::nearbyint_as_int(steps) + zero, to);
           to += float_lanes;
         });
+    return isa::Best::sum_of_codes(codes, count);
   }
+
+  const float* row_ = nullptr;
+  index step_ = 1, columns_ = 0;
+  int offset_ = 0;
+  Affine affine_{};
+  float lowest_ = 0.0f, highest_ = 0.0f;  // whole steps from the zero point
+  bool by_reciprocal_ = false;
+  BracketedCodes<> bracketed_;
 };
 
 /// Quantizes each row of x into `out` (same shape; zero points present when q is asymmetric). A row with NaN or
 /// infinity gets codes 0 and a NaN scale. Returns how many such rows there were.
 PLANISH_ENTRY index quantize_rows(MatrixView<const float> x, const RowQuantizer& q, QuantizedRowsSpan out) noexcept {
-  const CodeRange range = code_range(q.bits, q.symmetry);
-  const bool by_magnitudes = q.symmetry == Symmetry::symmetric && q.clip.positive == q.clip.negative;
-  const auto range_of = [&](index r) __attribute__((always_inline)) {
-    return by_magnitudes ? RowRange::of_magnitudes(x.row(r), x.column_stride(), x.columns())
-                         : RowRange::of(x.row(r), x.column_stride(), x.columns());
-  };
-  // A short row's range is sought while the divisions for the row before it wait.
-  constexpr index short_row = 2048;
+  const auto begin = [&](index r) { return RowOnItsWay(x.row(r), x.column_stride(), x.columns(), q); };
+  constexpr index short_row = 2048;  // two of them stay in the first-level cache
   const bool ahead = x.columns() <= short_row;
   index bad_rows = 0;
-  RowRange next{};
+  RowOnItsWay row;
   for (index r = 0; r < x.rows(); ++r) {
-    const RowRange row = ahead && r > 0 ? next : range_of(r);
-    const Affine affine = row.finite ? q.affine(row.values) : not_finite_affine();
-    std::int8_t* codes = out.row(r);
-    out.scales[r] = affine.scale;
-    if (ahead && r + 1 < x.rows()) next = range_of(r + 1);
-    if (!is_finite(affine.scale)) {
-      std::memset(codes, 0, static_cast<std::size_t>(out.stride));
-      out.sums[r] = 0;
-      if (out.zero_points != nullptr) out.zero_points[r] = 0;
-      ++bad_rows;
-      continue;
-    }
-    const std::int32_t stored_zero = affine.zero_point - q.storage_offset();
-    const float lowest = static_cast<float>(range.lowest - affine.zero_point),
-                highest = static_cast<float>(range.highest - affine.zero_point);
-    const RowCodes to{FloatBatch(lowest), FloatBatch(highest), stored_zero, codes};
-    const Quotient quotient(affine.scale);
-    if (!Quotient::by_reciprocal(affine.scale, row.values))
-      to.write<false>(x.row(r), x.column_stride(), x.columns(), quotient, codes);
-    else if (x.column_stride() == 1)
-      to.write_dense(x.row(r), x.columns(), {affine.scale, row.values, lowest, highest, stored_zero}, quotient);
-    else
-      to.write<true>(x.row(r), x.column_stride(), x.columns(), quotient, codes);
-    out.sums[r] = isa::Best::sum_of_codes(codes, x.columns());
-    if (const index behind = out.stride - x.columns(); behind > 0)
-      std::memset(codes + x.columns(), 0, static_cast<std::size_t>(behind));
-    if (out.zero_points != nullptr) out.zero_points[r] = stored_zero;
+    if (r == 0 || !ahead) row = begin(r);
+    const RowOnItsWay next = ahead && r + 1 < x.rows() ? begin(r + 1) : RowOnItsWay();
+    bad_rows += row.write(out, r) ? 0 : 1;
+    row = next;
   }
   return bad_rows;
 }

@@ -1,5 +1,6 @@
 #pragma once
 // The one door to xsimd: every float loop of this backend is written with FloatBatch.
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -100,6 +101,17 @@ template <int By, class T, int... Lanes>
   return xsimd::batch<T>(std::bit_cast<Register>(__builtin_shufflevector(lanes, lanes, ((Lanes + By) % count)...)));
 }
 }  // namespace detail
+
+/// What an associative and commutative operation on batches makes of the even lanes and of the odd ones.
+template <class T, class Operation, int Distance = static_cast<int>(xsimd::batch<T>::size) / 2>
+[[nodiscard]] PLANISH_ALWAYS_INLINE std::array<T, 2> fold_to_pair(xsimd::batch<T> x, Operation operation) noexcept {
+  if constexpr (Distance == 1) {
+    return {x.get(0), x.get(1)};
+  } else {
+    constexpr std::make_integer_sequence<int, static_cast<int>(xsimd::batch<T>::size)> all{};
+    return fold_to_pair<T, Operation, Distance / 2>(operation(x, detail::turned_lanes<Distance>(x, all)), operation);
+  }
+}
 
 /// What an associative and commutative operation on batches, their minimum say, makes of all lanes.
 template <class T, class Operation, int Distance = static_cast<int>(xsimd::batch<T>::size) / 2>
