@@ -39,6 +39,13 @@ inline void pack_panels(const float* q, index depth, index columns, index abreas
   }
 }
 
+/// Where the first whole cache line of scratch begins.
+[[nodiscard]] inline float* on_a_line(std::span<float> scratch) noexcept {
+  constexpr std::uintptr_t line = 64;
+  const auto address = reinterpret_cast<std::uintptr_t>(scratch.data());
+  return scratch.data() + (line - address % line) % line / sizeof(float);
+}
+
 /// One run over rows with both factors.
 class KroneckerPanels {
  public:
@@ -46,8 +53,7 @@ class KroneckerPanels {
                   std::span<float> scratch) noexcept
       : n1_(n1), n2_(n2), abreast_(kronecker_rows_abreast(n2)), left_(left), right_(right) {
     const index width = panel_columns(abreast_ * n2);
-    const auto address = reinterpret_cast<std::uintptr_t>(scratch.data());
-    between_ = scratch.data() + (64 - address % 64) % 64 / sizeof(float);
+    between_ = on_a_line(scratch);
     abreast_rows_ = between_ + n1 * width;
     float* const packed = abreast_rows_ + (abreast_ > 1 ? n1 * width : 0);
     right_stride_ = n2;

@@ -14,10 +14,19 @@ namespace planish::inline PLANISH_ABI::kernels::cpu {
 namespace detail {
 
 /// The right factor alone.
-inline void kronecker_right_rows(MatrixView<const float> x, index n1, index n2, const float* right,
-                                 MatrixView<float> y) noexcept {
-  const index n = n1 * n2;
-  if (right != nullptr && x.row_stride() == n && y.row_stride() == n)
+inline void kronecker_right_rows(MatrixView<const float> x, index n1, index n2, const float* right, MatrixView<float> y,
+                                 std::span<float> scratch) noexcept {
+  const index n = n1 * n2, together = x.row_stride() == n && y.row_stride() == n ? x.rows() : 1;
+  constexpr index one_panel = most_panel_vectors * float_lanes, enough = 4;  // times the factor's rows pay for a copy
+  if (right != nullptr && reference::kronecker_has_panels(n2) && n2 > one_panel && n2 % float_lanes == 0 &&
+      x.rows() * n1 >= enough * n2) {
+    float* const packed = on_a_line(scratch);
+    pack_panels(right, n2, n2, 1, packed);
+    for (index r = 0; r < x.rows(); r += together)
+      panel_product({x.row(r), n2, 1, packed, 0, y.row(r), n2, together * n1, n2, n2});
+    return;
+  }
+  if (right != nullptr && together == x.rows())
     return small_product({x.data(), n2, 1, right, n2, y.data(), n2, x.rows() * n1, n2, n2});
   for (index r = 0; r < x.rows(); ++r) {
     if (right != nullptr)
@@ -52,7 +61,7 @@ inline void kronecker_plain_rows(MatrixView<const float> x, index n1, index n2, 
 PLANISH_ENTRY void kronecker_rows(MatrixView<const float> x, index n1, index n2, const float* left, const float* right,
                                   MatrixView<float> y, std::span<float> scratch) noexcept {
   if (!x.has_dense_rows() || !y.has_dense_rows()) return reference::kronecker_rows(x, n1, n2, left, right, y, scratch);
-  if (left == nullptr) return detail::kronecker_right_rows(x, n1, n2, right, y);
+  if (left == nullptr) return detail::kronecker_right_rows(x, n1, n2, right, y, scratch);
   if (!reference::kronecker_has_panels(n2)) return detail::kronecker_plain_rows(x, n1, n2, left, right, y, scratch);
   const detail::KroneckerPanels run(n1, n2, left, right, x.rows(), scratch);
   const auto row_or_null = [&](index row) { return row < x.rows() ? x.row(row) : nullptr; };

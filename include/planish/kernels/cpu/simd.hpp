@@ -49,6 +49,8 @@ namespace isa {
 [[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch fused_negative(FloatBatch a, FloatBatch b, FloatBatch c) noexcept {
 #if defined(__AVX512F__)
   return FloatBatch(_mm512_fnmadd_ps(a, b, c));
+#elif defined(__aarch64__)  // there xsimd's has two roundings
+  return FloatBatch(vfmsq_f32(c, a, b));
 #else
   return xsimd::fnma(a, b, c);
 #endif
@@ -86,6 +88,15 @@ namespace isa {
   return isa::fused(a, b, c);
 #else
   return a * b + c;
+#endif
+}
+
+/// a / b, correctly rounded. On AArch64 xsimd's is not.
+[[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch divided(FloatBatch a, FloatBatch b) noexcept {
+#if defined(__aarch64__)
+  return FloatBatch(vdivq_f32(a, b));
+#else
+  return a / b;
 #endif
 }
 
