@@ -55,22 +55,11 @@ class BracketedCodes {
       if constexpr (Clamps) x = xsimd::max(xsimd::min(x, most), least);
       const IntBatch low = xsimd::bitwise_cast<IntBatch>(fused_multiply_add(x, below, magic)),
                      high = xsimd::bitwise_cast<IntBatch>(fused_multiply_add(x, above, magic));
-#if defined(PLANISH_HAS_AVX512VNNI)
-      constexpr int a_or_b_xor_c = 0xf6;
-      differing = IntBatch(_mm512_ternarylogic_epi32(static_cast<__m512i>(differing), static_cast<__m512i>(low),
-                                                     static_cast<__m512i>(high), a_or_b_xor_c));
+      differing = with_differences(differing, low, high);
       return low;
-#else
-      differing = differing | (low ^ high);
-      return low - IntBatch(0x4b400000);
-#endif
     };
     for (; count > 0; count -= block, from += block) store(code(0), code(1), code(2), code(3));
-#if defined(PLANISH_HAS_AVX512VNNI)
-    return _mm512_test_epi32_mask(static_cast<__m512i>(differing), static_cast<__m512i>(differing)) == 0;
-#else
-    return xsimd::all(differing == IntBatch(0));
-#endif
+    return is_zero(differing);
   }
 
   float least_[Abreast] = {}, most_[Abreast] = {};   // the steps at the bounds, as values

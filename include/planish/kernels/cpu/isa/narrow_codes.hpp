@@ -25,6 +25,16 @@ class CodeSums {
   __m512i sums_ = _mm512_setzero_si512();
 };
 
+/// Bits that were set in `so_far` or in which a and b differ.
+[[nodiscard]] PLANISH_ALWAYS_INLINE IntBatch with_differences(IntBatch so_far, IntBatch a, IntBatch b) noexcept {
+  constexpr int a_or_b_xor_c = 0xf6;
+  return IntBatch(_mm512_ternarylogic_epi32(static_cast<__m512i>(so_far), static_cast<__m512i>(a),
+                                            static_cast<__m512i>(b), a_or_b_xor_c));
+}
+[[nodiscard]] PLANISH_ALWAYS_INLINE bool is_zero(IntBatch x) noexcept {
+  return _mm512_test_epi32_mask(static_cast<__m512i>(x), static_cast<__m512i>(x)) == 0;
+}
+
 namespace detail {
 
 /// Bytes of a and b in turns in the lower half of each quarter, of c and d in the upper half.
@@ -68,13 +78,19 @@ struct CodeSums {
   [[nodiscard]] static constexpr std::int32_t all() noexcept { return 0; }
 };
 
-/// Lanes hold integers that fit int8.
+[[nodiscard]] PLANISH_ALWAYS_INLINE IntBatch with_differences(IntBatch so_far, IntBatch a, IntBatch b) noexcept {
+  return so_far | (a ^ b);
+}
+[[nodiscard]] PLANISH_ALWAYS_INLINE bool is_zero(IntBatch x) noexcept { return xsimd::all(x == IntBatch(0)); }
+
+/// Lanes hold 1.5 · 2²³ as a float and an integer that fits int8 on top.
 PLANISH_ALWAYS_INLINE void store_four_vectors_of_codes(IntBatch a, IntBatch b, IntBatch c, IntBatch d, std::int8_t* to,
                                                        CodeSums&) noexcept {
-  isa::Best::store_codes(a, to);
-  isa::Best::store_codes(b, to + float_lanes);
-  isa::Best::store_codes(c, to + 2 * float_lanes);
-  isa::Best::store_codes(d, to + 3 * float_lanes);
+  const IntBatch magic(0x4b400000);
+  isa::Best::store_codes(a - magic, to);
+  isa::Best::store_codes(b - magic, to + float_lanes);
+  isa::Best::store_codes(c - magic, to + 2 * float_lanes);
+  isa::Best::store_codes(d - magic, to + 3 * float_lanes);
 }
 PLANISH_ALWAYS_INLINE void store_codes_of_two_rows(IntBatch, IntBatch, IntBatch, IntBatch, std::int8_t*, std::int8_t*,
                                                    CodeSums&) noexcept {}
