@@ -62,22 +62,10 @@ TEST_CASE("hadamard_rows: the CPU equals the reference to the bit") {
 }
 
 TEST_CASE("kronecker_rows: the CPU equals the reference to the bit") {
-  for (const auto& [n1, n2] : std::vector<std::pair<pl::index, pl::index>>{{1, 1},
-                                                                           {1, 7},
-                                                                           {7, 1},
-                                                                           {2, 3},
-                                                                           {7, 9},
-                                                                           {8, 8},
-                                                                           {5, 13},
-                                                                           {13, 5},
-                                                                           {9, 64},
-                                                                           {64, 9},
-                                                                           {24, 24},
-                                                                           {28, 32},
-                                                                           {32, 48},
-                                                                           {65, 63},
-                                                                           {12, 129},
-                                                                           {3, 100}}) {
+  for (const auto& [n1, n2] : std::vector<std::pair<pl::index, pl::index>>{
+           {1, 1},   {1, 7},   {7, 1},    {2, 3},   {7, 9},   {8, 8},   {5, 13},   {13, 5},
+           {9, 64},  {64, 9},  {24, 24},  {28, 32}, {32, 48}, {65, 63}, {12, 129}, {7, 40},
+           {13, 88}, {6, 200}, {20, 144}, {40, 80}, {2, 300}, {3, 100}}) {
     const pl::index left_size = n1, right_size = n2;
     const auto left = Matrix<float>::random(n1, n1, 1), right = Matrix<float>::random(n2, n2, 2);
     for (const float* l : {left.values().data(), static_cast<const float*>(nullptr)})

@@ -8,6 +8,7 @@
 #include <planish/kernels/cpu/isa/best_name.hpp>
 #include <planish/kernels/cpu/scratch.hpp>
 #include <planish/kernels/cpu/tile_plan.hpp>
+#include <planish/packing/rows_to_codes.hpp>
 #include <planish/transform/hadamard.hpp>
 #include <planish/transform/kronecker.hpp>
 #include <planish/transform/stage.hpp>
@@ -131,6 +132,23 @@ void apply(Cpu, const S& stage, MatrixView<const float> x, MatrixView<float> y, 
   else
     stage.apply(x, y, scratch);
 }
+/// The codes of stage(x), as `quantize` behind `apply` makes them, with rows that are quantized where they were made.
+/// Returns how many held NaN or infinity.
+template <TransformStage S>
+index apply_to_codes(Cpu, const S& stage, const RowsToCodes& job) noexcept {
+  if constexpr (std::is_same_v<S, Hadamard>) {
+    return kernels::cpu::hadamard_codes(job, stage.plan(), stage.signs());
+  } else if constexpr (detail::is_fused_kronecker<S>) {
+    return kernels::cpu::kronecker_codes(job, stage.left().size(), stage.right().size(),
+                                         stage.left().template matrix<float>(), stage.right().template matrix<float>());
+  } else if constexpr (requires { stage.apply_to_codes(job); }) {
+    return stage.apply_to_codes(job);
+  } else {
+    apply(Cpu{}, stage, job.x, job.room, job.scratch);
+    return quantize(Cpu{}, MatrixView<const float>(job.room), job.quantizer, job.out);
+  }
+}
+
 template <TransformStage S>
 void apply(Cpu, const S& stage, MatrixView<const double> x, MatrixView<double> y, std::span<double> scratch) {
   stage.apply(x, y, scratch);

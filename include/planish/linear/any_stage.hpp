@@ -23,6 +23,7 @@ struct StageTable {
   index (*scratch_size)(const void*, index rows) noexcept;
   void (*apply_float)(const void*, MatrixView<const float>, MatrixView<float>, std::span<float>) noexcept;
   void (*apply_double)(const void*, MatrixView<const double>, MatrixView<double>, std::span<double>) noexcept;
+  index (*apply_to_codes)(const void*, const RowsToCodes&) noexcept;
   AnyStage (*dual)(const void*);
   Status (*fold)(const void*, MatrixView<double>, std::span<double>);
   Result<std::vector<StageParameter>> (*parameters)(const void*);
@@ -69,6 +70,10 @@ class AnyStage {
   void apply(MatrixView<const double> x, MatrixView<double> y, std::span<double> scratch) const noexcept {
     table_->apply_double(stage_, x, y, scratch);
   }
+  /// The codes of the transformed rows; returns how many rows held NaN or infinity.
+  [[nodiscard]] index apply_to_codes(const RowsToCodes& job) const noexcept {
+    return table_->apply_to_codes(stage_, job);
+  }
   [[nodiscard]] AnyStage dual() const { return table_->dual(stage_); }
 
   /// W ← W A⁻ᵀ, b ← b + W z; see fold_into_weights.
@@ -114,6 +119,9 @@ struct StageFunctions {
                            std::span<double> scratch) noexcept {
     of(stage).apply(x, y, scratch);
   }
+  static index apply_to_codes(const void* stage, const RowsToCodes& job) noexcept {
+    return planish::apply_to_codes(DefaultBackend{}, of(stage), job);
+  }
   static AnyStage dual(const void* stage) { return AnyStage(of(stage).dual()); }
   static Status fold(const void* stage, MatrixView<double> w, std::span<double> bias) {
     return planish::fold_into_weights(of(stage), w, bias);
@@ -138,9 +146,9 @@ struct StageFunctions {
   static void* copy(const void* stage) { return new S(of(stage)); }
   static void destroy(void* stage) noexcept { delete static_cast<S*>(stage); }
 
-  static constexpr StageTable table{stage_name<S>, stage_kind<S>, size,   scratch_size, apply_float,
-                                    apply_double,  dual,          fold,   parameters,   describe,
-                                    split_heads,   copy,          destroy};
+  static constexpr StageTable table{stage_name<S>, stage_kind<S>,  size, scratch_size, apply_float,
+                                    apply_double,  apply_to_codes, dual, fold,         parameters,
+                                    describe,      split_heads,    copy, destroy};
 };
 
 }  // namespace detail

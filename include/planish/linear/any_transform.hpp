@@ -85,6 +85,26 @@ class AnyTransform {
     apply_tiles(x, y, scratch);
   }
 
+  /// The codes of T(x), as the last stage makes them; returns how many rows held NaN or infinity.
+  [[nodiscard]] index apply_to_codes(const RowsToCodes& job) const noexcept {
+    if (stages_.empty()) return quantize(DefaultBackend{}, job.x, job.quantizer, job.out);
+    index bad_rows = 0;
+    for (index first = 0; first < job.x.rows(); first += transform_tile_rows) {
+      const index rows = std::min(transform_tile_rows, job.x.rows() - first);
+      const MatrixView<float> room = job.room.middle_rows(0, rows);
+      const TileMemory<float> memory = tile_memory(rows, job.scratch);
+      const bool alone = stages_.size() == 1;
+      bad_rows +=
+          stages_.back().apply_to_codes({.x = apply_stages(job.x.middle_rows(first, rows), room, memory, 1),
+                                         .rows_behind = alone ? job.x.rows() - first - rows + job.rows_behind : 0,
+                                         .quantizer = job.quantizer,
+                                         .out = job.out.middle_rows(first, rows),
+                                         .room = room,
+                                         .scratch = memory.rest});
+    }
+    return bad_rows;
+  }
+
   [[nodiscard]] AnyTransform dual() const {
     AnyTransform duals = identity(size_);
     for (const AnyStage& stage : stages_) duals.stages_.push_back(stage.dual());
@@ -138,21 +158,39 @@ class AnyTransform {
       stages_.emplace_back(stage);
   }
 
-  /// Stages alternate between y and a tile in scratch so that the last one writes y.
+  /// What a tile of rows finds in scratch: room between two stages, and the stages' own.
+  template <class T>
+  struct TileMemory {
+    MatrixView<T> between;
+    std::span<T> rest;
+  };
+  template <class T>
+  [[nodiscard]] TileMemory<T> tile_memory(index rows, std::span<T> scratch) const noexcept {
+    return {{scratch.data(), rows, size_},
+            scratch.subspan(stages_.size() > 1 ? static_cast<std::size_t>(rows * size_) : 0)};
+  }
+
+  /// Runs all stages but the `behind` last ones and returns what they made. Stages alternate between y and a tile in
+  /// scratch so that the last one of all writes y.
+  template <class T>
+  [[nodiscard]] MatrixView<const T> apply_stages(MatrixView<const T> x, MatrixView<T> y, const TileMemory<T>& memory,
+                                                 std::size_t behind) const noexcept {
+    const std::size_t count = stages_.size();
+    for (std::size_t i = 0; i + behind < count; ++i) {
+      const MatrixView<T> target = (count - 1 - i) % 2 == 0 ? y : memory.between;
+      stages_[i].apply(x, target, memory.rest);
+      x = target;
+    }
+    return x;
+  }
+
   template <class T>
   void apply_tiles(MatrixView<const T> x, MatrixView<T> y, std::span<T> scratch) const noexcept {
     if (stages_.empty()) return detail::copy_rows(x, y);
-    const std::size_t count = stages_.size();
     for (index first = 0; first < x.rows(); first += transform_tile_rows) {
       const index rows = std::min(transform_tile_rows, x.rows() - first);
-      const MatrixView<T> out = y.middle_rows(first, rows), between(scratch.data(), rows, size_);
-      const std::span<T> rest = scratch.subspan(count > 1 ? static_cast<std::size_t>(rows * size_) : 0);
-      MatrixView<const T> in = x.middle_rows(first, rows);
-      for (std::size_t i = 0; i < count; ++i) {
-        const MatrixView<T> target = (count - 1 - i) % 2 == 0 ? out : between;
-        stages_[i].apply(in, target, rest);
-        in = target;
-      }
+      static_cast<void>(
+          apply_stages(x.middle_rows(first, rows), y.middle_rows(first, rows), tile_memory(rows, scratch), 0));
     }
   }
 

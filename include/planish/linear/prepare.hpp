@@ -13,6 +13,7 @@
 #include <planish/linear/quantized_input.hpp>
 #include <planish/linear/site_plan.hpp>
 #include <planish/linear/sixteen_bit_rows.hpp>
+#include <planish/packing/rows_to_codes.hpp>
 
 namespace planish::inline PLANISH_ABI::detail {
 
@@ -24,6 +25,12 @@ template <TransformStage T>
   else
     return std::same_as<T, Identity>;
 }
+
+/// True if the backend quantizes rows while it transforms them.
+template <class Backend, class T>
+concept AppliesToCodes = requires(const Backend& backend, const T& transform, const RowsToCodes& job) {
+  { apply_to_codes(backend, transform, job) } -> std::same_as<index>;
+};
 
 /// Elements of float that one worker needs: a dense copy of a tile, the transformed tile, the transform's scratch.
 struct TileRoom {
@@ -100,6 +107,19 @@ struct PrepareRun {
     float* const dense = memory.data() + worker * room.size();
     MatrixView<const float> rows = source.dense(first, {dense, count, n});
     const int kept = plan.float_input();
+    if constexpr (AppliesToCodes<Backend, T>) {
+      if (plan.inputs() == 1 && kept < 0 && !leaves_rows(transform)) {
+        const QuantizedRowsSpan out = rows_of(0).codes.middle_rows(first, count);
+        const index behind = rows.data() == dense ? 0 : source.rows() - first - count;
+        const RowsToCodes job{rows,
+                              behind,
+                              plan.quantizer(0),
+                              out,
+                              {dense + room.tile, count, n},
+                              {dense + 2 * room.tile, static_cast<std::size_t>(room.scratch)}};
+        return first_bad_of(out, apply_to_codes(backend, transform, job), first, 0);
+      }
+    }
     const MatrixView<float> target =
         kept < 0 ? MatrixView<float>(dense + room.tile, count, n) : rows_of(kept).values.middle_rows(first, count);
     if (!leaves_rows(transform)) {
@@ -119,9 +139,13 @@ struct PrepareRun {
 
   [[nodiscard]] index quantize_rows(MatrixView<const float> rows, index first, int input) const noexcept {
     const QuantizedRowsSpan out = rows_of(input).codes.middle_rows(first, rows.rows());
-    const index bad_rows = quantize(backend, rows, plan.quantizer(input), out);
+    return first_bad_of(out, quantize(backend, rows, plan.quantizer(input), out), first, input);
+  }
+
+  /// The first of `bad_rows` rows that were not finite, or -1; consumers that read values get them here.
+  [[nodiscard]] index first_bad_of(QuantizedRowsSpan out, index bad_rows, index first, int input) const noexcept {
     if (plan.has_values(input))
-      dequantize(backend, QuantizedRowsView(out), rows_of(input).values.middle_rows(first, rows.rows()));
+      dequantize(backend, QuantizedRowsView(out), rows_of(input).values.middle_rows(first, out.rows));
     if (bad_rows == 0) return -1;
     index row = 0;
     while (row + 1 < out.rows && is_finite(out.scales[row])) ++row;

@@ -173,7 +173,7 @@ inline index finish_lines(const Attention& a, index kv_head, Range range, const 
     float* const result = lines.totals + l * value_stride(size);
     const FloatBatch sum(lines.softmax.sum[l]);
     for (index i = 0; i < size; i += float_lanes)
-      (FloatBatch::load_unaligned(result + i) / sum).store_unaligned(result + i);
+      divided(FloatBatch::load_unaligned(result + i), sum).store_unaligned(result + i);
     if (a.output.column_stride() == 1)
       std::copy_n(result, size, &a.output(row, first_column));
     else

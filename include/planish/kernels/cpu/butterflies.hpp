@@ -63,6 +63,25 @@ inline constexpr int stages_in_vector = float_lanes == 16 ? 4 : (float_lanes == 
 /// Stages that one pass over memory can hold in registers.
 inline constexpr int most_stages_per_pass = float_lanes == 16 ? 4 : 3;
 
+namespace detail {
+
+/// `Stages` stages between 2^Stages vectors.
+template <int Stages>
+PLANISH_ALWAYS_INLINE void mix(FloatBatch (&v)[1 << Stages]) noexcept {
+  unroll<Stages>([&](auto stage) __attribute__((always_inline)) {
+    unroll<1 << Stages>([&](auto i) __attribute__((always_inline)) {
+      constexpr int half = 1 << stage;
+      if constexpr ((i & half) == 0) {
+        const FloatBatch a = v[i], b = v[i + half];
+        v[i] = a + b;
+        v[i + half] = a - b;
+      }
+    });
+  });
+}
+
+}  // namespace detail
+
 /// `Stages` stages of strides stride, 2 stride, … over `size` elements, from one array to another or in place. The
 /// stride is a multiple of float_lanes, the size of stride · 2^Stages.
 template <int Stages, class Store>
@@ -72,18 +91,29 @@ void butterflies(const float* from, index size, index stride, float* to, const S
     for (index s = start; s < start + stride; s += float_lanes) {
       FloatBatch v[count];
       unroll<count>([&](auto i) { v[i] = FloatBatch::load_unaligned(from + s + i * stride); });
-      unroll<Stages>([&](auto stage) {
-        unroll<count>([&](auto i) {
-          constexpr int half = 1 << stage;
-          if constexpr ((i & half) == 0) {
-            const FloatBatch a = v[i], b = v[i + half];
-            v[i] = a + b;
-            v[i + half] = a - b;
-          }
-        });
-      });
+      detail::mix<Stages>(v);
       unroll<count>([&](auto i) { store(v[i], to + s + i * stride); });
     }
+}
+
+/// The first InVector + Stages stages of a row of whole runs of 2^(InVector + Stages), after its signs, in one pass.
+/// Meanwhile memory brings as many floats at `ahead`, if that is not null.
+template <int InVector, int Stages, bool Signed>
+void first_butterflies(const float* from, const float* signs, index size, float* to, const float* ahead) noexcept {
+  constexpr int count = 1 << Stages;
+  constexpr index line = 16;
+  for (index c = 0; c < size; c += count * float_lanes) {
+    for (index i = 0; ahead != nullptr && i < count * float_lanes; i += line) __builtin_prefetch(ahead + c + i, 0, 2);
+    FloatBatch v[count];
+    unroll<count>([&](auto i) __attribute__((always_inline)) {
+      const index at = c + i * float_lanes;
+      v[i] = FloatBatch::load_unaligned(from + at);
+      if constexpr (Signed) v[i] = v[i] * FloatBatch::load_unaligned(signs + at);
+      v[i] = butterflies_in_vector<InVector>(v[i]);
+    });
+    detail::mix<Stages>(v);
+    unroll<count>([&](auto i) __attribute__((always_inline)) { v[i].store_unaligned(to + c + i * float_lanes); });
+  }
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu

@@ -20,6 +20,7 @@
 #include <planish/packing/packed_weights.hpp>
 #include <planish/packing/quantized_rows.hpp>
 #include <planish/packing/row_quantizer.hpp>
+#include <planish/packing/rows_to_codes.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
@@ -35,6 +36,8 @@ void hadamard_rows(MatrixView<const float> x, const HadamardPlanView& plan, cons
                    std::span<float> scratch) noexcept;
 void kronecker_rows(MatrixView<const float> x, index n1, index n2, const float* left, const float* right,
                     MatrixView<float> y, std::span<float> scratch) noexcept;
+index hadamard_codes(const RowsToCodes& job, const HadamardPlanView& plan, const float* signs) noexcept;
+index kronecker_codes(const RowsToCodes& job, index n1, index n2, const float* left, const float* right) noexcept;
 
 // products
 void multiply(QuantizedRowsView x, const PackedWeightsView& w, const Epilogue& e, MatrixView<float> y, Range panels,

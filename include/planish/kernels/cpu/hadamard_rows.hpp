@@ -1,145 +1,23 @@
 #pragma once
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstdint>
 #include <span>
-#include <utility>
 
 #include <planish/core/abi.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
-#include <planish/kernels/cpu/butterflies.hpp>
-#include <planish/kernels/cpu/hadamard_base.hpp>
-#include <planish/kernels/cpu/isa/partial.hpp>
+#include <planish/kernels/cpu/hadamard_run.hpp>
+#include <planish/kernels/cpu/quantize_rows.hpp>
 #include <planish/kernels/cpu/simd.hpp>
-#include <planish/kernels/cpu/unroll.hpp>
 #include <planish/kernels/reference/hadamard_rows.hpp>
+#include <planish/packing/rows_to_codes.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 namespace detail {
 
-/// One or several rows side by side on their way through the passes, which go back and forth between two buffers.
-class HadamardRun {
- public:
-  /// Room for `most` rows side by side.
-  HadamardRun(const HadamardPlanView& plan, index most, std::span<float> scratch) noexcept
-      : plan_(plan),
-        in_vector_(std::min(plan.doublings, stages_in_vector)),
-        fills_vectors_(plan.size % float_lanes == 0) {
-    const auto address = reinterpret_cast<std::uintptr_t>(scratch.data());
-    constexpr std::uintptr_t line = 64, element = sizeof(float);
-    const index size = plan.size * most;
-    room_ = (size + hadamard_slack - 1) / hadamard_slack * hadamard_slack + hadamard_slack;
-    from_ = scratch.data() + (line - address % line) % line / element;
-    to_ = from_ + room_;
-    table_ = to_ + room_;
-    std::fill(from_ + size, from_ + room_, 0.0f);
-    std::fill(to_ + size, to_ + room_, 0.0f);
-    all_order_12_ = plan.base_count > 0;
-    for (index i = 0; i < plan.base_count; ++i) all_order_12_ = all_order_12_ && is_order_12(plan.bases[i]);
-  }
-
-  /// Takes rows in, with signs (or null), through the stages that lie within a vector.
-  void load(MatrixView<const float> x, const float* signs) noexcept {
-    size_ = plan_.size * x.rows();
-    with_constant<stages_in_vector + 1>(in_vector_ + 1, [&](auto n) {
-      if (fills_vectors_ && signs == nullptr) return load_rows<n - 1, false>(x, signs);
-      if (fills_vectors_) return load_rows<n - 1, true>(x, signs);
-      for (index t = 0; t < x.rows(); ++t) load_row(x.row(t), signs, from_ + t * plan_.size);
-      if constexpr (n > 1)
-        for (index i = 0; i < size_; i += float_lanes)
-          butterflies_in_vector<n - 1>(FloatBatch::load_unaligned(from_ + i)).store_unaligned(from_ + i);
-    });
-  }
-
-  /// The other passes. If `y` is given (one row) and the last pass is one of whole vectors, that pass writes y scaled
-  /// and the answer is true.
-  [[nodiscard]] bool transform(float* y, FloatBatch scale) noexcept {
-    int stages = plan_.doublings - in_vector_;
-    index stride = index{1} << in_vector_;
-    while (stages > 0) {
-      const int passes = (stages + most_stages_per_pass - 1) / most_stages_per_pass;
-      const int count = (stages + passes - 1) / passes;
-      const bool last = y != nullptr && passes == 1 && plan_.base_count == 0;
-      with_constant<most_stages_per_pass>(count, [&](auto n) {
-        if (last)
-          butterflies<n>(from_, size_, stride, y, ScaledStore{scale});
-        else
-          butterflies<n>(from_, size_, stride, from_, PlainStore{});
-      });
-      if (last) return true;
-      stages -= count;
-      stride <<= count;
-    }
-    for (index i = plan_.base_count; i-- > 0;) {
-      const HadamardBaseView& base = plan_.bases[i];
-      const bool last = y != nullptr && i == 0 && stride >= float_lanes;
-      if (all_order_12_)
-        one_base(base, stride, Order12{}, last ? y : nullptr, scale);
-      else
-        one_base(base, stride, AnyOrder{base, table_}, last ? y : nullptr, scale);
-      if (last) return true;
-      stride *= base.order;
-      std::swap(from_, to_);
-    }
-    return false;
-  }
-
-  /// Writes row t of a joint run, scaled.
-  void store(float* y, index t, FloatBatch scale) const noexcept {
-    const float* row = from_ + t * plan_.size;
-    const ScaledStore store{scale};
-    index c = 0;
-    for (; c + float_lanes <= plan_.size; c += float_lanes) store(FloatBatch::load_unaligned(row + c), y + c);
-    if (const index rest = plan_.size - c; rest > 0)
-      store_partial(multiply_add(load_partial(row + c, rest), scale, FloatBatch(0.0f)), y + c, rest);
-  }
-
- private:
-  template <int Stages, bool Signed>
-  void load_rows(MatrixView<const float> x, const float* signs) noexcept {
-    for (index t = 0; t < x.rows(); ++t) {
-      const float* in = x.row(t);
-      float* row = from_ + t * plan_.size;
-      for (index c = 0; c < plan_.size; c += float_lanes) {
-        FloatBatch value = FloatBatch::load_unaligned(in + c);
-        if constexpr (Signed) value = value * FloatBatch::load_unaligned(signs + c);
-        butterflies_in_vector<Stages>(value).store_unaligned(row + c);
-      }
-    }
-  }
-
-  void load_row(const float* x, const float* signs, float* row) const noexcept {
-    for (index c = 0; c < plan_.size; c += float_lanes) {
-      const index count = std::min(float_lanes, plan_.size - c);
-      FloatBatch value = load_partial(x + c, count);
-      if (signs != nullptr) value = value * load_partial(signs + c, count);
-      store_partial(value, row + c, count);
-    }
-  }
-
-  template <class Columns>
-  void one_base(const HadamardBaseView& base, index stride, const Columns& columns, float* y,
-                FloatBatch scale) noexcept {
-    if (y != nullptr)
-      hadamard_base(from_, size_, base.order, stride, y, columns, ScaledStore{scale});
-    else if (stride == 4 && float_lanes > 4)
-      hadamard_base_of_runs(from_, size_, base.order, to_, columns);
-    else
-      hadamard_base(from_, size_, base.order, stride, to_, columns, PlainStore{});
-  }
-
-  HadamardPlanView plan_;
-  int in_vector_;       // stages of the first pass
-  bool fills_vectors_;  // a row is whole vectors
-  bool all_order_12_ = false;
-  index room_ = 0;  // elements of a buffer, slack included
-  index size_ = 0;  // elements of the rows that are on their way
-  float* from_ = nullptr;
-  float* to_ = nullptr;
-  float* table_ = nullptr;
-};
+[[nodiscard]] inline FloatBatch hadamard_scale(index n) noexcept {
+  return FloatBatch(static_cast<float>(1.0 / std::sqrt(static_cast<double>(n))));
+}
 
 }  // namespace detail
 
@@ -149,15 +27,38 @@ PLANISH_ENTRY void hadamard_rows(MatrixView<const float> x, const HadamardPlanVi
                                  MatrixView<float> y, std::span<float> scratch) noexcept {
   if (x.empty()) return;
   if (!x.has_dense_rows() || !y.has_dense_rows()) return reference::hadamard_rows(x, plan, signs, y, scratch);
-  const FloatBatch scale(static_cast<float>(1.0 / std::sqrt(static_cast<double>(plan.size))));
+  const FloatBatch scale = detail::hadamard_scale(plan.size);
   const index most = std::min(hadamard_joint_rows(plan.size), x.rows());
   detail::HadamardRun run(plan, most, scratch);
   for (index first = 0; first < x.rows(); first += most) {
-    const index joint = std::min(most, x.rows() - first);
-    run.load(x.middle_rows(first, joint), signs);
-    if (run.transform(joint == 1 ? y.row(first) : nullptr, scale)) continue;
+    const index joint = std::min(most, x.rows() - first), next = first + joint;
+    run.load(x.middle_rows(first, joint), signs, next < x.rows() ? x.row(next) : nullptr);
+    if (joint == 1 && run.transform(y.row(first), scale)) continue;
+    if (joint > 1) static_cast<void>(run.transform(nullptr, scale));
     for (index t = 0; t < joint; ++t) run.store(y.row(first + t), t, scale);
   }
+}
+
+/// The codes of the rows of hadamard_rows, each quantized where it was made. Returns as quantize_rows does.
+PLANISH_ENTRY index hadamard_codes(const RowsToCodes& job, const HadamardPlanView& plan, const float* signs) noexcept {
+  if (job.x.empty()) return 0;
+  const FloatBatch scale = detail::hadamard_scale(plan.size);
+  const index most = std::min(hadamard_joint_rows(plan.size), job.x.rows());
+  detail::HadamardRun run(plan, most, job.scratch);
+  index bad_rows = 0;
+  for (index first = 0; first < job.x.rows(); first += most) {
+    const index joint = std::min(most, job.x.rows() - first);
+    run.load(job.x.middle_rows(first, joint), signs, job.row_or_null(first + joint));
+    float* made = joint == 1 ? run.transform_here(scale) : nullptr;
+    if (made == nullptr) {
+      if (joint > 1) static_cast<void>(run.transform(nullptr, scale));
+      made = job.room.data();
+      for (index t = 0; t < joint; ++t) run.store(job.room.row(t), t, scale);
+    }
+    bad_rows += quantize_rows(MatrixView<const float>(made, joint, plan.size, job.room.row_stride()), job.quantizer,
+                              job.out.middle_rows(first, joint));
+  }
+  return bad_rows;
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu

@@ -37,7 +37,7 @@ class Quotient {
       const FloatBatch near = fused_multiply_add(x, reciprocal_, x * rest_);
       return fused_multiply_add(fused_negative_multiply_add(near, divisor_, x), reciprocal_, near);
     } else {
-      return x / divisor_;
+      return divided(x, divisor_);
     }
   }
 

@@ -1,5 +1,6 @@
 #pragma once
 // The one door to xsimd: every float loop of this backend is written with FloatBatch.
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -48,6 +49,8 @@ namespace isa {
 [[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch fused_negative(FloatBatch a, FloatBatch b, FloatBatch c) noexcept {
 #if defined(__AVX512F__)
   return FloatBatch(_mm512_fnmadd_ps(a, b, c));
+#elif defined(__aarch64__)  // there xsimd's has two roundings
+  return FloatBatch(vfmsq_f32(c, a, b));
 #else
   return xsimd::fnma(a, b, c);
 #endif
@@ -88,6 +91,15 @@ namespace isa {
 #endif
 }
 
+/// a / b, correctly rounded. On AArch64 xsimd's is not.
+[[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch divided(FloatBatch a, FloatBatch b) noexcept {
+#if defined(__aarch64__)
+  return FloatBatch(vdivq_f32(a, b));
+#else
+  return a / b;
+#endif
+}
+
 namespace detail {
 /// Lane i of the result is lane i + By of x, around its end.
 template <int By, class T, int... Lanes>
@@ -100,6 +112,17 @@ template <int By, class T, int... Lanes>
   return xsimd::batch<T>(std::bit_cast<Register>(__builtin_shufflevector(lanes, lanes, ((Lanes + By) % count)...)));
 }
 }  // namespace detail
+
+/// What an associative and commutative operation on batches makes of the even lanes and of the odd ones.
+template <class T, class Operation, int Distance = static_cast<int>(xsimd::batch<T>::size) / 2>
+[[nodiscard]] PLANISH_ALWAYS_INLINE std::array<T, 2> fold_to_pair(xsimd::batch<T> x, Operation operation) noexcept {
+  if constexpr (Distance == 1) {
+    return {x.get(0), x.get(1)};
+  } else {
+    constexpr std::make_integer_sequence<int, static_cast<int>(xsimd::batch<T>::size)> all{};
+    return fold_to_pair<T, Operation, Distance / 2>(operation(x, detail::turned_lanes<Distance>(x, all)), operation);
+  }
+}
 
 /// What an associative and commutative operation on batches, their minimum say, makes of all lanes.
 template <class T, class Operation, int Distance = static_cast<int>(xsimd::batch<T>::size) / 2>

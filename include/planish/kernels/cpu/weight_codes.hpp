@@ -23,7 +23,7 @@ namespace planish::inline PLANISH_ABI::kernels::cpu {
   for (index i = 0; i < count; i += float_lanes) {
     // no NaN is rounded, and no value is beyond 127 steps
     const auto value = finite ? FloatBatch::load_unaligned(query + i) : FloatBatch(0.0f);
-    const IntBatch code = xsimd::nearbyint_as_int(value / scale);
+    const IntBatch code = xsimd::nearbyint_as_int(divided(value, scale));
     isa::Best::store_codes(code, codes + i);
     xsimd::to_float(code).store_unaligned(query + i);
   }

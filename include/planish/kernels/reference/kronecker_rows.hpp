@@ -12,10 +12,18 @@ namespace planish::inline PLANISH_ABI::kernels::reference {
 /// empty: at most so many on any backend.
 [[nodiscard]] constexpr index kronecker_joint_rows(index n2) noexcept { return n2 % 16 == 0 || n2 > 128 ? 1 : 4; }
 
-/// Scratch elements of kronecker_rows on every backend: the rows between the two factors, and the joint result.
+/// True if a backend may lay the right factor out anew, filled up to whole vectors.
+[[nodiscard]] constexpr bool kronecker_has_panels(index n2) noexcept { return n2 >= 16 && n2 <= 256; }
+
+/// Scratch elements of kronecker_rows on every backend: the rows between the two factors, and the joint result; with
+/// panels the right factor too, every one on a cache line.
 [[nodiscard]] constexpr index kronecker_scratch_size(index n1, index n2) noexcept {
-  const index joint = kronecker_joint_rows(n2);
-  return (joint > 1 ? 2 * joint : 1) * n1 * n2;
+  constexpr index line = 16;
+  const index joint = kronecker_joint_rows(n2), plain = (joint > 1 ? 2 * joint : 1) * n1 * n2;
+  if (!kronecker_has_panels(n2)) return plain;
+  const index abreast = n2 % line == 0 ? 1 : 2, width = (abreast * n2 + line - 1) / line * line;
+  const index panels = (abreast * n1 + n2) * width + line;
+  return panels > plain ? panels : plain;
 }
 
 /// Every row, reshaped row-major to M (n1 × n2), becomes Lᵀ · (M · R): x · (L ⊗ R). The right factor comes first; each

@@ -139,8 +139,14 @@ struct Avx512Vnni {
 
   PLANISH_ALWAYS_INLINE static std::int32_t sum_of_codes(const std::int8_t* codes, index count) noexcept {
     const __m512i ones = _mm512_set1_epi8(1);
-    __m512i sums = _mm512_setzero_si512();
+    __m512i sums = _mm512_setzero_si512(), others[3] = {sums, sums, sums};
     index i = 0;
+    for (; i + 256 <= count; i += 256) {  // an addition takes longer than one takes to start
+      sums = dot_add(sums, ones, _mm512_loadu_si512(codes + i));
+      for (int next = 0; next < 3; ++next)
+        others[next] = dot_add(others[next], ones, _mm512_loadu_si512(codes + i + 64 * (next + 1)));
+    }
+    sums = _mm512_add_epi32(_mm512_add_epi32(sums, others[0]), _mm512_add_epi32(others[1], others[2]));
     for (; i + 64 <= count; i += 64) sums = dot_add(sums, ones, _mm512_loadu_si512(codes + i));
     if (i == count) return sum_of_lanes(sums);
     const __mmask64 rest = (__mmask64{1} << (count - i)) - 1;
