@@ -82,7 +82,7 @@ TEST_CASE("integer products of every path equal the reference to the bit") {
   const cuda::MultiplyPath all[] = {cuda::MultiplyPath::stream8,  cuda::MultiplyPath::stream16,
                                     cuda::MultiplyPath::stream32, cuda::MultiplyPath::tiles64,
                                     cuda::MultiplyPath::tiles128, cuda::MultiplyPath::tiles256,
-                                    cuda::MultiplyPath::groups128};
+                                    cuda::MultiplyPath::pipeline16, cuda::MultiplyPath::pipeline64, cuda::MultiplyPath::pipeline128, cuda::MultiplyPath::pipeline256};
   for (const auto path : all)
     for (const int bits : {4, 8}) {
       check({5, 72, 200, bits, symmetric, symmetric}, path, 1, seed++);
@@ -162,7 +162,7 @@ TEST_CASE("integer products with group scales equal the reference to the bit") {
 }
 
 TEST_CASE("plans take the path that a device has") {
-  cuda::DeviceCapabilities hopper{9, 0, 132, 227 * 1024, true}, ada{8, 9, 128, 99 * 1024, false},
+  cuda::DeviceCapabilities hopper{9, 0, 132, 227 * 1024, true, &emulator::any_driver}, ada{8, 9, 128, 99 * 1024, false},
       turing{7, 5, 40, 64 * 1024, false};
   const auto path = [](const cuda::DeviceCapabilities& device, int rows) {
     auto plan = cuda::plan_multiply({rows, 4096, 14336, 4}, device);
@@ -172,8 +172,11 @@ TEST_CASE("plans take the path that a device has") {
   };
   CHECK(path(hopper, 1) == cuda::MultiplyPath::stream8);
   CHECK(path(hopper, 33) == cuda::MultiplyPath::tiles64);
-  CHECK(path(hopper, 65) == cuda::MultiplyPath::groups128);
-  CHECK(path(hopper, 8192) == cuda::MultiplyPath::groups128);
+  CHECK(path(hopper, 65) == cuda::MultiplyPath::pipeline128);
+  CHECK(path(hopper, 8192) == cuda::MultiplyPath::pipeline256);
+  hopper.encode_rows = nullptr;  // an old driver
+  CHECK(path(hopper, 8192) == cuda::MultiplyPath::tiles256);
+  hopper.encode_rows = &emulator::any_driver;
   hopper.group_products = false;  // compiled for plain sm_90
   CHECK(path(hopper, 8192) == cuda::MultiplyPath::tiles256);
   CHECK(path(ada, 16) == cuda::MultiplyPath::stream16);

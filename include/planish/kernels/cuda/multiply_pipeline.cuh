@@ -1,0 +1,253 @@
+#pragma once
+// Integer products for many tokens on Hopper, without a thread that waits for its own loads: one warp asks the copy
+// engine for weights and tokens, two warpgroups with 64 channels each multiply what has come, and one writes its
+// outputs while the other multiplies. Blocks stay and walk over tiles; those of a cluster have the same tokens and
+// bring a part of them each.
+#include <cstdint>
+
+#include <planish/core/abi.hpp>
+#include <planish/kernels/cuda/multiply_tiles.cuh>
+#include <planish/kernels/cuda/pipeline.cuh>
+#include <planish/kernels/cuda/pipeline_output.cuh>
+
+namespace planish::inline PLANISH_ABI::kernels::cuda {
+
+/// Shape of a block of multiply_pipeline: 128 channels × `Tokens` (64, 128 or 256).
+template <int StoredBits, int Tokens, int Cluster, int Stages, int Stagger = 2, int Raster = 8, int Mode = 0>
+struct MultiplyPipeline {
+  static constexpr int stagger = Stagger, raster = Raster, mode = Mode;
+  static constexpr int stored_bits = StoredBits, tokens = Tokens, cluster = Cluster, stages = Stages;
+  static constexpr int channel_warps = 2;  // warpgroups that multiply, one unit of channels each
+  static constexpr int threads = 3 * group_size;
+  static constexpr int registers = tokens / 2;      // sums of a thread
+  static constexpr int warp_words = tokens * unit_channels;  // of the sums of a warpgroup
+  static constexpr bool may_split = tokens <= 128;  // columns; where tokens are more, so are the tiles
+  static constexpr int box_rows = tokens / cluster;
+  static constexpr int token_bytes = tokens * unit_columns;  // of a stage; they come first: 1024-byte boundaries
+  static constexpr int weight_bytes = 2 * unit_bytes(StoredBits);
+  static constexpr int stage_bytes = token_bytes + weight_bytes;
+  struct Ends {
+    OutputRoom<Tokens> rooms[2];
+    MemoryBarrier full[Stages], empty[Stages];
+  };
+  static constexpr int shared_bytes = 1024 + Stages * stage_bytes + static_cast<int>(sizeof(Ends));
+};
+
+/// The tokens as the copy engine reads them: becomes a kernel's argument where one is launched.
+struct TokenMap {
+  void* encode;
+  const QuantizedRowsView& x;
+  int box_rows;
+
+  [[nodiscard]] bool describe(TensorMap& map) const noexcept {
+    return describe_rows(encode, {x.codes, x.rows, x.columns, x.stride}, box_rows, map);
+  }
+  explicit operator TensorMap() const noexcept {
+    TensorMap map = {};
+    static_cast<void>(describe(map));  // `check` has refused what cannot be described
+    return map;
+  }
+};
+
+/// A place in the ring, and the parity of its phase.
+template <class Tile>
+struct RingPlace {
+  int stage = 0, parity = 0;
+  PLANISH_DEVICE void next() noexcept {
+    stage = stage + 1 == Tile::stages ? 0 : stage + 1;
+    parity ^= stage == 0 ? 1 : 0;
+  }
+};
+
+template <int Group>
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr TilePlace raster_place(int tile, int channel_tiles,
+                                                                   int token_tiles) noexcept {
+  const int first = tile / (Group * channel_tiles) * Group;
+  const int height = token_tiles - first < Group ? token_tiles - first : Group;
+  const int within = tile - first * channel_tiles;
+  return {within / height, first + within % height, 0};
+}
+/// What a block computes, one after the other: every block of a cluster the same tokens and columns, channels next to
+/// each other. Tiles × splits, split slowest.
+template <class Tile>
+struct TileWalk {
+  int pairs, tiles, splits, units, at, step, rank;
+  int token_tiles, channel_tile = 0, token_tile = 0, begin = 0, end = 0;  // units of columns
+
+  PLANISH_DEVICE TileWalk(int channel_tiles, int all_token_tiles, int all_splits, int column_units) noexcept
+      : pairs((channel_tiles + Tile::cluster - 1) / Tile::cluster),
+        tiles(pairs * all_token_tiles),
+        splits(all_splits),
+        units(column_units),
+        at(block_index() / Tile::cluster),
+        step(block_count() / Tile::cluster),
+        rank(block_index() % Tile::cluster),
+        token_tiles(all_token_tiles) {}
+  PLANISH_DEVICE bool here() noexcept {
+    if (at >= tiles * splits) return false;
+    const TilePlace place = raster_place<Tile::raster>(at % tiles, pairs, token_tiles);
+    const int split = at / tiles;
+    channel_tile = place.channel_tile * Tile::cluster + rank;
+    token_tile = place.token_tile;
+    begin = static_cast<int>(std::int64_t{units} * split / splits);
+    end = static_cast<int>(std::int64_t{units} * (split + 1) / splits);
+    return true;
+  }
+  PLANISH_DEVICE void next() noexcept { at += step; }
+};
+
+template <class Tile>
+PLANISH_DEVICE void produce_stages(const MultiplyArguments& a, const TensorMap* tokens, unsigned char* ring,
+                                   typename Tile::Ends& ends, TileWalk<Tile> walk) noexcept {
+  constexpr int bytes = unit_bytes(Tile::stored_bits);
+  const std::int64_t next_unit = std::int64_t{a.w.column_units()} * bytes;
+  const int part = walk.rank * Tile::box_rows;
+  RingPlace<Tile> place;
+  for (; walk.here(); walk.next()) {
+    const int first_unit = walk.channel_tile * Tile::channel_warps, row = walk.token_tile * Tile::tokens + part;
+    int exist = a.w.channel_units() - first_unit;
+    exist = exist < 0 ? 0 : exist > Tile::channel_warps ? Tile::channel_warps : exist;
+    const std::uint8_t* weights = a.w.units + first_unit * next_unit + walk.begin * std::int64_t{bytes};
+    PLANISH_NO_UNROLL
+    for (int unit = walk.begin; unit < walk.end; ++unit, weights += bytes, place.next()) {
+      unsigned char* const stage = ring + place.stage * Tile::stage_bytes;
+      MemoryBarrier* const full = &ends.full[place.stage];
+      wait_phase(&ends.empty[place.stage], place.parity ^ 1);
+      arrive_expecting(full, Tile::token_bytes + exist * bytes);
+      if constexpr (Tile::cluster == 1)
+        copy_box(stage, tokens, unit * unit_columns, row, full);
+      else
+        copy_box_to((1 << Tile::cluster) - 1, stage + part * unit_columns, tokens, unit * unit_columns, row, full);
+      for (int i = 0; i < exist; ++i)
+        copy_bulk(stage + Tile::token_bytes + i * bytes, weights + i * next_unit, bytes, full);
+    }
+  }
+}
+
+/// The fragments of one stage: [product of 32 columns][register]. `weights`: of shared memory, this warpgroup's unit.
+template <class Tile>
+PLANISH_DEVICE void load_unit_fragments(const unsigned char* weights, std::uint32_t (&fragments)[4][4]) noexcept {
+  const int lane = thread_index() % warp_size, warp = thread_index() / warp_size;
+  weights += warp % 4 * 512 + lane * 16;
+  PLANISH_UNROLL
+  for (int chunk = 0; chunk < unit_chunks; ++chunk) {
+    if constexpr (Tile::stored_bits == 4) {
+      const Vector16 packed = *reinterpret_cast<const Vector16*>(weights + chunk * unit_tiles * 512);
+      PLANISH_UNROLL
+      for (int step = 0; step < 2; ++step) {
+        std::uint32_t(&f)[4] = fragments[2 * chunk + step];
+        expand_nibbles(packed.words[2 * step], f[0], f[1]);
+        expand_nibbles(packed.words[2 * step + 1], f[2], f[3]);
+      }
+    } else {
+      PLANISH_UNROLL
+      for (int step = 0; step < 2; ++step) {
+        const Vector16 bytes = *reinterpret_cast<const Vector16*>(weights + (2 * chunk + step) * unit_tiles * 512);
+        PLANISH_UNROLL
+        for (int r = 0; r < 4; ++r) fragments[2 * chunk + step][r] = bytes.words[r];
+      }
+    }
+  }
+}
+
+/// Of a warpgroup: its products of this stage are done, here and in the copies of the other blocks of the cluster.
+template <class Tile>
+PLANISH_DEVICE void release_stage(typename Tile::Ends& ends, int stage) noexcept {
+  const int thread = thread_index() % group_size;
+  if constexpr (Tile::cluster == 1) {
+    if (thread == 0) arrive_here(&ends.empty[stage]);
+  } else {
+    if (thread < Tile::cluster) arrive_at(&ends.empty[stage], thread);
+  }
+}
+
+template <class Tile>
+PLANISH_DEVICE void consume_stages(const MultiplyArguments& a, ElementType type, const unsigned char* ring,
+                                   typename Tile::Ends& ends, TileWalk<Tile> walk) noexcept {
+  const int group = thread_index() / group_size - 1, channel_units = a.w.channel_units();
+  constexpr int factor_bits = Tile::stored_bits == 4 ? 4 : 0;
+  // The second warpgroup keeps some stages behind the first, so that they do not write their outputs together.
+  const bool staggered = Tile::stagger > 0 && walk.units / walk.splits >= 2 * Tile::stages;
+  RingPlace<Tile> place;
+  for (; walk.here(); walk.next()) {
+    const int own_unit = walk.channel_tile * Tile::channel_warps + group, first_token = walk.token_tile * Tile::tokens;
+    const TokenScales<Tile::tokens> scales(a, first_token);
+    if (staggered && group == 1) group_barrier(3, 2 * group_size);
+    int sums[Tile::registers] = {};
+    int before = 0;
+    const auto step = [&](int unit) {
+      wait_phase(&ends.full[place.stage], place.parity);
+      const unsigned char* const stage = ring + place.stage * Tile::stage_bytes;
+      std::uint32_t fragments[4][4];
+      load_unit_fragments<Tile>(stage + Tile::token_bytes + group * unit_bytes(Tile::stored_bits), fragments);
+      begin_products();
+      PLANISH_UNROLL
+      for (int k = 0; k < 4; ++k) {
+#ifdef PLANISH_EXPERIMENT
+        if constexpr (Tile::mode == 1 && Tile::tokens == 256)
+          multiply_shared(sums, stage + Tile::token_bytes + group * 8192, stage, 32 * k);
+        else
+#endif
+          multiply_group(sums, fragments[k], stage, 32 * k);
+      }
+      commit_products();
+      wait_products<1>();
+      if (unit > walk.begin) release_stage<Tile>(ends, before);
+      if (staggered && group == 0 && unit == walk.begin + Tile::stagger) group_arrive(3, 2 * group_size);
+      before = place.stage;
+      place.next();
+    };
+    int unit = walk.begin;
+    PLANISH_NO_UNROLL
+    for (; unit + 1 < walk.end; unit += 2) {  // two sets of fragments: one is read while the other is written
+      step(unit);
+      step(unit + 1);
+    }
+    if (unit < walk.end) step(unit);
+    wait_products<0>();
+    settle(sums);
+    if (walk.begin < walk.end) release_stage<Tile>(ends, before);
+    if (own_unit >= channel_units) continue;
+    if (!Tile::may_split || walk.splits == 1)
+      store_unit<factor_bits>(sums, ends.rooms[group], scales, a, type, own_unit, first_token, 1 + group);
+    else if constexpr (Tile::may_split)
+      store_split<factor_bits>(sums, ends.rooms[group], a, type, own_unit, first_token, 1 + group,
+                               walk.token_tile * channel_units + own_unit, walk.token_tiles * channel_units,
+                               walk.splits);
+  }
+}
+
+/// blocks: a multiple of the cluster, at most one per multiprocessor.
+template <class Tile>
+PLANISH_KERNEL(Tile::threads, 1)
+multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tokens, ElementType type,
+                  int channel_tiles, int token_tiles, int splits) {
+#if !defined(__CUDA_ARCH__) || defined(PLANISH_HAS_GROUP_PRODUCTS)
+  unsigned char* const memory = shared_memory();
+  unsigned char* const ring = memory + (1024 - reinterpret_cast<std::uintptr_t>(memory) % 1024) % 1024;
+  auto& ends = *reinterpret_cast<typename Tile::Ends*>(ring + Tile::stages * Tile::stage_bytes);
+  if (thread_index() == 0) {
+    PLANISH_UNROLL
+    for (int s = 0; s < Tile::stages; ++s) {
+      start_barrier(&ends.full[s], 1);
+      start_barrier(&ends.empty[s], Tile::channel_warps * Tile::cluster);
+    }
+    publish_barriers();
+  }
+  if constexpr (Tile::cluster > 1)
+    cluster_barrier();
+  else
+    block_barrier();
+  const TileWalk<Tile> walk(channel_tiles, token_tiles, splits, a.w.column_units());
+  if (thread_index() < group_size) {
+    give_registers<40>();
+    if (thread_index() == 0) produce_stages<Tile>(a, &tokens, ring, ends, walk);
+  } else {
+    take_registers<232>();
+    consume_stages<Tile>(a, type, ring, ends, walk);
+  }
+  if constexpr (Tile::cluster > 1) cluster_barrier();  // others still bring tokens here, and arrive
+#endif
+}
+
+}  // namespace planish::inline PLANISH_ABI::kernels::cuda
