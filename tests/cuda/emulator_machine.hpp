@@ -35,8 +35,8 @@ struct Fiber {
   std::uint64_t seen = 0;
   const std::uint64_t* phase = nullptr;  // of a barrier in shared memory, whose parity must leave `parity`
   int parity = 0;
-  int bulk = 0;                          // additions in bulk under way
-  std::deque<std::vector<Copy>> groups;  // committed, oldest first
+  std::vector<std::shared_ptr<bool>> bulk;  // stores and additions in bulk, oldest first: whether they are done
+  std::deque<std::vector<Copy>> groups;     // committed, oldest first
   std::vector<Copy> open;
 };
 
@@ -95,7 +95,7 @@ inline void meet_warp() { meet(machine.warps[static_cast<std::size_t>(machine.cu
 
 /// What `describe_rows` writes here.
 struct EmulatedMap {
-  const unsigned char* data;
+  unsigned char* data;
   std::int64_t rows, columns, stride, box_rows;
 };
 

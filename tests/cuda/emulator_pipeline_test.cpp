@@ -49,6 +49,16 @@ T* there(T* here, int rank) {
 
 void ask(const std::function<void()>& act) { machine.bulk.push_back(act); }
 
+/// For the current fiber, which may wait for it.
+void ask_own(const std::function<void()>& act) {
+  const auto done = std::make_shared<bool>(false);
+  machine.self().bulk.push_back(done);
+  ask([=] {
+    act();
+    *done = true;
+  });
+}
+
 }  // namespace
 
 int phase_parity(std::uint64_t state) { return Phase::of(state).parity; }
@@ -60,8 +70,8 @@ namespace planish::inline PLANISH_ABI::kernels::cuda {
 using emulator::machine;
 
 bool describe_rows(void* encode, const ByteRows& rows, int box_rows, TensorMap& map) noexcept {
-  const emulator::EmulatedMap made{static_cast<const unsigned char*>(rows.data), rows.rows, rows.columns, rows.stride,
-                                   box_rows};
+  const emulator::EmulatedMap made{static_cast<unsigned char*>(const_cast<void*>(rows.data)), rows.rows, rows.columns,
+                                   rows.stride, box_rows};
   std::memcpy(&map, &made, sizeof made);
   return encode != nullptr && reinterpret_cast<std::uintptr_t>(rows.data) % 16 == 0 && rows.stride % 16 == 0 &&
          rows.rows > 0 && rows.columns > 0 && rows.stride >= rows.columns && box_rows > 0 && box_rows <= 256;
@@ -121,25 +131,38 @@ void copy_box(void* shared, const TensorMap* map, int column, int row, MemoryBar
   copy_box_to(1 << machine.rank(), shared, map, column, row, barrier);
 }
 
+void store_box(const TensorMap* map, const void* shared, int column, int row) noexcept {
+  emulator::EmulatedMap rows;
+  std::memcpy(&rows, map, sizeof rows);
+  machine.require(machine.in_shared(shared, static_cast<int>(rows.box_rows * box_columns)) &&
+                  reinterpret_cast<std::uintptr_t>(shared) % 1024 == 0);
+  const auto* const from = static_cast<const unsigned char*>(shared);
+  emulator::ask_own([=] {
+    for (std::int64_t r = 0; r < rows.box_rows && row + r < rows.rows; ++r)
+      for (int c = 0; c < box_columns && column + c < rows.columns; ++c)
+        rows.data[(row + r) * rows.stride + column + c] = from[r * box_columns + (c / 16 ^ r % 8) * 16 + c % 16];
+  });
+}
 void add_bulk(std::int32_t* global, const void* shared, int bytes) noexcept {
   machine.require(machine.in_shared(shared, bytes) && reinterpret_cast<std::uintptr_t>(shared) % 16 == 0 &&
                   reinterpret_cast<std::uintptr_t>(global) % 16 == 0 && bytes > 0 && bytes % 16 == 0);
-  int* const left = &machine.self().bulk;
-  ++*left;
-  emulator::ask([=] {
+  emulator::ask_own([=] {
     for (int i = 0; i < bytes / 4; ++i) {
       std::int32_t word;
       std::memcpy(&word, static_cast<const unsigned char*>(shared) + 4 * i, 4);
       atomic_add(global + i, word);
     }
-    --*left;
   });
 }
-void commit_bulk() noexcept {}
-void wait_bulk_read() noexcept { wait_bulk(); }
-void wait_bulk() noexcept {
-  while (machine.self().bulk > 0) emulator::yield();
+void commit_bulk() noexcept {}  // every store and addition is a group
+void wait_bulk_read_until(int pending) noexcept {
+  auto& bulk = machine.self().bulk;
+  while (bulk.size() > static_cast<std::size_t>(pending)) {
+    while (!*bulk.front()) emulator::yield();
+    bulk.erase(bulk.begin());
+  }
 }
+void wait_bulk() noexcept { wait_bulk_read_until(0); }
 void cluster_barrier() noexcept { emulator::meet(machine.whole_cluster, machine.cluster * machine.threads); }
 void group_arrive(int barrier, int threads) noexcept {
   machine.require(barrier >= 1 && barrier <= 15 && threads % 32 == 0);
@@ -198,6 +221,31 @@ TEST_CASE("a phase that nobody ends is a fault") {
   });
   CHECK(emulator::faults() == before + 1);
   emulator::forget_faults();
+}
+
+TEST_CASE("a box that is stored lies where one would be read, and nowhere else") {
+  alignas(16) static unsigned char rows[6 * 192];
+  cuda::TensorMap map{};
+  int encode = 0, wrong = 0;
+  REQUIRE(cuda::describe_rows(&encode, {rows, 5, 150, 192}, 8, map));
+  emulator::run({1, 32, 4096}, 3, [&] {
+    unsigned char* const memory = cuda::shared_memory();
+    unsigned char* const box = memory + (1024 - reinterpret_cast<std::uintptr_t>(memory) % 1024) % 1024;
+    for (int at = cuda::thread_index(); at < 1024; at += 32) box[at] = static_cast<unsigned char>(at % 251 + 1);
+    cuda::block_barrier();
+    if (cuda::thread_index() != 0) return;
+    cuda::store_box(&map, box, 128, 2);
+    cuda::commit_bulk();
+    cuda::wait_bulk_read<0>();
+  });
+  for (int row = 0; row < 6; ++row)
+    for (int column = 0; column < 192; ++column) {
+      const int r = row - 2, c = column - 128;
+      const bool inside = r >= 0 && row < 5 && c >= 0 && column < 150;
+      wrong += rows[row * 192 + column] != (inside ? (r * 128 + (c / 16 ^ r) * 16 + c % 16) % 251 + 1 : 0);
+    }
+  CHECK(wrong == 0);
+  CHECK(emulator::faults() == 0);
 }
 
 TEST_CASE("additions in bulk are there once they were waited for") {

@@ -74,7 +74,7 @@ void run_cluster(planish::Random& random) {
     fiber.begun = fiber.done = false;
     fiber.waits = nullptr;
     fiber.phase = nullptr;
-    fiber.bulk = 0;
+    fiber.bulk.clear();
     fiber.groups.clear();
     fiber.open.clear();
     getcontext(&fiber.start);
@@ -152,13 +152,13 @@ void floats(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::u
 
 /// 64 × 2·Registers × 32 signed bytes; rows as below.
 template <int Registers>
-void group_bytes(int (&d)[Registers], const std::uint32_t (&a)[4], const unsigned char* rows, int byte) {
+void group_bytes(int (&d)[Registers], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) {
   machine.require(machine.in_shared(rows, Registers * 256) && reinterpret_cast<std::uintptr_t>(rows) % 1024 == 0);
   publish(a, 0, 0);
   const int group = lane() / 4, quad = lane() % 4;
   for (int i = 0; i < Registers; ++i) {
     const int row = group + (i % 4 >= 2 ? 8 : 0), column = i / 4 * 8 + 2 * quad + i % 2;
-    std::uint32_t sum = static_cast<std::uint32_t>(d[i]);
+    std::uint32_t sum = add ? static_cast<std::uint32_t>(d[i]) : 0;
     for (int k = 0; k < 32; ++k) {
       const std::uint32_t x = slot(row % 8 * 4 + k % 16 / 4)[(row >= 8 ? 1 : 0) + (k >= 16 ? 2 : 0)];
       const int piece = (byte + k) / 16 ^ column % 8;
@@ -335,17 +335,18 @@ void publish_to_products() noexcept {}
 void begin_products() noexcept {}
 void commit_products() noexcept {}
 void wait_products_until(int) noexcept {}
-void multiply_group(int (&d)[8], const std::uint32_t (&a)[4], const unsigned char* rows, int byte) noexcept {
-  emulator::group_bytes(d, a, rows, byte);
+void multiply_group(int (&d)[8], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept {
+  emulator::group_bytes(d, a, rows, byte, add);
 }
-void multiply_group(int (&d)[32], const std::uint32_t (&a)[4], const unsigned char* rows, int byte) noexcept {
-  emulator::group_bytes(d, a, rows, byte);
+void multiply_group(int (&d)[32], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept {
+  emulator::group_bytes(d, a, rows, byte, add);
 }
-void multiply_group(int (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte) noexcept {
-  emulator::group_bytes(d, a, rows, byte);
+void multiply_group(int (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept {
+  emulator::group_bytes(d, a, rows, byte, add);
 }
-void multiply_group(int (&d)[128], const std::uint32_t (&a)[4], const unsigned char* rows, int byte) noexcept {
-  emulator::group_bytes(d, a, rows, byte);
+void multiply_group(int (&d)[128], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                    bool add) noexcept {
+  emulator::group_bytes(d, a, rows, byte, add);
 }
 void multiply_group(BFloat16, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
                     bool add) noexcept {

@@ -58,13 +58,13 @@ template <int Bits>
 using Tiles256 = MultiplyTile<Bits, 2, 4, 8, 4, 1>;
 
 template <int Bits>
-using Pipeline16 = MultiplyPipeline<Bits, 16, 1, 10>;
+using Pipeline16 = MultiplyPipeline<Bits, 16, 1, Bits == 4 ? 18 : 10>;
 template <int Bits>
-using Pipeline64 = MultiplyPipeline<Bits, 64, 1, 8>;
+using Pipeline64 = MultiplyPipeline<Bits, 64, 1, Bits == 4 ? 12 : 8>;
 template <int Bits>
-using Pipeline128 = MultiplyPipeline<Bits, 128, 2, 6>;
+using Pipeline128 = MultiplyPipeline<Bits, 128, 1, Bits == 4 ? 8 : 6>;
 template <int Bits>
-using Pipeline256 = MultiplyPipeline<Bits, 256, 2, Bits == 4 ? 5 : 4>;
+using Pipeline256 = MultiplyPipeline<Bits, 256, 2, 4>;
 template <int Bits>
 using Grouped8 = MultiplyByGroup<Bits, 1, 1, 1, 1, Bits == 4 ? 8 : 6, 3>;
 template <int Bits>
@@ -117,8 +117,9 @@ template <class Tile>
 template <class Tile>
 [[nodiscard]] constexpr MultiplyPlan pipeline_plan_of(const MultiplyShape& s, MultiplyPath path, int splits,
                                                       int multiprocessors) noexcept {
-  MultiplyPlan plan =
-      multiply_plan_of<Tile>(s, path, Tile::channel_warps, Tile::channel_warps, Tile::may_split ? splits : 1);
+  const int units = (s.columns + unit_columns - 1) / unit_columns;
+  const int parts = !Tile::may_split || units < 1 ? 1 : splits < units ? splits : units;
+  MultiplyPlan plan = multiply_plan_of<Tile>(s, path, Tile::channel_warps, Tile::channel_warps, parts);
   const int clusters = (plan.channel_tiles + Tile::cluster - 1) / Tile::cluster * plan.token_tiles * plan.splits;
   const int at_once = multiprocessors < Tile::cluster ? 1 : multiprocessors / Tile::cluster;
   plan.launch.blocks = (clusters < at_once ? clusters : at_once) * Tile::cluster;

@@ -13,41 +13,50 @@
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
 /// Shape of a block of multiply_pipeline: 128 channels × `Tokens` (64, 128 or 256).
-template <int StoredBits, int Tokens, int Cluster, int Stages, int Stagger = 2, int Raster = 8, int Mode = 0>
+template <int StoredBits, int Tokens, int Cluster, int Stages, int Raster = 8>
 struct MultiplyPipeline {
-  static constexpr int stagger = Stagger, raster = Raster, mode = Mode;
+  static constexpr int raster = Raster;
   static constexpr int stored_bits = StoredBits, tokens = Tokens, cluster = Cluster, stages = Stages;
   static constexpr int channel_warps = 2;  // warpgroups that multiply, one unit of channels each
   static constexpr int threads = 3 * group_size;
-  static constexpr int registers = tokens / 2;      // sums of a thread
+  static constexpr int registers = tokens / 2;               // sums of a thread
   static constexpr int warp_words = tokens * unit_channels;  // of the sums of a warpgroup
-  static constexpr bool may_split = tokens <= 128;  // columns; where tokens are more, so are the tiles
-  static constexpr int box_rows = tokens / cluster;
+  static constexpr bool may_split = tokens <= 128;           // columns; where tokens are more, so are the tiles
+  static constexpr int box_rows = tokens / cluster;          // of tokens that come at once
+  static constexpr int output_rows = tokens < box_tokens ? tokens : box_tokens;  // that are stored at once
   static constexpr int token_bytes = tokens * unit_columns;  // of a stage; they come first: 1024-byte boundaries
   static constexpr int weight_bytes = 2 * unit_bytes(StoredBits);
   static constexpr int stage_bytes = token_bytes + weight_bytes;
-  struct Ends {
-    OutputRoom<Tokens> rooms[2];
+  struct alignas(1024) Ends {
+    unsigned char rooms[2][room_bytes];
+    float scales[2][Tokens];
     MemoryBarrier full[Stages], empty[Stages];
   };
-  static constexpr int shared_bytes = 1024 + Stages * stage_bytes + static_cast<int>(sizeof(Ends));
+  // The ring begins at a multiple of 1024 bytes, the block's memory at one of 128.
+  static constexpr int ends_bytes = 2 * (room_bytes + Tokens * 4 + Stages * 8);
+  static constexpr int shared_bytes = 1024 - 128 + Stages * stage_bytes + ends_bytes;
 };
 
-/// The tokens as the copy engine reads them: becomes a kernel's argument where one is launched.
-struct TokenMap {
+/// Rows as the copy engine moves them: become a kernel's argument where one is launched.
+struct RowsMap {
   void* encode;
-  const QuantizedRowsView& x;
+  ByteRows rows;
   int box_rows;
 
-  [[nodiscard]] bool describe(TensorMap& map) const noexcept {
-    return describe_rows(encode, {x.codes, x.rows, x.columns, x.stride}, box_rows, map);
-  }
+  [[nodiscard]] bool describe(TensorMap& map) const noexcept { return describe_rows(encode, rows, box_rows, map); }
   explicit operator TensorMap() const noexcept {
     TensorMap map = {};
-    static_cast<void>(describe(map));  // `check` has refused what cannot be described
+    if (!describe(map)) map = {};  // `check` has refused what is needed and cannot be described
     return map;
   }
 };
+[[nodiscard]] inline RowsMap tokens_map(void* encode, const MultiplyArguments& a, int box_rows) noexcept {
+  return {encode, {a.x.codes, a.x.rows, a.x.columns, a.x.stride}, box_rows};
+}
+[[nodiscard]] inline RowsMap output_map(void* encode, const MultiplyArguments& a, ElementType type,
+                                        int box_rows) noexcept {
+  return {encode, {a.y, a.x.rows, a.w.channels * index{2}, a.y_stride * element_bytes(type)}, box_rows};
+}
 
 /// A place in the ring, and the parity of its phase.
 template <class Tile>
@@ -128,7 +137,7 @@ PLANISH_DEVICE void produce_stages(const MultiplyArguments& a, const TensorMap* 
 template <class Tile>
 PLANISH_DEVICE void load_unit_fragments(const unsigned char* weights, std::uint32_t (&fragments)[4][4]) noexcept {
   const int lane = thread_index() % warp_size, warp = thread_index() / warp_size;
-  weights += warp % 4 * 512 + lane * 16;
+  weights += lane_tile(warp, lane) * 512 + lane * 16;
   PLANISH_UNROLL
   for (int chunk = 0; chunk < unit_chunks; ++chunk) {
     if constexpr (Tile::stored_bits == 4) {
@@ -162,67 +171,70 @@ PLANISH_DEVICE void release_stage(typename Tile::Ends& ends, int stage) noexcept
 }
 
 template <class Tile>
-PLANISH_DEVICE void consume_stages(const MultiplyArguments& a, ElementType type, const unsigned char* ring,
-                                   typename Tile::Ends& ends, TileWalk<Tile> walk) noexcept {
+PLANISH_DEVICE void consume_stages(const MultiplyArguments& a, const TensorMap* y, ElementType type,
+                                   const unsigned char* ring, typename Tile::Ends& ends, TileWalk<Tile> walk) noexcept {
   const int group = thread_index() / group_size - 1, channel_units = a.w.channel_units();
   constexpr int factor_bits = Tile::stored_bits == 4 ? 4 : 0;
-  // The second warpgroup keeps some stages behind the first, so that they do not write their outputs together.
-  const bool staggered = Tile::stagger > 0 && walk.units / walk.splits >= 2 * Tile::stages;
+  const UnitOutput out{a, y, type, ends.rooms[group], ends.scales[group], 1 + group};
   RingPlace<Tile> place;
-  for (; walk.here(); walk.next()) {
-    const int own_unit = walk.channel_tile * Tile::channel_warps + group, first_token = walk.token_tile * Tile::tokens;
-    const TokenScales<Tile::tokens> scales(a, first_token);
-    if (staggered && group == 1) group_barrier(3, 2 * group_size);
-    int sums[Tile::registers] = {};
-    int before = 0;
-    const auto step = [&](int unit) {
+  bool more = walk.here();
+  while (more) {
+    const int own_unit = walk.channel_tile * Tile::channel_warps + group, token_tile = walk.token_tile;
+    const OutputScales<Tile::tokens> scales(a, own_unit, token_tile * Tile::tokens);
+    int sums[Tile::registers];
+    int before = 0, left = walk.end - walk.begin;  // at least one
+    const auto step = [&](bool first) {
       wait_phase(&ends.full[place.stage], place.parity);
       const unsigned char* const stage = ring + place.stage * Tile::stage_bytes;
       std::uint32_t fragments[4][4];
       load_unit_fragments<Tile>(stage + Tile::token_bytes + group * unit_bytes(Tile::stored_bits), fragments);
       begin_products();
       PLANISH_UNROLL
-      for (int k = 0; k < 4; ++k) {
-#ifdef PLANISH_EXPERIMENT
-        if constexpr (Tile::mode == 1 && Tile::tokens == 256)
-          multiply_shared(sums, stage + Tile::token_bytes + group * 8192, stage, 32 * k);
-        else
-#endif
-          multiply_group(sums, fragments[k], stage, 32 * k);
-      }
+      for (int k = 0; k < 4; ++k) multiply_group(sums, fragments[k], stage, 32 * k, k > 0 || !first);
       commit_products();
       wait_products<1>();
-      if (unit > walk.begin) release_stage<Tile>(ends, before);
-      if (staggered && group == 0 && unit == walk.begin + Tile::stagger) group_arrive(3, 2 * group_size);
+      if (!first) release_stage<Tile>(ends, before);
       before = place.stage;
       place.next();
     };
-    int unit = walk.begin;
     PLANISH_NO_UNROLL
-    for (; unit + 1 < walk.end; unit += 2) {  // two sets of fragments: one is read while the other is written
-      step(unit);
-      step(unit + 1);
+    for (bool first = true;; first = false) {  // two sets of fragments: one is read while the other is written
+      step(first);
+      if (--left == 0) break;
+      step(false);
+      if (--left == 0) break;
     }
-    if (unit < walk.end) step(unit);
+    walk.next();
+    more = walk.here();  // the place of the next tile is found while the products end
     wait_products<0>();
     settle(sums);
-    if (walk.begin < walk.end) release_stage<Tile>(ends, before);
+    release_stage<Tile>(ends, before);
     if (own_unit >= channel_units) continue;
     if (!Tile::may_split || walk.splits == 1)
-      store_unit<factor_bits>(sums, ends.rooms[group], scales, a, type, own_unit, first_token, 1 + group);
+      store_unit<factor_bits, Tile::tokens>(sums, scales, out, own_unit, token_tile * Tile::tokens);
     else if constexpr (Tile::may_split)
-      store_split<factor_bits>(sums, ends.rooms[group], a, type, own_unit, first_token, 1 + group,
-                               walk.token_tile * channel_units + own_unit, walk.token_tiles * channel_units,
-                               walk.splits);
+      store_split<factor_bits, Tile::tokens>(sums, out, own_unit, token_tile * Tile::tokens,
+                                             token_tile * channel_units + own_unit, walk.token_tiles * channel_units,
+                                             walk.splits);
   }
+  if (thread_index() % group_size == 0) wait_bulk_read<0>();  // the block's memory lasts as long as it does
 }
 
+#ifdef PLANISH_EXPERIMENT
+static __device__ unsigned long long clock_record[2];
+#endif
 /// blocks: a multiple of the cluster, at most one per multiprocessor.
 template <class Tile>
 PLANISH_KERNEL(Tile::threads, 1)
-multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tokens, ElementType type,
-                  int channel_tiles, int token_tiles, int splits) {
+multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tokens,
+                  PLANISH_GRID_CONSTANT const TensorMap y, ElementType type, int channel_tiles, int token_tiles,
+                  int splits) {
 #if !defined(__CUDA_ARCH__) || defined(PLANISH_HAS_GROUP_PRODUCTS)
+#ifdef PLANISH_EXPERIMENT
+  const long long begin_clock = clock64();
+  unsigned long long begin_time;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(begin_time));
+#endif
   unsigned char* const memory = shared_memory();
   unsigned char* const ring = memory + (1024 - reinterpret_cast<std::uintptr_t>(memory) % 1024) % 1024;
   auto& ends = *reinterpret_cast<typename Tile::Ends*>(ring + Tile::stages * Tile::stage_bytes);
@@ -238,14 +250,22 @@ multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tok
     cluster_barrier();
   else
     block_barrier();
-  const TileWalk<Tile> walk(channel_tiles, token_tiles, splits, a.w.column_units());
   if (thread_index() < group_size) {
     give_registers<40>();
-    if (thread_index() == 0) produce_stages<Tile>(a, &tokens, ring, ends, walk);
+    if (thread_index() == 0)
+      produce_stages<Tile>(a, &tokens, ring, ends, {channel_tiles, token_tiles, splits, a.w.column_units()});
   } else {
     take_registers<232>();
-    consume_stages<Tile>(a, type, ring, ends, walk);
+    consume_stages<Tile>(a, &y, type, ring, ends, {channel_tiles, token_tiles, splits, a.w.column_units()});
   }
+#ifdef PLANISH_EXPERIMENT
+  if (thread_index() == 0 && block_index() == 0) {
+    unsigned long long now;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+    clock_record[0] += clock64() - begin_clock;
+    clock_record[1] += now - begin_time;
+  }
+#endif
   if constexpr (Tile::cluster > 1) cluster_barrier();  // others still bring tokens here, and arrive
 #endif
 }

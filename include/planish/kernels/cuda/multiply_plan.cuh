@@ -35,6 +35,41 @@ namespace detail {
   return {};
 }
 
+// Which path is the quickest where was measured on an H200; see docs/cuda.md.
+
+/// The path on any device with matrix units.
+[[nodiscard]] constexpr MultiplyPath choose_path(const MultiplyShape& shape, int multiprocessors) noexcept {
+  if (shape.group_columns != 0)
+    return shape.rows <= 8    ? MultiplyPath::grouped8
+           : shape.rows <= 64 ? MultiplyPath::grouped32
+                              : MultiplyPath::grouped128;
+  const bool many_nibbles = shape.stored_bits == 4 && shape.channels >= 8192;
+  if (shape.rows <= 8) return MultiplyPath::stream8;
+  if (shape.rows <= 16 && !many_nibbles) return MultiplyPath::stream16;
+  if (shape.rows <= 32) return MultiplyPath::stream32;
+  if (shape.rows <= 128) return MultiplyPath::tiles64;
+  // Large tiles, as soon as their last wave is about full.
+  const int tiles = multiply_plan_of<8>(shape, MultiplyPath::tiles256, 1, multiprocessors).launch.blocks;
+  const int waves = (tiles + multiprocessors - 1) / multiprocessors;
+  return 4 * tiles >= 3 * waves * multiprocessors ? MultiplyPath::tiles256 : MultiplyPath::tiles128;
+}
+
+/// The path on Hopper, for more than 8 tokens.
+[[nodiscard]] constexpr MultiplyPath choose_pipeline(const MultiplyShape& shape, int multiprocessors) noexcept {
+  if (shape.rows <= 16) return MultiplyPath::pipeline16;
+  if (shape.rows <= 64) return MultiplyPath::pipeline64;
+  if (shape.rows <= 128) return MultiplyPath::pipeline128;
+  // Tokens that a multiprocessor computes one after the other; large tiles cost a tenth less per token.
+  const auto in_turn = [&](MultiplyPath path, int tokens) {
+    const MultiplyPlan plan = multiply_plan_of<8>(shape, path, 1, multiprocessors);
+    const int cluster = plan.launch.cluster, at_once = multiprocessors / cluster > 0 ? multiprocessors / cluster : 1;
+    const int clusters = (plan.channel_tiles + cluster - 1) / cluster * plan.token_tiles;
+    return (clusters + at_once - 1) / at_once * tokens;
+  };
+  const bool large = 10 * in_turn(MultiplyPath::pipeline256, 256) <= 11 * in_turn(MultiplyPath::pipeline128, 128);
+  return large ? MultiplyPath::pipeline256 : MultiplyPath::pipeline128;
+}
+
 }  // namespace detail
 
 /// The plan that takes a given path with a given number of column splits (at least 1): for tuning and tests.
@@ -63,42 +98,23 @@ namespace detail {
 [[nodiscard]] inline Result<MultiplyPlan> plan_multiply(const MultiplyShape& shape,
                                                         const DeviceCapabilities& device) noexcept {
   if (Status status = detail::check_multiply(shape, device); !status.ok()) return status;
-  const int units = (shape.columns + unit_columns - 1) / unit_columns;
   const int multiprocessors = device.multiprocessors > 0 ? device.multiprocessors : 1;
-  // Which path is the quickest where was measured on an H200; see docs/cuda.md.
-  const bool many_nibbles = shape.stored_bits == 4 && shape.channels >= 8192;
-  MultiplyPath path = shape.rows <= 8                     ? MultiplyPath::stream8
-                      : shape.rows <= 16 && !many_nibbles ? MultiplyPath::stream16
-                                                          : MultiplyPath::stream32;
-  if (shape.rows > 32) {
-    const bool large_weights = shape.channels >= 8192 || shape.columns >= 8192;
-    const bool groups = device.group_products && (shape.rows > 128 || (shape.rows > 64 && large_weights));
-    // Large tiles of mma.sync, as soon as their last wave is about full.
-    const int tiles = detail::multiply_plan_of<8>(shape, MultiplyPath::tiles256, 1, multiprocessors).launch.blocks;
-    const int waves = (tiles + multiprocessors - 1) / multiprocessors;
-    path = groups                                     ? MultiplyPath::pipeline256
-           : shape.rows <= 128                        ? MultiplyPath::tiles64
-           : 4 * tiles >= 3 * waves * multiprocessors ? MultiplyPath::tiles256
-                                                      : MultiplyPath::tiles128;
-    // Devices with less shared memory take smaller tiles.
-    for (const MultiplyPath other : {MultiplyPath::tiles128, MultiplyPath::tiles64, MultiplyPath::stream32})
-      if (!plan_multiply(shape, device, path, 1)) path = other;
-  }
-  if (shape.group_columns != 0) {
-    path = shape.rows <= 8    ? MultiplyPath::grouped8
-           : shape.rows <= 64 ? MultiplyPath::grouped32
-                              : MultiplyPath::grouped128;
-    if (!plan_multiply(shape, device, path, 1)) path = MultiplyPath::grouped32;  // of the least shared memory
-    return plan_multiply(shape, device, path, 1);
-  }
+  MultiplyPath path = detail::choose_path(shape, multiprocessors);
+  if (shape.group_columns == 0 && shape.rows > 8 && device.group_products && device.encode_rows != nullptr &&
+      shape.columns > 0)
+    path = detail::choose_pipeline(shape, multiprocessors);
+  // Devices with less shared memory take smaller tiles.
+  for (const MultiplyPath other : {MultiplyPath::tiles128, MultiplyPath::tiles64, MultiplyPath::stream32})
+    if (shape.group_columns == 0 && !plan_multiply(shape, device, path, 1)) path = other;
+  if (shape.group_columns != 0 && !plan_multiply(shape, device, path, 1)) path = MultiplyPath::grouped32;
   auto plan = plan_multiply(shape, device, path, 1);
-  if (!plan) return plan;
+  if (!plan || shape.group_columns != 0) return plan;
   // Few blocks: split the columns until every multiprocessor has one, or two where two fit, of at least four steps.
   const int blocks = plan->launch.blocks > 0 ? plan->launch.blocks : 1;
+  const int units = (shape.columns + unit_columns - 1) / unit_columns;
   const int wanted = (path == MultiplyPath::tiles64 ? 2 : 1) * multiprocessors / blocks;
-  int splits = wanted < units / 4 ? wanted : units / 4;
-  if (splits < 1) splits = 1;
-  return plan_multiply(shape, device, path, splits);
+  const int splits = wanted < units / 4 ? wanted : units / 4;
+  return plan_multiply(shape, device, path, splits < 1 ? 1 : splits);
 }
 
 /// Calls `run(kernel, launch shape, kernel arguments...)` with the kernel of a plan.
@@ -107,8 +123,9 @@ Status dispatch(const MultiplyPlan& plan, const MultiplyArguments& a, Run&& run)
   const auto with = [&](auto kernel) {
     return run(kernel, plan.launch, a, plan.shape.output, plan.channel_tiles, plan.token_tiles, plan.splits);
   };
-  const auto pipelined = [&](auto kernel, int box_rows) {
-    return run(kernel, plan.launch, a, TokenMap{plan.encode_rows, a.x, box_rows}, plan.shape.output, plan.channel_tiles,
+  const auto pipelined = [&](auto kernel, int box_rows, int output_rows) {
+    return run(kernel, plan.launch, a, tokens_map(plan.encode_rows, a, box_rows),
+               output_map(plan.encode_rows, a, plan.shape.output, output_rows), plan.shape.output, plan.channel_tiles,
                plan.token_tiles, plan.splits);
   };
   const auto of_bits = [&](auto bits) {
@@ -127,13 +144,13 @@ Status dispatch(const MultiplyPlan& plan, const MultiplyArguments& a, Run&& run)
       case MultiplyPath::tiles256:
         return with(multiply_tiles<Tiles256<b>>);
       case MultiplyPath::pipeline16:
-        return pipelined(multiply_pipeline<Pipeline16<b>>, Pipeline16<b>::box_rows);
+        return pipelined(multiply_pipeline<Pipeline16<b>>, Pipeline16<b>::box_rows, Pipeline16<b>::output_rows);
       case MultiplyPath::pipeline64:
-        return pipelined(multiply_pipeline<Pipeline64<b>>, Pipeline64<b>::box_rows);
+        return pipelined(multiply_pipeline<Pipeline64<b>>, Pipeline64<b>::box_rows, Pipeline64<b>::output_rows);
       case MultiplyPath::pipeline128:
-        return pipelined(multiply_pipeline<Pipeline128<b>>, Pipeline128<b>::box_rows);
+        return pipelined(multiply_pipeline<Pipeline128<b>>, Pipeline128<b>::box_rows, Pipeline128<b>::output_rows);
       case MultiplyPath::pipeline256:
-        return pipelined(multiply_pipeline<Pipeline256<b>>, Pipeline256<b>::box_rows);
+        return pipelined(multiply_pipeline<Pipeline256<b>>, Pipeline256<b>::box_rows, Pipeline256<b>::output_rows);
       case MultiplyPath::grouped8:
         return with(multiply_by_groups<Grouped8<b>>);
       case MultiplyPath::grouped32:
@@ -178,8 +195,9 @@ Status dispatch(const MultiplyPlan& plan, const MultiplyArguments& a, Run&& run)
   if (plan.workspace_bytes > 0 && (a.workspace == nullptr || reinterpret_cast<std::uintptr_t>(a.workspace) % 16 != 0))
     return {ErrorCode::invalid_argument, "the product needs a zeroed workspace of ", plan.workspace_bytes,
             " bytes at a multiple of 16"};
+  if (!is_pipelined(plan.path) || plan.launch.blocks == 0) return {};
   TensorMap map;
-  if (is_pipelined(plan.path) && plan.launch.blocks > 0 && !TokenMap{plan.encode_rows, a.x, 8}.describe(map))
+  if (!tokens_map(plan.encode_rows, a, 8).describe(map))
     return {ErrorCode::invalid_argument,
             "the driver refuses to describe ",
             a.x.rows,
@@ -188,6 +206,15 @@ Status dispatch(const MultiplyPlan& plan, const MultiplyArguments& a, Run&& run)
             " codes, ",
             a.x.stride,
             " bytes apart, to the copy engine"};
+  if (stores_boxes(a, s.output) && !output_map(plan.encode_rows, a, s.output, 8).describe(map))
+    return {ErrorCode::invalid_argument,
+            "the driver refuses to describe ",
+            a.x.rows,
+            " rows of ",
+            a.w.channels,
+            " outputs, ",
+            a.y_stride,
+            " elements apart, to the copy engine"};
   return {};
 }
 

@@ -99,6 +99,15 @@ PLANISH_DEVICE void copy_box_to(int blocks, void* shared, const TensorMap* map, 
 #endif
 }
 
+/// Shared memory, in the order of `copy_box`, to the map's box at (column, row), in the background; what lies outside
+/// of the rows is left out. Belongs to the open group.
+PLANISH_DEVICE void store_box(const TensorMap* map, const void* shared, int column, int row) noexcept {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%2, %3}], [%1];" ::"l"(map),
+               "r"(shared_address(shared)), "r"(column), "r"(row)
+               : "memory");
+#endif
+}
 /// Adds `bytes` of int32, a multiple of 16, from shared to global memory, in the background; belongs to the open group.
 PLANISH_DEVICE void add_bulk(std::int32_t* global, const void* shared, int bytes) noexcept {
 #if defined(PLANISH_HAS_GROUP_PRODUCTS)
@@ -107,18 +116,20 @@ PLANISH_DEVICE void add_bulk(std::int32_t* global, const void* shared, int bytes
                : "memory");
 #endif
 }
-/// Closes the group of this thread's additions so far.
+/// Closes the group of this thread's stores and additions so far.
 PLANISH_DEVICE void commit_bulk() noexcept {
 #if defined(PLANISH_HAS_GROUP_PRODUCTS)
   asm volatile("cp.async.bulk.commit_group;" ::: "memory");
 #endif
 }
-/// Returns once this thread's additions have read shared memory, or once they are done.
+/// Returns once all but the last `Pending` groups of this thread have read shared memory.
+template <int Pending>
 PLANISH_DEVICE void wait_bulk_read() noexcept {
 #if defined(PLANISH_HAS_GROUP_PRODUCTS)
-  asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(Pending) : "memory");
 #endif
 }
+/// Returns once all of them are done.
 PLANISH_DEVICE void wait_bulk() noexcept {
 #if defined(PLANISH_HAS_GROUP_PRODUCTS)
   asm volatile("cp.async.bulk.wait_group 0;\nfence.proxy.async.global;" ::: "memory");
@@ -161,9 +172,14 @@ void wait_phase(MemoryBarrier* barrier, int parity) noexcept;
 void copy_bulk(void* shared, const void* global, int bytes, MemoryBarrier* barrier) noexcept;
 void copy_box(void* shared, const TensorMap* map, int column, int row, MemoryBarrier* barrier) noexcept;
 void copy_box_to(int blocks, void* shared, const TensorMap* map, int column, int row, MemoryBarrier* barrier) noexcept;
+void store_box(const TensorMap* map, const void* shared, int column, int row) noexcept;
 void add_bulk(std::int32_t* global, const void* shared, int bytes) noexcept;
 void commit_bulk() noexcept;
-void wait_bulk_read() noexcept;
+void wait_bulk_read_until(int pending) noexcept;
+template <int Pending>
+void wait_bulk_read() noexcept {
+  wait_bulk_read_until(Pending);
+}
 void wait_bulk() noexcept;
 void cluster_barrier() noexcept;
 void group_arrive(int barrier, int threads) noexcept;
