@@ -26,7 +26,7 @@ namespace planish::inline PLANISH_ABI::kernels::cuda {
   return r / 4 * 8 + 2 * (lane % 4) + r % 2;
 }
 /// The register of pair i of a thread; that of its second channel lies `next_channel` behind it.
-[[nodiscard]] PLANISH_HOST_DEVICE constexpr int pair_register(int i) noexcept { return i / 2 * 4 + i % 2; }
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr int register_of_pair(int i) noexcept { return i / 2 * 4 + i % 2; }
 inline constexpr int next_channel = 2;
 
 /// Where a channel of 64 lies in shared memory in 16 bits, of a line of 128 bytes per token: as copy_box would bring
@@ -112,7 +112,7 @@ PLANISH_DEVICE void store_rounded(const int (&sums)[Tokens / 2], const OutputSca
       PLANISH_UNROLL
       for (int b = 0; b < 2; ++b) {
         const float scale = __builtin_bit_cast(float, two.words[b]);
-        const int r = box * together / 2 + pair_register(i + b);
+        const int r = box * together / 2 + register_of_pair(i + b);
         float values[2];
         PLANISH_UNROLL
         for (int h = 0; h < 2; ++h)
@@ -137,8 +137,8 @@ PLANISH_DEVICE void keep_sums(const int (&sums)[Registers], unsigned char* room,
   const int lane = thread_index() % warp_size, channel = lane_channel(thread_index() / warp_size, lane);
   PLANISH_UNROLL
   for (int i = 0; i < Tokens / 4; ++i) {
-    const int r = Tokens / 2 * pass + pair_register(i);
-    reinterpret_cast<Vector8*>(room)[sum_pair(sum_token(lane, pair_register(i)), channel)] = {
+    const int r = Tokens / 2 * pass + register_of_pair(i);
+    reinterpret_cast<Vector8*>(room)[sum_pair(sum_token(lane, register_of_pair(i)), channel)] = {
         {static_cast<std::uint32_t>(sums[r]), static_cast<std::uint32_t>(sums[r + next_channel])}};
   }
 }
