@@ -164,13 +164,6 @@ void wait_bulk_read_until(int pending) noexcept {
 }
 void wait_bulk() noexcept { wait_bulk_read_until(0); }
 void cluster_barrier() noexcept { emulator::meet(machine.whole_cluster, machine.cluster * machine.threads); }
-void group_arrive(int barrier, int threads) noexcept {
-  machine.require(barrier >= 1 && barrier <= 15 && threads % 32 == 0);
-  emulator::Barrier& own = emulator::own_barrier(barrier);
-  if (++own.arrived != threads) return;
-  own.arrived = 0;
-  ++own.generation;
-}
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda
 

@@ -105,33 +105,57 @@ struct TileWalk {
   PLANISH_DEVICE void next() noexcept { at += step; }
 };
 
+/// What a block's producer asks the copy engine for.
 template <class Tile>
-PLANISH_DEVICE void produce_stages(const MultiplyArguments& a, const TensorMap* tokens, unsigned char* ring,
-                                   typename Tile::Ends& ends, TileWalk<Tile> walk) noexcept {
-  constexpr int bytes = unit_bytes(Tile::stored_bits);
-  const std::int64_t next_unit = std::int64_t{a.w.column_units()} * bytes;
-  const int part = walk.rank * Tile::box_rows;
+struct Producer {
+  static constexpr int bytes = unit_bytes(Tile::stored_bits);
+  const MultiplyArguments& a;
+  const TensorMap* tokens;
+  unsigned char* ring;
+  typename Tile::Ends& ends;
   RingPlace<Tile> place;
-  for (; walk.here(); walk.next()) {
-    const int first_unit = walk.channel_tile * Tile::channel_warps, row = walk.token_tile * Tile::tokens + part;
-    int exist = a.w.channel_units() - first_unit;
-    exist = exist < 0 ? 0 : exist > Tile::channel_warps ? Tile::channel_warps : exist;
-    const std::uint8_t* weights = a.w.units + first_unit * next_unit + walk.begin * std::int64_t{bytes};
+
+  PLANISH_DEVICE void fetch_weights(const TileWalk<Tile>& walk, int unit, int stage) const noexcept {
+    const int first = walk.channel_tile * Tile::channel_warps;
+    const int left = a.w.channel_units() - first;
+    const int exist = left < 0 ? 0 : left > Tile::channel_warps ? Tile::channel_warps : left;
+    const std::uint8_t* const from = a.w.units + (first * std::int64_t{walk.units} + unit) * bytes;
+    arrive_expecting(&ends.full[stage], Tile::token_bytes + exist * bytes);
+    PLANISH_UNROLL
+    for (int i = 0; i < Tile::channel_warps; ++i)
+      if (i < exist)
+        copy_bulk(ring + stage * Tile::stage_bytes + Tile::token_bytes + i * bytes,
+                  from + i * std::int64_t{walk.units} * bytes, bytes, &ends.full[stage]);
+  }
+  PLANISH_DEVICE void fetch_tokens(const TileWalk<Tile>& walk, int unit, int stage) const noexcept {
+    const int part = walk.rank * Tile::box_rows, row = walk.token_tile * Tile::tokens + part;
+    unsigned char* const to = ring + stage * Tile::stage_bytes + part * unit_columns;
+    if constexpr (Tile::cluster == 1)
+      copy_box(to, tokens, unit * unit_columns, row, &ends.full[stage]);
+    else
+      copy_box_to((1 << Tile::cluster) - 1, to, tokens, unit * unit_columns, row, &ends.full[stage]);
+  }
+
+  PLANISH_DEVICE void run(TileWalk<Tile> walk) noexcept {
+    bool more = walk.here();
+    // Weights are there before the kernel in front of this one has made the tokens.
+    const int columns = walk.end - walk.begin;
+    int ahead = !more || !a.early ? 0 : columns < Tile::stages ? columns : Tile::stages;
     PLANISH_NO_UNROLL
-    for (int unit = walk.begin; unit < walk.end; ++unit, weights += bytes, place.next()) {
-      unsigned char* const stage = ring + place.stage * Tile::stage_bytes;
-      MemoryBarrier* const full = &ends.full[place.stage];
-      wait_phase(&ends.empty[place.stage], place.parity ^ 1);
-      arrive_expecting(full, Tile::token_bytes + exist * bytes);
-      if constexpr (Tile::cluster == 1)
-        copy_box(stage, tokens, unit * unit_columns, row, full);
-      else
-        copy_box_to((1 << Tile::cluster) - 1, stage + part * unit_columns, tokens, unit * unit_columns, row, full);
-      for (int i = 0; i < exist; ++i)
-        copy_bulk(stage + Tile::token_bytes + i * bytes, weights + i * next_unit, bytes, full);
+    for (int i = 0; i < ahead; ++i) fetch_weights(walk, walk.begin + i, i);
+    wait_previous_kernel();
+    for (; more; walk.next(), more = walk.here()) PLANISH_NO_UNROLL
+    for (int unit = walk.begin; unit < walk.end; ++unit, place.next()) {
+      if (ahead > 0) {
+        --ahead;
+      } else {
+        wait_phase(&ends.empty[place.stage], place.parity ^ 1);
+        fetch_weights(walk, unit, place.stage);
+      }
+      fetch_tokens(walk, unit, place.stage);
     }
   }
-}
+};
 
 /// The fragments of one stage: [product of 32 columns][register]. `weights`: of shared memory, this warpgroup's unit.
 template <class Tile>
@@ -175,6 +199,7 @@ PLANISH_DEVICE void consume_stages(const MultiplyArguments& a, const TensorMap* 
                                    const unsigned char* ring, typename Tile::Ends& ends, TileWalk<Tile> walk) noexcept {
   const int group = thread_index() / group_size - 1, channel_units = a.w.channel_units();
   constexpr int factor_bits = Tile::stored_bits == 4 ? 4 : 0;
+  wait_previous_kernel();
   const UnitOutput out{a, y, type, ends.rooms[group], ends.scales[group], 1 + group};
   RingPlace<Tile> place;
   bool more = walk.here();
@@ -235,6 +260,7 @@ multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tok
   unsigned long long begin_time;
   asm volatile("mov.u64 %0, %globaltimer;" : "=l"(begin_time));
 #endif
+  release_next_kernel();
   unsigned char* const memory = shared_memory();
   unsigned char* const ring = memory + (1024 - reinterpret_cast<std::uintptr_t>(memory) % 1024) % 1024;
   auto& ends = *reinterpret_cast<typename Tile::Ends*>(ring + Tile::stages * Tile::stage_bytes);
@@ -253,7 +279,7 @@ multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tok
   if (thread_index() < group_size) {
     give_registers<40>();
     if (thread_index() == 0)
-      produce_stages<Tile>(a, &tokens, ring, ends, {channel_tiles, token_tiles, splits, a.w.column_units()});
+      Producer<Tile>{a, &tokens, ring, ends, {}}.run({channel_tiles, token_tiles, splits, a.w.column_units()});
   } else {
     take_registers<232>();
     consume_stages<Tile>(a, &y, type, ring, ends, {channel_tiles, token_tiles, splits, a.w.column_units()});

@@ -124,7 +124,9 @@ Status dispatch(const MultiplyPlan& plan, const MultiplyArguments& a, Run&& run)
     return run(kernel, plan.launch, a, plan.shape.output, plan.channel_tiles, plan.token_tiles, plan.splits);
   };
   const auto pipelined = [&](auto kernel, int box_rows, int output_rows) {
-    return run(kernel, plan.launch, a, tokens_map(plan.encode_rows, a, box_rows),
+    LaunchShape shape = plan.launch;
+    shape.early = a.early;
+    return run(kernel, shape, a, tokens_map(plan.encode_rows, a, box_rows),
                output_map(plan.encode_rows, a, plan.shape.output, output_rows), plan.shape.output, plan.channel_tiles,
                plan.token_tiles, plan.splits);
   };

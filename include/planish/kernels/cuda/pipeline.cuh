@@ -136,15 +136,24 @@ PLANISH_DEVICE void wait_bulk() noexcept {
 #endif
 }
 
+/// Lets the next kernel of the stream begin early, where it was launched so.
+PLANISH_DEVICE void release_next_kernel() noexcept {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+/// Returns once the kernel in front has ended and its results are there.
+PLANISH_DEVICE void wait_previous_kernel() noexcept {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 /// All threads of all blocks of the cluster meet.
 PLANISH_DEVICE void cluster_barrier() noexcept {
 #if defined(PLANISH_HAS_GROUP_PRODUCTS)
   asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
 #endif
-}
-/// Arrives for `group_barrier` of others, without waiting for them.
-PLANISH_DEVICE void group_arrive(int barrier, int threads) noexcept {
-  asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
 /// Gives registers of this warpgroup back, or takes some, until a thread has `Count`, a multiple of 8.
@@ -181,8 +190,9 @@ void wait_bulk_read() noexcept {
   wait_bulk_read_until(Pending);
 }
 void wait_bulk() noexcept;
+inline void release_next_kernel() noexcept {}
+inline void wait_previous_kernel() noexcept {}
 void cluster_barrier() noexcept;
-void group_arrive(int barrier, int threads) noexcept;
 template <int Count>
 void give_registers() noexcept {}
 template <int Count>
