@@ -13,7 +13,8 @@
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
 /// Shape of a block of multiply_pipeline: 128 channels × `Tokens` (64, 128 or 256).
-template <int StoredBits, int Tokens, int Cluster, int Stages, int Raster = 8>
+template <int StoredBits, int Tokens, int Cluster, int Stages, int BoxTokens = (Tokens < 128 ? Tokens / 2 : 64),
+          int Boxes = 2, int Raster = 8>
 struct MultiplyPipeline {
   static constexpr int raster = Raster;
   static constexpr int stored_bits = StoredBits, tokens = Tokens, cluster = Cluster, stages = Stages;
@@ -23,17 +24,19 @@ struct MultiplyPipeline {
   static constexpr int warp_words = tokens * unit_channels;  // of the sums of a warpgroup
   static constexpr bool may_split = tokens <= 128;           // columns; where tokens are more, so are the tiles
   static constexpr int box_rows = tokens / cluster;          // of tokens that come at once
-  static constexpr int output_rows = tokens < box_tokens ? tokens : box_tokens;  // that are stored at once
-  static constexpr int token_bytes = tokens * unit_columns;  // of a stage; they come first: 1024-byte boundaries
+  using Room = OutputRoom<BoxTokens, Boxes>;
+  static constexpr int output_rows = Room::tokens;             // of tokens that leave at once
+  static constexpr int factor_bits = StoredBits == 4 ? 4 : 0;  // sums are 2^factor_bits too large
+  static constexpr int token_bytes = tokens * unit_columns;    // of a stage; they come first: 1024-byte boundaries
   static constexpr int weight_bytes = 2 * unit_bytes(StoredBits);
   static constexpr int stage_bytes = token_bytes + weight_bytes;
   struct alignas(1024) Ends {
-    unsigned char rooms[2][room_bytes];
+    unsigned char rooms[2][Room::bytes];
     float scales[2][Tokens];
     MemoryBarrier full[Stages], empty[Stages];
   };
   // The ring begins at a multiple of 1024 bytes, the block's memory at one of 128.
-  static constexpr int ends_bytes = 2 * (room_bytes + Tokens * 4 + Stages * 8);
+  static constexpr int ends_bytes = 2 * (Room::bytes + Tokens * 4 + Stages * 8);
   static constexpr int shared_bytes = 1024 - 128 + Stages * stage_bytes + ends_bytes;
 };
 
@@ -198,7 +201,6 @@ template <class Tile>
 PLANISH_DEVICE void consume_stages(const MultiplyArguments& a, const TensorMap* y, ElementType type,
                                    const unsigned char* ring, typename Tile::Ends& ends, TileWalk<Tile> walk) noexcept {
   const int group = thread_index() / group_size - 1, channel_units = a.w.channel_units();
-  constexpr int factor_bits = Tile::stored_bits == 4 ? 4 : 0;
   wait_previous_kernel();
   const UnitOutput out{a, y, type, ends.rooms[group], ends.scales[group], 1 + group};
   RingPlace<Tile> place;
@@ -225,6 +227,10 @@ PLANISH_DEVICE void consume_stages(const MultiplyArguments& a, const TensorMap* 
     PLANISH_NO_UNROLL
     for (bool first = true;; first = false) {  // two sets of fragments: one is read while the other is written
       step(first);
+      if (first) {  // products run meanwhile
+        scales.keep_tokens(out.scales);
+        group_barrier(out.barrier, group_size);
+      }
       if (--left == 0) break;
       step(false);
       if (--left == 0) break;
@@ -236,11 +242,10 @@ PLANISH_DEVICE void consume_stages(const MultiplyArguments& a, const TensorMap* 
     release_stage<Tile>(ends, before);
     if (own_unit >= channel_units) continue;
     if (!Tile::may_split || walk.splits == 1)
-      store_unit<factor_bits, Tile::tokens>(sums, scales, out, own_unit, token_tile * Tile::tokens);
+      store_unit<Tile>(sums, scales, out, own_unit, token_tile * Tile::tokens);
     else if constexpr (Tile::may_split)
-      store_split<factor_bits, Tile::tokens>(sums, out, own_unit, token_tile * Tile::tokens,
-                                             token_tile * channel_units + own_unit, walk.token_tiles * channel_units,
-                                             walk.splits);
+      store_split<Tile>(sums, out, own_unit, token_tile * Tile::tokens, token_tile * channel_units + own_unit,
+                        walk.token_tiles * channel_units, walk.splits);
   }
   if (thread_index() % group_size == 0) wait_bulk_read<0>();  // the block's memory lasts as long as it does
 }

@@ -39,11 +39,13 @@ inline constexpr int next_channel = 2;
   return token * 32 + channel / 8 * 4 + (channel / 2 % 4 ^ token / 2 % 4);
 }
 
-inline constexpr int box_tokens = 32;               // that are stored at once in 16 bits
-inline constexpr int box_bytes = box_tokens * 128;  // of shared memory
-inline constexpr int boxes = 4;                     // that a warpgroup has room for
-inline constexpr int room_bytes = boxes * box_bytes;
-inline constexpr int sum_tokens = room_bytes / 256;  // whose sums have room
+/// Room of a warpgroup for its outputs: `Count` boxes of `Tokens` lines each, or sums of half as many.
+template <int Tokens, int Count>
+struct OutputRoom {
+  static constexpr int tokens = Tokens, count = Count;
+  static constexpr int box_bytes = Tokens * 128, bytes = Count * box_bytes;
+  static constexpr int sum_tokens = bytes / 256;
+};
 
 /// What the outputs of a thread need, asked for before the products and kept in registers meanwhile.
 template <int Tokens>
@@ -79,7 +81,7 @@ struct UnitOutput {
   const MultiplyArguments& a;
   const TensorMap* y;
   ElementType type;
-  unsigned char* room;  // room_bytes, from a multiple of 1024 on
+  unsigned char* room;  // of an OutputRoom, from a multiple of 1024 on
   float* scales;        // of the tokens
   int barrier;
 };
@@ -91,43 +93,47 @@ struct UnitOutput {
 }
 
 /// Such outputs, box by box: the copy engine reads the ones before meanwhile.
-template <class Element, int FactorBits, int Tokens>
-PLANISH_DEVICE void store_rounded(const int (&sums)[Tokens / 2], const OutputScales<Tokens>& scales,
+template <class Element, class Tile>
+PLANISH_DEVICE void store_rounded(const int (&sums)[Tile::registers], const OutputScales<Tile::tokens>& scales,
                                   const UnitOutput& out, int unit, int first_token) noexcept {
-  constexpr int together = Tokens < box_tokens ? Tokens : box_tokens, count = Tokens / together;
+  using Room = typename Tile::Room;
+  constexpr int count = Tile::tokens / Room::tokens;
+  static_assert(count % Room::count == 0);  // so that every tile begins with the first room
   const int thread = thread_index() % group_size, lane = thread % warp_size;
   const int channel = lane_channel(thread / warp_size, lane);
   unsigned char* const lines[2] = {out.room + line_byte(sum_token(lane, 0), channel),
                                    out.room + line_byte(sum_token(lane, 1), channel)};
-  if (count < boxes && thread == 0) wait_bulk_read<0>();
-  scales.keep_tokens(out.scales);
-  group_barrier(out.barrier, group_size);
   const float* const own_scales = out.scales + 2 * (lane % 4);
   PLANISH_UNROLL
   for (int box = 0; box < count; ++box) {
     PLANISH_UNROLL
-    for (int i = 0; i < together / 4; i += 2) {
-      const int column = box * together + 4 * i;  // of eight tokens
-      const Vector8 two = *reinterpret_cast<const Vector8*>(own_scales + column);
+    for (int i = 0; i < Room::tokens / 4; i += 2) {
+      const Vector8 two =
+          *reinterpret_cast<const Vector8*>(own_scales + box * Room::tokens + 4 * i);  // of eight tokens
       PLANISH_UNROLL
       for (int b = 0; b < 2; ++b) {
         const float scale = __builtin_bit_cast(float, two.words[b]);
-        const int r = box * together / 2 + register_of_pair(i + b);
+        const int r = box * Room::tokens / 2 + register_of_pair(i + b);
         float values[2];
         PLANISH_UNROLL
         for (int h = 0; h < 2; ++h)
-          values[h] = rescale(sums[r + next_channel * h] >> FactorBits, scale, scales.channels[h], scales.biases[h]);
-        *reinterpret_cast<std::uint32_t*>(lines[b] + box % boxes * box_bytes + i / 2 * 1024) =
+          values[h] =
+              rescale(sums[r + next_channel * h] >> Tile::factor_bits, scale, scales.channels[h], scales.biases[h]);
+        *reinterpret_cast<std::uint32_t*>(lines[b] + box % Room::count * Room::box_bytes + i / 2 * 1024) =
             round_pair(Element{}, values[0], values[1]);
       }
     }
-    publish_to_products();                                           // and to the copy engine
-    if (count >= boxes && thread == 0) wait_bulk_read<boxes - 2>();  // the room of the next box is read
+    publish_to_products();  // and to the copy engine
+    // What was in the room of the next box is read.
+    if (Room::count > 1 && thread == 0) wait_bulk_read<(Room::count > 1 ? Room::count - 2 : 0)>();
     group_barrier(out.barrier, group_size);
     if (thread == 0) {
-      store_box(out.y, out.room + box % boxes * box_bytes, unit * unit_channels * 2, first_token + box * together);
+      store_box(out.y, out.room + box % Room::count * Room::box_bytes, unit * unit_channels * 2,
+                first_token + box * Room::tokens);
       commit_bulk();
+      if (Room::count == 1) wait_bulk_read<0>();
     }
+    if (Room::count == 1) group_barrier(out.barrier, group_size);
   }
 }
 
@@ -162,13 +168,14 @@ PLANISH_DEVICE void store_kept(const EightChannels& channels, const UnitOutput& 
 }
 
 /// Any outputs: the sums themselves go through shared memory.
-template <int FactorBits, int Tokens>
-PLANISH_DEVICE void store_any(const int (&sums)[Tokens / 2], const UnitOutput& out, int unit,
+template <class Tile>
+PLANISH_DEVICE void store_any(const int (&sums)[Tile::registers], const UnitOutput& out, int unit,
                               int first_token) noexcept {
-  constexpr int together = Tokens < sum_tokens ? Tokens : sum_tokens, eights = unit_channels / 8;
+  constexpr int tokens = Tile::tokens, eights = unit_channels / 8;
+  constexpr int together = tokens < Tile::Room::sum_tokens ? tokens : Tile::Room::sum_tokens;
   const EightChannels channels(out.a, unit * unit_channels + thread_index() % eights * 8);
   PLANISH_UNROLL
-  for (int pass = 0; pass < Tokens / together; ++pass) {
+  for (int pass = 0; pass < tokens / together; ++pass) {
     group_barrier(out.barrier, group_size);
     keep_sums<together>(sums, out.room, pass);
     group_barrier(out.barrier, group_size);
@@ -176,23 +183,24 @@ PLANISH_DEVICE void store_any(const int (&sums)[Tokens / 2], const UnitOutput& o
     settle(item);  // addresses of all passes at once are more than the registers hold
     PLANISH_NO_UNROLL
     for (int i = item; i < together * eights; i += group_size)
-      store_kept<FactorBits>(channels, out, first_token + pass * together + i / eights, i / eights,
-                             [&](int v) { return reinterpret_cast<const Vector16*>(out.room)[2 * i + v]; });
+      store_kept<Tile::factor_bits>(channels, out, first_token + pass * together + i / eights, i / eights,
+                                    [&](int v) { return reinterpret_cast<const Vector16*>(out.room)[2 * i + v]; });
   }
 }
 
 /// Adds a warpgroup's sums to those of the warpgroups that have other columns of the same outputs; the last of them
 /// stores the outputs and leaves its part of the workspace zeroed. `slot`: of the outputs, of `slots`.
-template <int FactorBits, int Tokens>
-PLANISH_DEVICE void store_split(const int (&sums)[Tokens / 2], const UnitOutput& out, int unit, int first_token,
+template <class Tile>
+PLANISH_DEVICE void store_split(const int (&sums)[Tile::registers], const UnitOutput& out, int unit, int first_token,
                                 int slot, int slots, int splits) noexcept {
-  constexpr int together = Tokens < sum_tokens ? Tokens : sum_tokens, eights = unit_channels / 8;
-  constexpr int words = Tokens * unit_channels;
+  constexpr int tokens = Tile::tokens, eights = unit_channels / 8;
+  constexpr int together = tokens < Tile::Room::sum_tokens ? tokens : Tile::Room::sum_tokens;
+  constexpr int words = tokens * unit_channels;
   const int thread = thread_index() % group_size;
   auto* const whole = static_cast<std::int32_t*>(out.a.workspace) + std::int64_t{slot} * words;
   auto* const counter = static_cast<std::int32_t*>(out.a.workspace) + std::int64_t{slots} * words + slot;
   PLANISH_UNROLL
-  for (int pass = 0; pass < Tokens / together; ++pass) {
+  for (int pass = 0; pass < tokens / together; ++pass) {
     group_barrier(out.barrier, group_size);
     keep_sums<together>(sums, out.room, pass);
     publish_to_products();  // and to the copy engine
@@ -216,25 +224,25 @@ PLANISH_DEVICE void store_split(const int (&sums)[Tokens / 2], const UnitOutput&
   if (thread == 0) *counter = 0;
   const EightChannels channels(out.a, unit * unit_channels + thread % eights * 8);
   PLANISH_NO_UNROLL
-  for (int i = thread; i < Tokens * eights; i += group_size) {
+  for (int i = thread; i < tokens * eights; i += group_size) {
     Vector16* const own = reinterpret_cast<Vector16*>(whole) + 2 * i;
     const Vector16 kept[2] = {load_shared_vector(own), load_shared_vector(own + 1)};
     own[0] = own[1] = {};
-    store_kept<FactorBits>(channels, out, first_token + i / eights, i / eights,
-                           [&](int v) { return v == 0 ? kept[0] : kept[1]; });
+    store_kept<Tile::factor_bits>(channels, out, first_token + i / eights, i / eights,
+                                  [&](int v) { return v == 0 ? kept[0] : kept[1]; });
   }
 }
 
-/// Rescales and stores a warpgroup's sums, which are 2^FactorBits too large.
-template <int FactorBits, int Tokens>
-PLANISH_DEVICE void store_unit(const int (&sums)[Tokens / 2], const OutputScales<Tokens>& scales, const UnitOutput& out,
-                               int unit, int first_token) noexcept {
+/// Rescales and stores a warpgroup's sums.
+template <class Tile>
+PLANISH_DEVICE void store_unit(const int (&sums)[Tile::registers], const OutputScales<Tile::tokens>& scales,
+                               const UnitOutput& out, int unit, int first_token) noexcept {
   if (!stores_boxes(out.a, out.type))
-    store_any<FactorBits, Tokens>(sums, out, unit, first_token);
+    store_any<Tile>(sums, out, unit, first_token);
   else if (out.type == ElementType::bfloat16)
-    store_rounded<BFloat16, FactorBits>(sums, scales, out, unit, first_token);
+    store_rounded<BFloat16, Tile>(sums, scales, out, unit, first_token);
   else
-    store_rounded<Half, FactorBits>(sums, scales, out, unit, first_token);
+    store_rounded<Half, Tile>(sums, scales, out, unit, first_token);
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda
