@@ -50,6 +50,7 @@ void check(const Case& c, cuda::MultiplyPath path, int splits, std::uint64_t see
   a.y = sums.data();
   a.y_stride = c.channels;
   a.workspace = workspace.data();
+  a.early = seed % 2 != 0;
   CHECK(cuda::check(*plan, a).ok());
   CHECK(cuda::dispatch(*plan, a, emulator::Launcher{seed}).ok());
   CHECK(sums == expected_sums);
