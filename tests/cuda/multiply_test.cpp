@@ -180,12 +180,14 @@ TEST_CASE("plans take the path that a device has") {
   };
   CHECK(path(hopper, 1) == cuda::MultiplyPath::stream8);
   CHECK(path(hopper, 9) == cuda::MultiplyPath::pipeline16);
-  cuda::MultiplyShape decode{1, 4096, 14336, 4};
+  cuda::MultiplyShape decode{1, 14336, 4096, 4};
   decode.early = true;
   CHECK(cuda::plan_multiply(decode, hopper)->path == cuda::MultiplyPath::pipeline16);
   CHECK(cuda::plan_multiply(decode, hopper)->launch.early);
   CHECK(cuda::plan_multiply(decode, ada)->path == cuda::MultiplyPath::stream8);
   CHECK_FALSE(cuda::plan_multiply(decode, ada)->launch.early);
+  CHECK(cuda::plan_multiply({16, 4096, 14336, 8}, hopper)->path == cuda::MultiplyPath::stream16);
+  CHECK(cuda::plan_multiply({16, 14336, 4096, 8}, hopper)->path == cuda::MultiplyPath::pipeline16);
   CHECK(path(hopper, 33) == cuda::MultiplyPath::pipeline64);
   CHECK(path(hopper, 65) == cuda::MultiplyPath::pipeline128);
   CHECK(path(hopper, 512) == cuda::MultiplyPath::pipeline128);  // 128 tiles, one per multiprocessor

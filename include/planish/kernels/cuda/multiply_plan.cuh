@@ -54,7 +54,15 @@ namespace detail {
   return 4 * tiles >= 3 * waves * multiprocessors ? MultiplyPath::tiles256 : MultiplyPath::tiles128;
 }
 
-/// The path on Hopper, for more than 8 tokens or early blocks.
+/// Whether Hopper's own paths are the quickest: for few tokens the streams are, where tiles are fewer than blocks.
+[[nodiscard]] constexpr bool is_pipeline_quicker(const MultiplyShape& shape, int multiprocessors) noexcept {
+  if (shape.group_columns != 0 || shape.columns == 0) return false;
+  const bool few_tiles = shape.channels <= multiprocessors * unit_channels;  // of 128 channels, for half of the blocks
+  if (shape.rows <= 8) return shape.early && !few_tiles;
+  return shape.rows > 16 || shape.stored_bits == 4 || !few_tiles;
+}
+
+/// The path on Hopper.
 [[nodiscard]] constexpr MultiplyPath choose_pipeline(const MultiplyShape& shape, int multiprocessors) noexcept {
   if (shape.rows <= 16) return MultiplyPath::pipeline16;
   if (shape.rows <= 64) return MultiplyPath::pipeline64;
@@ -99,8 +107,7 @@ namespace detail {
   if (Status status = detail::check_multiply(shape, device); !status.ok()) return status;
   const int multiprocessors = device.multiprocessors > 0 ? device.multiprocessors : 1;
   MultiplyPath path = detail::choose_path(shape, multiprocessors);
-  if (shape.group_columns == 0 && (shape.rows > 8 || shape.early) && device.group_products &&
-      device.encode_rows != nullptr && shape.columns > 0)
+  if (device.group_products && device.encode_rows != nullptr && detail::is_pipeline_quicker(shape, multiprocessors))
     path = detail::choose_pipeline(shape, multiprocessors);
   // Devices with less shared memory take smaller tiles.
   for (const MultiplyPath other : {MultiplyPath::tiles128, MultiplyPath::tiles64, MultiplyPath::stream32})
