@@ -97,12 +97,15 @@ void check_case(Context& context, const Case& c, pc::MultiplyPath path, int spli
   record_check(name + "/workspace", dirty == 0);
 }
 
-constexpr pc::MultiplyPath paths[] = {
-    pc::MultiplyPath::stream8,  pc::MultiplyPath::stream16, pc::MultiplyPath::stream32, pc::MultiplyPath::tiles64,
-    pc::MultiplyPath::tiles128, pc::MultiplyPath::tiles256, pc::MultiplyPath::groups128};
-constexpr const char* path_names[] = {"stream8",  "stream16",  "stream32", "tiles64",   "tiles128",
-                                      "tiles256", "groups128", "grouped8", "grouped32", "grouped128"};
-constexpr int path_tokens[] = {8, 16, 32, 64, 128, 256, 128};
+constexpr pc::MultiplyPath paths[] = {pc::MultiplyPath::stream8,     pc::MultiplyPath::stream16,
+                                      pc::MultiplyPath::stream32,    pc::MultiplyPath::tiles64,
+                                      pc::MultiplyPath::tiles128,    pc::MultiplyPath::tiles256,
+                                      pc::MultiplyPath::pipeline16,  pc::MultiplyPath::pipeline64,
+                                      pc::MultiplyPath::pipeline128, pc::MultiplyPath::pipeline256};
+constexpr const char* path_names[] = {"stream8",  "stream16",   "stream32",   "tiles64",     "tiles128",
+                                      "tiles256", "pipeline16", "pipeline64", "pipeline128", "pipeline256",
+                                      "grouped8", "grouped32",  "grouped128"};
+constexpr int path_tokens[] = {8, 16, 32, 64, 128, 256, 16, 64, 128, 256};
 
 /// Operand sets of one shape.
 struct Sets {
@@ -173,16 +176,19 @@ void bench_multiply(Context& context) {
         const Sets sets(context, rows, channels, columns, bits, count);
         double best = 1e30;
         std::string note;
-        for (int p = 0; p < 7; ++p) {
-          if (path_tokens[p] < rows && p < 3) continue;                    // streams: one pass over the weights
-          if (path_tokens[p] >= 4 * rows && path_tokens[p] > 8) continue;  // mostly empty tiles
-          if (rows >= 1024 && p < 4) continue;
+        for (std::size_t p = 0; p < std::size(paths); ++p) {
+          const bool once = path_tokens[p] <= 64 && p != 3;
+          if (path_tokens[p] < rows && once) continue;                      // one pass over the weights
+          if (path_tokens[p] >= 4 * rows && path_tokens[p] > 16) continue;  // mostly empty tiles
+          if (rows >= 1024 && path_tokens[p] <= 64) continue;
           for (const int splits : {1, 2, 3, 4, 6, 8, 16}) {
             if (rows >= 1024 && splits > 1) continue;
             auto plan = pc::plan_multiply({rows, channels, columns, bits, pc::ElementType::bfloat16},
                                           context.capabilities, paths[p], splits);
             if (!plan || plan->workspace_bytes > (std::int64_t{256} << 20)) continue;
-            if (splits > 1 && plan->launch.blocks / splits * (splits - 1) > 8 * context.capabilities.multiprocessors)
+            if (plan->splits != splits) continue;
+            if (splits > 1 &&
+                plan->channel_tiles * plan->token_tiles * (splits - 1) > 8 * context.capabilities.multiprocessors)
               continue;
             require(pc::prepare(*plan, sets.all[0]));
             const double t = time_graph(
@@ -197,16 +203,28 @@ void bench_multiply(Context& context) {
         auto plan = pc::plan_multiply({rows, channels, columns, bits, pc::ElementType::bfloat16}, context.capabilities);
         require(plan.status());
         require(pc::prepare(*plan, sets.all[0]));
-        const double planned = time_graph(context, count, [&](int set) {
-          require(pc::launch(*plan, sets.all[static_cast<std::size_t>(set)], context.stream));
-        });
+        const auto time_plan = [&](const pc::MultiplyPlan& how) {
+          return time_graph(context, count, [&](int set) {
+            require(pc::launch(how, sets.all[static_cast<std::size_t>(set)], context.stream));
+          });
+        };
+        const double planned = time_plan(*plan);
         char ratio[160];
         std::snprintf(ratio, sizeof ratio, "%s splits %d; %.2f of copy by weights; best %.2f us: %s",
                       path_names[static_cast<int>(plan->path)], plan->splits,
                       weight_bytes / planned * 1e6 / context.copy_bytes_per_second, best, note.c_str());
-        record("multiply/w" + std::to_string(bits) + "a8/m:" + std::to_string(rows) + "/n:" + std::to_string(channels) +
-                   "/k:" + std::to_string(columns),
-               planned, bytes, 2.0 * rows * channels * columns, ratio);
+        const std::string name = "multiply/w" + std::to_string(bits) + "a8/m:" + std::to_string(rows) +
+                                 "/n:" + std::to_string(channels) + "/k:" + std::to_string(columns);
+        const double operations = 2.0 * rows * channels * columns;
+        record(name, planned, bytes, operations, ratio);
+        if (rows > 128) continue;
+        pc::MultiplyShape early = plan->shape;
+        early.early = true;  // begins while the product in front ends
+        const auto begun = pc::plan_multiply(early, context.capabilities);
+        require(begun.status());
+        require(pc::prepare(*begun, sets.all[0]));
+        record(name + "/early", time_plan(*begun), bytes, operations,
+               path_names[static_cast<int>(begun->path)] + std::string(" splits ") + std::to_string(begun->splits));
       }
     }
   context.arena->reset();
