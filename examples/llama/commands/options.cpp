@@ -1,3 +1,5 @@
+#include <map>
+
 #include "commands.hpp"
 
 namespace llama {
@@ -26,6 +28,18 @@ void add_model_options(CLI::App& command, HostOptions& options) {
       .add_flag("--no-amx", options.no_amx,
                 "Leave AMX tiles alone where the CPU and this build have them: the same results, slower at prefill.")
       ->group(group);
+}
+
+void add_backend_option(CLI::App& command, HostOptions& options) {
+  command
+      .add_option("--backend", options.backend,
+                  "Where blocks and head run: cpu, or cuda for the first NVIDIA GPU of a planish-llama that was built "
+                  "with -DPLANISH_CUDA=ON. Recipes and files are the same. [cpu]")
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, Backend>{{"cpu", Backend::cpu}, {"cuda", Backend::cuda}})
+              .description(""))
+      ->option_text("cpu|cuda")
+      ->group("Model");
 }
 
 void add_recipe_options(CLI::App& command, HostOptions& options) {
