@@ -23,6 +23,8 @@ wait $first || { cat "$folder/rows.txt"; exit 1; }
 wait $third || { cat "$folder/cache.txt"; exit 1; }
 awk '/^```cuda$/ { on = 1; next } /^```/ { on = 0 } on' "$here/../../../docs/cuda.md" > "$folder/page.cu"
 "$nvcc" -std=c++20 -I"$include" -arch=sm_80 -ptx -Werror all-warnings -o "$folder/page.ptx" "$folder/page.cu"
+"$nvcc" -std=c++20 -I"$include" -arch=sm_80 -ptx -Werror all-warnings -o "$folder/linear.ptx" \
+  "$here/../../../examples/cuda/fused_linear.cu"
 "$nvcc" $targets -o "$folder/program" "$folder/rows.o" "$folder/products.o" "$folder/cache.o"
 code=0
 "$folder/program" || code=$?
