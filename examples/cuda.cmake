@@ -44,7 +44,8 @@ endfunction()
 
 file(GLOB cuda_units CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/llama/cuda/*.cu)
 planish_cuda_sources(llama_host ${cuda_units})
-target_compile_definitions(llama_host PRIVATE PLANISH_LLAMA_CUDA)
+set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/llama/cuda/backend.cpp PROPERTIES
+                            COMPILE_DEFINITIONS PLANISH_LLAMA_CUDA)
 
 # cuda/: one layer in an engine of its own; torch_op.py compiles the other.
 add_executable(example-cuda-fused_linear)

@@ -1,5 +1,3 @@
-#include <map>
-
 #include "commands.hpp"
 
 namespace llama {
@@ -32,12 +30,12 @@ void add_model_options(CLI::App& command, HostOptions& options) {
 
 void add_backend_option(CLI::App& command, HostOptions& options) {
   command
-      .add_option("--backend", options.backend,
-                  "Where blocks and head run: cpu, or cuda for the first NVIDIA GPU of a planish-llama that was built "
-                  "with -DPLANISH_CUDA=ON. Recipes and files are the same. [cpu]")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, Backend>{{"cpu", Backend::cpu}, {"cuda", Backend::cuda}})
-              .description(""))
+      .add_option_function<std::string>(
+          "--backend",
+          [&](const std::string& name) { options.backend = name == "cuda" ? Backend::cuda : Backend::cpu; },
+          "Where blocks and head run: cpu, or cuda for the first NVIDIA GPU of a planish-llama that was built with "
+          "-DPLANISH_CUDA=ON. Recipes and files are the same. [cpu]")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
       ->option_text("cpu|cuda")
       ->group("Model");
 }

@@ -1,0 +1,215 @@
+"""A whole Llama-3-8B layer, W4A4KV4 with FlatQuant's transforms, beside the same layer in bfloat16 (cuBLAS, and
+scaled_dot_product_attention), each as one CUDA graph. Norm, RoPE and SwiGLU are the same kernels on both sides.
+
+    python3 bench/cuda/layer/layer.py [OUT.json]
+"""
+
+import json
+import os
+import sys
+
+try:
+    import torch
+except ImportError:
+    print("layer.py: skipped, PyTorch is not installed")
+    sys.exit(0)
+if not torch.cuda.is_available():
+    print("layer.py: skipped, PyTorch sees no GPU")
+    sys.exit(0)
+
+import torch.nn.functional as F
+from torch.utils.cpp_extension import load
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+HIDDEN, FFN, HEADS, KV_HEADS, SIZE, CONTEXT = 4096, 14336, 32, 8, 128, 2048
+QKV = (HEADS + 2 * KV_HEADS) * SIZE
+SITES = {"attention": (64, 64), "output": (HEADS, SIZE), "mlp": (64, 64), "down": (112, 128)}
+MATRICES = {"qkv": (QKV, HIDDEN), "o": (HIDDEN, HEADS * SIZE), "gate_up": (2 * FFN, HIDDEN), "down": (HIDDEN, FFN)}
+
+
+def load_operators():
+    major, minor = torch.cuda.get_device_capability()
+    arch = f"{major}{minor}" + ("a" if major >= 9 else "")
+    load(
+        name="planish_layer_ops",
+        sources=[os.path.join(HERE, "layer_ops.cu")],
+        extra_include_paths=[os.path.join(HERE, "..", "..", "..", "include")],
+        extra_cuda_cflags=["-std=c++20", "-O3", "--split-compile=0", f"-gencode=arch=compute_{arch},code=sm_{arch}"],
+        extra_cflags=["-std=c++20"],
+        is_python_module=False,
+    )
+    return torch.ops.planish_layer
+
+
+def empty(*shape, dtype=torch.bfloat16):
+    return torch.empty(*shape, dtype=dtype, device="cuda")
+
+
+def rotation(order):
+    return torch.linalg.qr(torch.randn(order, order))[0].contiguous()
+
+
+class Weights:
+    """Random weights of real shapes: bfloat16, and codes of 4 bits after the dual of their site's transform."""
+
+    def __init__(self, ops):
+        self.bfloat16, self.packed, self.factors = {}, {}, {}
+        for (site, (n1, n2)), (name, shape) in zip(SITES.items(), MATRICES.items()):
+            w = torch.randn(*shape, device="cuda") * shape[1] ** -0.5
+            left, right = rotation(n1), torch.eye(n2) if site == "output" else rotation(n2)  # values have their own part
+            self.factors[site] = tuple(t.cuda() for t in ops.pack_factors(left, right)) + (n1, n2)
+            self.bfloat16[name] = w.bfloat16()
+            turned = torch.matmul(torch.matmul(left.t().cuda(), w.view(-1, n1, n2)), right.cuda()).reshape(shape)
+            scales = turned.abs().amax(1) / 7
+            codes = torch.round(turned / scales[:, None]).to(torch.int8)
+            self.packed[name] = tuple(t.cuda() for t in ops.pack_weights(codes.cpu(), scales.cpu()))
+        head = ops.pack_factors(torch.ones(1, 1), rotation(SIZE))  # orthogonal: keys and queries turn alike
+        self.head_factors = tuple(t.cuda() for t in head)
+
+
+class Shared:
+    """What both layers have: gains, RoPE's tables, and where the rows stand."""
+
+    def __init__(self, sequences, new, held):
+        self.sequences, self.new, self.held, self.rows = sequences, new, held, sequences * new
+        self.gains = [torch.ones(HIDDEN, dtype=torch.bfloat16, device="cuda") for _ in range(2)]
+        angle = torch.arange(held + new)[:, None] * 500000.0 ** (-torch.arange(SIZE // 2) / (SIZE // 2))
+        self.cosines, self.sines = angle.cos().float().cuda(), angle.sin().float().cuda()
+        self.positions = torch.arange(held, held + new, dtype=torch.int32).repeat(sequences).cuda()
+        self.x = torch.randn(self.rows, HIDDEN, device="cuda").bfloat16()
+        self.normed, self.qkv = empty(self.rows, HIDDEN), empty(self.rows, QKV)
+        self.q, self.k = empty(self.rows, HEADS, SIZE), empty(self.rows, KV_HEADS, SIZE)
+        self.gate_up, self.ffn, self.y = empty(self.rows, 2 * FFN), empty(self.rows, FFN), empty(self.rows, HIDDEN)
+
+
+class Float:
+    """The layer in bfloat16."""
+
+    def __init__(self, ops, weights, shared):
+        self.ops, self.s, self.w = ops, shared, weights.bfloat16
+        tokens = shared.held + shared.new
+        self.keys = torch.randn(shared.sequences, KV_HEADS, tokens, SIZE, device="cuda").bfloat16()
+        self.values = torch.randn_like(self.keys)
+
+    def run(self):
+        ops, s = self.ops, self.s
+        ops.norm(s.x, s.gains[0], s.normed)
+        torch.mm(s.normed, self.w["qkv"].t(), out=s.qkv)
+        ops.rope(s.qkv, s.cosines, s.sines, s.positions, s.q, s.k)
+        by_head = lambda t, heads: t.view(s.sequences, s.new, heads, SIZE).transpose(1, 2)
+        self.keys[:, :, s.held :].copy_(by_head(s.k, KV_HEADS))
+        self.values[:, :, s.held :].copy_(by_head(s.qkv[:, QKV - KV_HEADS * SIZE :], KV_HEADS))
+        attended = F.scaled_dot_product_attention(
+            by_head(s.q, HEADS), self.keys, self.values, is_causal=s.new > 1, enable_gqa=True)
+        attended = attended.transpose(1, 2).reshape(s.rows, HEADS * SIZE)
+        between = torch.addmm(s.x, attended, self.w["o"].t())
+        ops.norm(between, s.gains[1], s.normed)
+        torch.mm(s.normed, self.w["gate_up"].t(), out=s.gate_up)
+        ops.swiglu(s.gate_up, s.ffn)
+        torch.addmm(between, s.ffn, self.w["down"].t(), out=s.y)
+
+
+class Quantized:
+    """The layer in W4A4KV4: every site's transform and codes in one launch, products with their residual."""
+
+    def __init__(self, ops, weights, shared):
+        self.ops, self.s, self.w = ops, shared, weights
+        rows = shared.rows
+        self.codes = {n: empty(rows, n, dtype=torch.int8) for n in (HIDDEN, FFN)}
+        self.scales = empty(rows, dtype=torch.float32)
+        self.turned_q, self.turned_k = torch.empty_like(shared.q), torch.empty_like(shared.k)
+        self.attended, self.between = empty(rows, HEADS * SIZE), empty(rows, HIDDEN)
+        self.workspace = torch.zeros(256 << 20, dtype=torch.uint8, device="cuda")
+        tokens = shared.held + shared.new
+        pages = (tokens + 63) // 64
+        self.table = torch.randperm(shared.sequences * pages, dtype=torch.int32).view(-1, pages).cuda()
+        self.pages = torch.zeros(shared.sequences * pages * ops.page_bytes(KV_HEADS, SIZE), dtype=torch.uint8, device="cuda")
+        self.lengths = torch.full((shared.sequences,), tokens, dtype=torch.int32, device="cuda")
+        self.keys = empty(shared.sequences * tokens, KV_HEADS * SIZE) if shared.new > 1 else None
+        self.values = empty(shared.sequences * tokens, KV_HEADS * SIZE) if shared.new > 1 else None
+        if shared.held > 0:  # tokens that are there before
+            fill = torch.full((shared.sequences,), shared.held, dtype=torch.int32, device="cuda")
+            ops.append(empty(shared.sequences * shared.held, KV_HEADS, SIZE).normal_(),
+                       empty(shared.sequences * shared.held, QKV).normal_(), self.pages, self.table, fill)
+
+    def linear(self, site, name, x, residual, y):
+        left, right, n1, n2 = self.w.factors[site]
+        codes = self.codes[n1 * n2]
+        self.ops.transform(x, left, right, n1, n2, codes, self.scales)
+        self.ops.multiply(codes, self.scales, *self.w.packed[name], residual, y, self.workspace)
+
+    def run(self):
+        ops, s = self.ops, self.s
+        ops.norm(s.x, s.gains[0], s.normed)
+        self.linear("attention", "qkv", s.normed, None, s.qkv)
+        ops.rope(s.qkv, s.cosines, s.sines, s.positions, s.q, s.k)
+        ops.turn_heads(s.q, *self.w.head_factors, self.turned_q)
+        ops.turn_heads(s.k, *self.w.head_factors, self.turned_k)
+        ops.append(self.turned_k, s.qkv, self.pages, self.table, self.lengths)
+        tokens = s.held + s.new
+        if s.new == 1:
+            ops.attend(self.turned_q, KV_HEADS, tokens, self.pages, self.table, self.lengths, self.attended, self.workspace)
+            attended = self.attended
+        else:
+            ops.dequantize(KV_HEADS, SIZE, tokens, self.pages, self.table, self.lengths, self.keys, self.values)
+            by_head = lambda t, heads: t.view(s.sequences, -1, heads, SIZE).transpose(1, 2)
+            attended = F.scaled_dot_product_attention(
+                by_head(self.turned_q, HEADS), by_head(self.keys, KV_HEADS), by_head(self.values, KV_HEADS),
+                is_causal=True, enable_gqa=True)
+            attended = attended.transpose(1, 2).reshape(s.rows, HEADS * SIZE)
+        self.linear("output", "o", attended, s.x, self.between)
+        ops.norm(self.between, s.gains[1], s.normed)
+        self.linear("mlp", "gate_up", s.normed, None, s.gate_up)
+        ops.swiglu(s.gate_up, s.ffn)
+        self.linear("down", "down", s.ffn, self.between, s.y)
+
+
+def time_graph(layer, replays):
+    """Median microseconds of one replay; the cache is swept before each."""
+    for _ in range(3):
+        layer.run()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        layer.run()
+    sweep = torch.empty(256 << 20, dtype=torch.uint8, device="cuda")
+    times = []
+    for _ in range(replays):
+        sweep.add_(1)
+        start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        graph.replay()
+        stop.record()
+        torch.cuda.synchronize()
+        times.append(start.elapsed_time(stop) * 1e3)
+    return sorted(times)[len(times) // 2]
+
+
+def main():
+    ops = load_operators()
+    torch.manual_seed(1)
+    records, weights = [], Weights(ops)
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
+    for name, sequences, new, held in [("prefill 1 x 2048", 1, CONTEXT, 0), ("prefill 8 x 2048", 8, CONTEXT, 0),
+                                       ("decode batch 1", 1, 1, CONTEXT - 1), ("decode batch 64", 64, 1, CONTEXT - 1)]:
+        shared = Shared(sequences, new, held)
+        replays = 9 if sequences * new > 4096 else 25
+        exact = time_graph(Float(ops, weights, shared), replays)
+        expected = (shared.y - shared.x).float()
+        made = time_graph(Quantized(ops, weights, shared), replays)
+        error = (((shared.y - shared.x).float() - expected).norm() / expected.norm()).item()
+        assert error < 0.6 or held > 0, f"{name}: the layers differ by {error:.2f}"  # tokens held before are others
+        print(f"{name}: bfloat16 {exact:.1f} us, W4A4KV4 {made:.1f} us, {exact / made:.2f} times as fast; "
+              f"error of what the layer adds {100 * error:.0f} %")
+        records.append({"name": name, "bfloat16_us": exact, "w4a4kv4_us": made, "ratio": exact / made, "error": error})
+        del shared, expected
+        torch.cuda.empty_cache()
+    if len(sys.argv) > 1:
+        temporary = sys.argv[1] + ".tmp"
+        with open(temporary, "w") as out:
+            json.dump({"device": torch.cuda.get_device_name(), "layers": records}, out, indent=1)
+        os.replace(temporary, sys.argv[1])
+
+
+if __name__ == "__main__":
+    main()
