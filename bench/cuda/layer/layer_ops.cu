@@ -94,7 +94,7 @@ __global__ void swiglu_rows(const pl::BFloat16* gate_up, int columns, pl::BFloat
   to[v] = out;
 }
 
-void norm(const Tensor& x, const Tensor& gain, Tensor y) {
+void normalise(const Tensor& x, const Tensor& gain, Tensor y) {
   norm_rows<<<x.size(0), threads, 0, stream()>>>(halves(x), halves(gain), of(x.size(1)), halves(y));
 }
 void rope(const Tensor& qkv, const Tensor& cosines, const Tensor& sines, const Tensor& positions, Tensor q, Tensor k) {
@@ -259,7 +259,7 @@ TORCH_LIBRARY(planish_layer, m) {
   m.def("pack_weights(Tensor codes, Tensor scales) -> (Tensor, Tensor, Tensor)", &pack_weights);
   m.def("pack_factors(Tensor left, Tensor right) -> (Tensor, Tensor)", &pack_factors);
   m.def("page_bytes(int kv_heads, int size) -> int", &page_bytes);
-  m.def("norm(Tensor x, Tensor gain, Tensor(a!) y) -> ()", &norm);
+  m.def("norm(Tensor x, Tensor gain, Tensor(a!) y) -> ()", &normalise);
   m.def("rope(Tensor qkv, Tensor cosines, Tensor sines, Tensor positions, Tensor(a!) q, Tensor(b!) k) -> ()", &rope);
   m.def("swiglu(Tensor gate_up, Tensor(a!) y) -> ()", &swiglu);
   m.def("transform(Tensor x, Tensor left, Tensor right, int n1, int n2, Tensor(a!) codes, Tensor(b!) scales) -> ()",

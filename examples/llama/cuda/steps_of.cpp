@@ -37,11 +37,18 @@ class HadamardRows {
   std::vector<double> unit_, row_, scratch_;
 };
 
-/// H of order n = n1 · n2 as L ⊗ R, n2 the power of two in n that is nearest to √n: Hadamard's fastest index.
+/// H of order n = n1 · n2 as L ⊗ R, cut where the factors are smallest: between two bases, behind the last of which
+/// come the doublings, or between two of those.
 StepImage hadamard_factors(const planish::Hadamard& stage) {
   const index n = stage.size();
-  index n2 = 1;
-  while (n % (2 * n2) == 0 && n2 * n2 < n) n2 *= 2;
+  const auto plan = stage.plan();
+  index n2 = 1, cut = 1;
+  const auto consider = [&](index next) {
+    cut = next;
+    if (n / cut + cut < n / n2 + n2) n2 = cut;
+  };
+  for (int d = 0; d < plan.doublings; ++d) consider(2 * cut);
+  for (index base = plan.base_count; base > 0; --base) consider(cut * plan.bases[base - 1].order);
   const index n1 = n / n2;
   HadamardRows rows(stage);
   StepImage step{.n1 = static_cast<int>(n1), .n2 = static_cast<int>(n2)};
@@ -75,6 +82,18 @@ const StageParameter* find(const std::vector<StageParameter>& all, std::string_v
   return nullptr;
 }
 
+/// The whole matrix of a Hadamard stage, signs and 1/√n included.
+std::vector<float> hadamard_matrix(const planish::Hadamard& stage) {
+  HadamardRows rows(stage);
+  std::vector<float> matrix;
+  for (index i = 0; i < stage.size(); ++i) {
+    const double sign = stage.signs() == nullptr ? 1.0 : static_cast<double>(stage.signs()[i]);
+    const double factor = sign / std::sqrt(static_cast<double>(stage.size()));
+    for (const double value : rows.row(i)) matrix.push_back(static_cast<float>(value * factor));
+  }
+  return matrix;
+}
+
 /// One side of a Kronecker stage: its matrix, or nothing and the size of an identity. 0: it is neither.
 int factor_of(const std::vector<StageParameter>& all, const std::string& side, std::vector<float>& matrix) {
   for (const char* name : {"", ".dense.matrix", ".rotation.matrix"})
@@ -84,7 +103,16 @@ int factor_of(const std::vector<StageParameter>& all, const std::string& side, s
     }
   for (const char* name : {"_size", ".identity.size"})
     if (const StageParameter* found = find(all, side + name)) return static_cast<int>(found->values.front());
-  return 0;
+  auto hadamard = [&]() -> planish::Result<planish::Hadamard> {
+    if (const StageParameter* signs = find(all, side + ".hadamard.signs"))
+      return planish::Hadamard::with_signs(static_cast<index>(signs->values.size()), signs->values);
+    if (const StageParameter* size = find(all, side + ".hadamard.size"))
+      return planish::Hadamard::make(static_cast<index>(size->values.front()));
+    return planish::Status(planish::ErrorCode::unsupported, side);
+  }();
+  if (!hadamard) return 0;
+  matrix = hadamard_matrix(*hadamard);
+  return static_cast<int>(hadamard->size());
 }
 
 }  // namespace
