@@ -45,8 +45,24 @@ TEST_CASE("RMSNorm is the reference's") {
   }
 }
 
+/// Rows of heads, turned one by one.
+std::vector<float> turned_heads(std::vector<float> x, int heads, int size, const std::vector<std::int32_t>& positions,
+                                const gpu::RotaryTable& table) {
+  for (std::size_t at = 0; at < x.size() / static_cast<std::size_t>(size); ++at)
+    for (int i = 0; i < table.turned; ++i) {
+      float* const head = x.data() + at * static_cast<std::size_t>(size);
+      float& first = head[table.interleaved ? 2 * i : i];
+      float& second = head[table.interleaved ? 2 * i + 1 : i + table.turned];
+      const int p = positions[at / static_cast<std::size_t>(heads)] * table.turned + i;
+      const float a = first, b = second;
+      first = a * table.cosines[p] - b * table.sines[p];
+      second = a * table.sines[p] + b * table.cosines[p];
+    }
+  return x;
+}
+
 TEST_CASE("RoPE turns the pairs of either order, and leaves the rest") {
-  constexpr int heads = 3, size = 12, turned = 5, rows = 4;
+  constexpr int heads = 6, kv_heads = 3, size = 12, turned = 5, rows = 4;
   const std::vector<std::int32_t> positions{7, 0, 2, 3};
   std::vector<float> cosines, sines;
   for (int p = 0; p < 8; ++p)
@@ -55,24 +71,15 @@ TEST_CASE("RoPE turns the pairs of either order, and leaves the rest") {
       sines.push_back(static_cast<float>(std::sin(p / (1.0 + i))));
     }
   for (const bool interleaved : {false, true}) {
-    const auto x = normals(3, rows * heads * size);
-    auto y = x;
-    run(gpu::rotate_rows<>, rows, gpu::row_threads, 0, y.data(), heads, size, positions.data(),
-        gpu::RotaryTable{cosines.data(), sines.data(), turned, interleaved});
-    for (int r = 0; r < rows; ++r)
-      for (int h = 0; h < heads; ++h) {
-        const float* from = x.data() + (r * heads + h) * size;
-        const float* to = y.data() + (r * heads + h) * size;
-        std::vector<float> expected(from, from + size);
-        for (int i = 0; i < turned; ++i) {
-          const auto a = static_cast<std::size_t>(interleaved ? 2 * i : i);
-          const auto b = static_cast<std::size_t>(interleaved ? 2 * i + 1 : i + turned);
-          const auto at = static_cast<std::size_t>(positions[static_cast<std::size_t>(r)] * turned + i);
-          expected[a] = from[a] * cosines[at] - from[b] * sines[at];
-          expected[b] = from[a] * sines[at] + from[b] * cosines[at];
-        }
-        for (int c = 0; c < size; ++c) CHECK(to[c] == doctest::Approx(expected[static_cast<std::size_t>(c)]));
-      }
+    const gpu::RotaryTable table{cosines.data(), sines.data(), turned, interleaved};
+    const auto q = normals(3, rows * heads * size), k = normals(4, rows * kv_heads * size);
+    auto queries = q, keys = k;
+    run(gpu::rotate_rows<>, rows, gpu::row_threads, 0, queries.data(), heads, keys.data(), kv_heads, size,
+        positions.data(), table);
+    const auto expected_queries = turned_heads(q, heads, size, positions, table),
+               expected_keys = turned_heads(k, kv_heads, size, positions, table);
+    for (std::size_t i = 0; i < q.size(); ++i) CHECK(queries[i] == doctest::Approx(expected_queries[i]));
+    for (std::size_t i = 0; i < k.size(); ++i) CHECK(keys[i] == doctest::Approx(expected_keys[i]));
   }
 }
 

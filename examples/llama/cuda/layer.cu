@@ -70,8 +70,8 @@ void DeviceLayer::attend(float* x, const Batch& batch, const RotaryTable& rope, 
     norm(a.query, query_gain_, rows * sizes_.heads, size, a.query, run);
     norm(a.key, key_gain_, rows * sizes_.kv_heads, size, a.key, run);
   }
-  start(rotate_rows<>, rows, row_threads, 0, run, a.query, sizes_.heads, size, batch.positions, rope);
-  start(rotate_rows<>, rows, row_threads, 0, run, a.key, sizes_.kv_heads, size, batch.positions, rope);
+  start(rotate_rows<>, rows, row_threads, 0, run, a.query, sizes_.heads, a.key, sizes_.kv_heads, size, batch.positions,
+        rope);
   const float* const turned_query =
       query_.apply(query_.all().size(), a.query, rows * sizes_.heads, a.turned_query[0], a.turned_query[1], run);
   const float* const turned_key =

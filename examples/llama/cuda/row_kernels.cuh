@@ -57,16 +57,18 @@ struct RotaryTable {
   bool interleaved = false;  // (2i, 2i + 1) instead of (i, i + turned)
 };
 
-/// Turns every head of x in place, row r to positions[r]: a block per row.
+/// Turns every head of queries and keys in place, row r to positions[r]: a block per row.
 template <int Threads = row_threads>
 PLANISH_KERNEL(Threads, 1)
-rotate_rows(float* x, int heads, int head_size, const std::int32_t* positions, RotaryTable table) {
+rotate_rows(float* queries, int heads, float* keys, int kv_heads, int head_size, const std::int32_t* positions,
+            RotaryTable table) {
   const std::int64_t row = block_index();
   const float* cosines = table.cosines + std::int64_t{positions[row]} * table.turned;
   const float* sines = table.sines + std::int64_t{positions[row]} * table.turned;
-  for (int at = thread_index(); at < heads * table.turned; at += Threads) {
+  for (int at = thread_index(); at < (heads + kv_heads) * table.turned; at += Threads) {
     const int head = at / table.turned, i = at % table.turned;
-    float* const values = x + (row * heads + head) * head_size;
+    float* const values =
+        head < heads ? queries + (row * heads + head) * head_size : keys + (row * kv_heads + head - heads) * head_size;
     float& first = values[table.interleaved ? 2 * i : i];
     float& second = values[table.interleaved ? 2 * i + 1 : i + table.turned];
     const float a = first, b = second;
