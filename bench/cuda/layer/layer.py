@@ -63,8 +63,9 @@ class Weights:
             scales = turned.abs().amax(1) / 7
             codes = torch.round(turned / scales[:, None]).to(torch.int8)
             self.packed[name] = tuple(t.cuda() for t in ops.pack_weights(codes.cpu(), scales.cpu()))
-        head = ops.pack_factors(torch.ones(1, 1), rotation(SIZE))  # orthogonal: keys and queries turn alike
-        self.head_factors = tuple(t.cuda() for t in head)
+        turn = rotation(SIZE)  # orthogonal: keys and queries turn alike
+        self.key_factors = tuple(t.cuda() for t in ops.pack_factors(torch.eye(KV_HEADS), turn))
+        self.query_factors = tuple(t.cuda() for t in ops.pack_factors(torch.eye(HEADS), turn))
 
 
 class Shared:
@@ -143,8 +144,8 @@ class Quantized:
         ops.norm(s.x, s.gains[0], s.normed)
         self.linear("attention", "qkv", s.normed, None, s.qkv)
         ops.rope(s.qkv, s.cosines, s.sines, s.positions, s.q, s.k)
-        ops.turn_heads(s.q, *self.w.head_factors, self.turned_q)
-        ops.turn_heads(s.k, *self.w.head_factors, self.turned_k)
+        ops.turn_heads(s.q, *self.w.query_factors, self.turned_q)
+        ops.turn_heads(s.k, *self.w.key_factors, self.turned_k)
         ops.append(self.turned_k, s.qkv, self.pages, self.table, self.lengths)
         tokens = s.held + s.new
         if s.new == 1:
@@ -164,18 +165,46 @@ class Quantized:
         self.linear("down", "down", s.ffn, self.between, s.y)
 
 
-def time_graph(layer, replays):
+class Recorder:
+    """Stands in for the operators, runs them, and keeps the calls."""
+
+    def __init__(self, ops):
+        self.ops, self.calls = ops, []
+
+    def __getattr__(self, name):
+        def call(*arguments):
+            self.calls.append((name, lambda: getattr(self.ops, name)(*arguments)))
+            return getattr(self.ops, name)(*arguments)
+        return call
+
+
+def print_parts(ops, layer):
+    """Microseconds of every call by itself, operands warm: the median graph of ten."""
+    recorder = Recorder(ops)
+    layer.ops = recorder
+    layer.run()
+    layer.ops = ops
+    parts = []
+    for name, call in recorder.calls:
+        def ten():
+            for _ in range(10):
+                call()
+        parts.append(f"{name} {time_graph(ten, 5, sweep=False) / 10:.1f}")
+    print("  " + ", ".join(parts))
+
+
+def time_graph(run, replays, sweep=True):
     """Median microseconds of one replay; the cache is swept before each."""
     for _ in range(3):
-        layer.run()
+        run()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        layer.run()
-    sweep = torch.empty(256 << 20, dtype=torch.uint8, device="cuda")
+        run()
+    swept = torch.empty(256 << 20 if sweep else 1, dtype=torch.uint8, device="cuda")
     times = []
     for _ in range(replays):
-        sweep.add_(1)
+        swept.add_(1)
         start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         start.record()
         graph.replay()
@@ -194,15 +223,17 @@ def main():
                                        ("decode batch 1", 1, 1, CONTEXT - 1), ("decode batch 64", 64, 1, CONTEXT - 1)]:
         shared = Shared(sequences, new, held)
         replays = 9 if sequences * new > 4096 else 25
-        exact = time_graph(Float(ops, weights, shared), replays)
+        exact = time_graph(Float(ops, weights, shared).run, replays)
         expected = (shared.y - shared.x).float()
-        made = time_graph(Quantized(ops, weights, shared), replays)
+        layer = Quantized(ops, weights, shared)
+        made = time_graph(layer.run, replays)
         error = (((shared.y - shared.x).float() - expected).norm() / expected.norm()).item()
         assert error < 0.6 or held > 0, f"{name}: the layers differ by {error:.2f}"  # tokens held before are others
         print(f"{name}: bfloat16 {exact:.1f} us, W4A4KV4 {made:.1f} us, {exact / made:.2f} times as fast; "
               f"error of what the layer adds {100 * error:.0f} %")
+        print_parts(ops, layer)
         records.append({"name": name, "bfloat16_us": exact, "w4a4kv4_us": made, "ratio": exact / made, "error": error})
-        del shared, expected
+        del shared, expected, layer
         torch.cuda.empty_cache()
     if len(sys.argv) > 1:
         temporary = sys.argv[1] + ".tmp"

@@ -135,15 +135,14 @@ void transform(const Tensor& x, const Tensor& left, const Tensor& right, std::in
          a);
 }
 
-/// Every head of x times one matrix.
+/// Every head of x (tokens × heads × size) times one matrix: I ⊗ P over the heads of a token, which shares a fetch.
 void turn_heads(const Tensor& x, const Tensor& left, const Tensor& right, Tensor y) {
-  const int size = of(x.size(-1)), rows = of(x.numel() / size);
   gpu::KroneckerArguments a;
   a.x = x.data_ptr();
-  a.row_stride = a.y_stride = size;
-  a.factors = factors_of(left, right, 1, size);
+  a.row_stride = a.y_stride = x.size(1) * x.size(2);
+  a.factors = factors_of(left, right, x.size(1), x.size(2));
   a.y = y.data_ptr();
-  launch(require(gpu::plan_kronecker({.rows = rows, .n1 = 1, .n2 = size}, device())), a);
+  launch(require(gpu::plan_kronecker({.rows = of(x.size(0)), .n1 = a.factors.n1, .n2 = a.factors.n2}, device())), a);
 }
 
 /// y = codes · Wᵀ (+ residual).
