@@ -97,12 +97,15 @@ void check_case(Context& context, const Case& c, pc::MultiplyPath path, int spli
   record_check(name + "/workspace", dirty == 0);
 }
 
-constexpr pc::MultiplyPath paths[] = {
-    pc::MultiplyPath::stream8,  pc::MultiplyPath::stream16, pc::MultiplyPath::stream32, pc::MultiplyPath::tiles64,
-    pc::MultiplyPath::tiles128, pc::MultiplyPath::tiles256, pc::MultiplyPath::groups128};
-constexpr const char* path_names[] = {"stream8",  "stream16",  "stream32", "tiles64",   "tiles128",
-                                      "tiles256", "groups128", "grouped8", "grouped32", "grouped128"};
-constexpr int path_tokens[] = {8, 16, 32, 64, 128, 256, 128};
+constexpr pc::MultiplyPath paths[] = {pc::MultiplyPath::stream8,     pc::MultiplyPath::stream16,
+                                      pc::MultiplyPath::stream32,    pc::MultiplyPath::tiles64,
+                                      pc::MultiplyPath::tiles128,    pc::MultiplyPath::tiles256,
+                                      pc::MultiplyPath::pipeline16,  pc::MultiplyPath::pipeline64,
+                                      pc::MultiplyPath::pipeline128, pc::MultiplyPath::pipeline256};
+constexpr const char* path_names[] = {"stream8",  "stream16",   "stream32",   "tiles64",     "tiles128",
+                                      "tiles256", "pipeline16", "pipeline64", "pipeline128", "pipeline256",
+                                      "grouped8", "grouped32",  "grouped128"};
+constexpr int path_tokens[] = {8, 16, 32, 64, 128, 256, 16, 64, 128, 256};
 
 /// Operand sets of one shape.
 struct Sets {
@@ -173,16 +176,19 @@ void bench_multiply(Context& context) {
         const Sets sets(context, rows, channels, columns, bits, count);
         double best = 1e30;
         std::string note;
-        for (int p = 0; p < 7; ++p) {
-          if (path_tokens[p] < rows && p < 3) continue;                    // streams: one pass over the weights
-          if (path_tokens[p] >= 4 * rows && path_tokens[p] > 8) continue;  // mostly empty tiles
-          if (rows >= 1024 && p < 4) continue;
+        for (std::size_t p = 0; p < std::size(paths); ++p) {
+          const bool once = path_tokens[p] <= 64 && p != 3;
+          if (path_tokens[p] < rows && once) continue;                      // one pass over the weights
+          if (path_tokens[p] >= 4 * rows && path_tokens[p] > 16) continue;  // mostly empty tiles
+          if (rows >= 1024 && path_tokens[p] <= 64) continue;
           for (const int splits : {1, 2, 3, 4, 6, 8, 16}) {
             if (rows >= 1024 && splits > 1) continue;
             auto plan = pc::plan_multiply({rows, channels, columns, bits, pc::ElementType::bfloat16},
                                           context.capabilities, paths[p], splits);
             if (!plan || plan->workspace_bytes > (std::int64_t{256} << 20)) continue;
-            if (splits > 1 && plan->launch.blocks / splits * (splits - 1) > 8 * context.capabilities.multiprocessors)
+            if (plan->splits != splits) continue;
+            if (splits > 1 &&
+                plan->channel_tiles * plan->token_tiles * (splits - 1) > 8 * context.capabilities.multiprocessors)
               continue;
             require(pc::prepare(*plan, sets.all[0]));
             const double t = time_graph(

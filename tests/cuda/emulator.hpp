@@ -15,8 +15,8 @@ namespace emulator {
 int faults() noexcept;
 void forget_faults() noexcept;
 
-/// Runs blocks × threads of `body`; `seed` decides the order in which fibers and blocks get their turns.
-void run(int blocks, int threads, int shared_bytes, std::uint64_t seed, const std::function<void()>& body);
+/// Runs blocks × threads of `body`; `seed` decides the order in which fibers and clusters get their turns.
+void run(const planish::kernels::cuda::LaunchShape& shape, std::uint64_t seed, const std::function<void()>& body);
 
 /// What `dispatch` calls in place of a launch.
 struct Launcher {
@@ -25,12 +25,19 @@ struct Launcher {
   template <class Kernel, class... Arguments>
   planish::Status operator()(Kernel* kernel, const planish::kernels::cuda::LaunchShape& shape,
                              const Arguments&... arguments) const {
-    run(shape.blocks, shape.threads, shape.shared_bytes, seed, [&] { kernel(arguments...); });
+    run(shape, seed, [&] { call(kernel, arguments...); });
     return {};
+  }
+
+ private:
+  template <class... Parameters, class... Arguments>
+  static void call(void (*kernel)(Parameters...), const Arguments&... arguments) {
+    kernel(static_cast<Parameters>(arguments)...);
   }
 };
 
 /// A device as the plans see it.
-inline constexpr planish::kernels::cuda::DeviceCapabilities small_device{9, 0, 8, 227 * 1024, true};
+inline int any_driver = 0;
+inline constexpr planish::kernels::cuda::DeviceCapabilities small_device{9, 0, 8, 227 * 1024, true, &any_driver};
 
 }  // namespace emulator

@@ -4,76 +4,25 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <deque>
-#include <memory>
-#include <setjmp.h>
-#include <ucontext.h>
-#include <vector>
 
 #include <doctest/doctest.h>
 
-#include <planish/core/random.hpp>
 #include <planish/kernels/cuda/kronecker_factors.cuh>
 #include <planish/kernels/cuda/matrix_fragments.cuh>
 
+#include "emulator_machine.hpp"
+
 namespace emulator {
-namespace {
-
-struct Barrier {
-  int arrived = 0;
-  std::uint64_t generation = 0;
-};
-
-struct Copy {
-  unsigned char* to;
-  const unsigned char* from;
-  int bytes;
-};
-
-struct Fiber {
-  ucontext_t start;
-  jmp_buf resume;
-  std::unique_ptr<unsigned char[]> stack;
-  bool begun = false, done = false;
-  const Barrier* waits = nullptr;
-  std::uint64_t seen = 0;
-  std::deque<std::vector<Copy>> groups;  // committed, oldest first
-  std::vector<Copy> open;
-};
-
-constexpr std::size_t stack_bytes = 64 * 1024, red_zone = 256;
-
-struct Machine {
-  std::vector<Fiber> fibers;
-  std::vector<unsigned char> shared;
-  Barrier barriers[16];
-  std::vector<Barrier> warps;
-  std::vector<std::uint32_t> slots;  // 16 words per thread
-  const std::function<void()>* body = nullptr;
-  jmp_buf scheduler;
-  int current = 0, block = 0, blocks = 0, threads = 0, shared_bytes = 0, faults = 0;
-
-  unsigned char* shared_begin() {
-    const auto address = reinterpret_cast<std::uintptr_t>(shared.data());
-    return shared.data() + (128 - address % 128) % 128;
-  }
-  void require(bool condition) { faults += condition ? 0 : 1; }
-  bool in_shared(const void* p, int bytes) {
-    const auto* begin = shared_begin();
-    const auto* at = static_cast<const unsigned char*>(p);
-    return at >= begin && at + bytes <= begin + shared_bytes;
-  }
-};
 
 Machine machine;
 
 void yield() {
-  Fiber& self = machine.fibers[static_cast<std::size_t>(machine.current)];
+  Fiber& self = machine.self();
   if (_setjmp(self.resume) == 0) _longjmp(machine.scheduler, 1);
 }
 
 void meet(Barrier& barrier, int count) {
-  Fiber& self = machine.fibers[static_cast<std::size_t>(machine.current)];
+  Fiber& self = machine.self();
   if (++barrier.arrived == count) {
     barrier.arrived = 0;
     ++barrier.generation;
@@ -100,12 +49,32 @@ __attribute__((noinline)) void turn(int index) {
   setcontext(&fiber.start);
 }
 
-void run_block(planish::Random& random) {
-  for (int i = 0; i < machine.threads; ++i) {
+/// Whether a fiber could go on.
+bool ready(const Fiber& fiber) {
+  return !fiber.done && (fiber.waits == nullptr || fiber.waits->generation != fiber.seen) &&
+         (fiber.phase == nullptr || phase_parity(*fiber.phase) != fiber.parity);
+}
+
+/// The copy engine does one of the things that it was asked for, whichever it likes.
+bool do_one_copy(planish::Random& random) {
+  if (machine.bulk.empty()) return false;
+  const auto at = static_cast<std::ptrdiff_t>(random.below(machine.bulk.size()));
+  const auto copy = std::move(machine.bulk[static_cast<std::size_t>(at)]);
+  machine.bulk.erase(machine.bulk.begin() + at);
+  copy();
+  return true;
+}
+
+/// The blocks of one cluster, at the same time.
+void run_cluster(planish::Random& random) {
+  const int threads = machine.threads * machine.cluster;
+  for (int i = 0; i < threads; ++i) {
     Fiber& fiber = machine.fibers[static_cast<std::size_t>(i)];
     if (!fiber.stack) fiber.stack = std::make_unique<unsigned char[]>(stack_bytes);
     fiber.begun = fiber.done = false;
     fiber.waits = nullptr;
+    fiber.phase = nullptr;
+    fiber.bulk.clear();
     fiber.groups.clear();
     fiber.open.clear();
     getcontext(&fiber.start);
@@ -114,37 +83,39 @@ void run_block(planish::Random& random) {
     fiber.start.uc_link = nullptr;
     makecontext(&fiber.start, enter, 0);
   }
-  for (Barrier& barrier : machine.barriers) barrier = {};
+  machine.barriers.assign(static_cast<std::size_t>(machine.cluster), {});
+  machine.whole_cluster = {};
+  machine.bulk.clear();
   for (Barrier& barrier : machine.warps) barrier = {};
   std::fill(machine.shared.begin(), machine.shared.end(), std::uint8_t{0xff});  // NaN, −1: what nobody wrote
-  int left = machine.threads;
+  int left = threads;
   while (left > 0) {
-    bool moved = false;
-    const int first = static_cast<int>(random.below(static_cast<std::uint64_t>(machine.threads)));
+    bool moved = random.below(8) == 0 && do_one_copy(random);
+    const int first = static_cast<int>(random.below(static_cast<std::uint64_t>(threads)));
     const bool back = random.below(2) != 0;
-    for (int i = 0; i < machine.threads; ++i) {
-      const int index = (back ? first + machine.threads - i : first + i) % machine.threads;
+    for (int i = 0; i < threads; ++i) {
+      const int index = (back ? first + threads - i : first + i) % threads;
       Fiber& fiber = machine.fibers[static_cast<std::size_t>(index)];
-      if (fiber.done || (fiber.waits != nullptr && fiber.waits->generation == fiber.seen)) continue;
+      if (!ready(fiber)) continue;
       fiber.waits = nullptr;
+      fiber.phase = nullptr;
       turn(index);
       moved = true;
       left -= fiber.done ? 1 : 0;
     }
-    if (!moved) {  // deadlock
+    if (!moved && !do_one_copy(random)) {  // deadlock
       ++machine.faults;
       return;
     }
   }
-  const unsigned char* end = machine.shared_begin() + machine.shared_bytes;
-  for (std::size_t i = 0; i < red_zone / 2; ++i) machine.require(end[i] == 0xff);
+  machine.require(machine.bulk.empty());  // nobody ends while something still comes
+  for (int rank = 0; rank < machine.cluster; ++rank) {
+    const unsigned char* end = machine.shared_begin(rank) + machine.shared_bytes;
+    for (std::size_t i = 0; i < red_zone / 2; ++i) machine.require(end[i] == 0xff);
+  }
 }
 
-int lane() { return machine.current % 32; }
-std::uint32_t* slot(int of_lane) {
-  return machine.slots.data() + static_cast<std::size_t>(machine.current / 32 * 32 + of_lane) * 16;
-}
-void meet_warp() { meet(machine.warps[static_cast<std::size_t>(machine.current / 32)], 32); }
+namespace {
 
 float half_of(planish::BFloat16, std::uint32_t word, int h) {
   return planish::BFloat16{static_cast<std::uint16_t>(word >> (16 * h))}.to_float();
@@ -179,6 +150,26 @@ void floats(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::u
   meet_warp();
 }
 
+/// 64 × 2·Registers × 32 signed bytes; rows as below.
+template <int Registers>
+void group_bytes(int (&d)[Registers], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) {
+  machine.require(machine.in_shared(rows, Registers * 256) && reinterpret_cast<std::uintptr_t>(rows) % 1024 == 0);
+  publish(a, 0, 0);
+  const int group = lane() / 4, quad = lane() % 4;
+  for (int i = 0; i < Registers; ++i) {
+    const int row = group + (i % 4 >= 2 ? 8 : 0), column = i / 4 * 8 + 2 * quad + i % 2;
+    std::uint32_t sum = add ? static_cast<std::uint32_t>(d[i]) : 0;
+    for (int k = 0; k < 32; ++k) {
+      const std::uint32_t x = slot(row % 8 * 4 + k % 16 / 4)[(row >= 8 ? 1 : 0) + (k >= 16 ? 2 : 0)];
+      const int piece = (byte + k) / 16 ^ column % 8;
+      const auto y = static_cast<std::int8_t>(rows[column * 128 + piece * 16 + k % 16]);
+      sum += static_cast<std::uint32_t>(static_cast<std::int8_t>(x >> (8 * (k % 4))) * y);
+    }
+    d[i] = static_cast<int>(sum);
+  }
+  meet_warp();
+}
+
 /// 64 × 128 × 16: rows of shared memory have 128 bytes, their pieces of 16 exchanged by the row.
 template <class E>
 void group_floats(float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) {
@@ -206,21 +197,25 @@ void group_floats(float (&d)[64], const std::uint32_t (&a)[4], const unsigned ch
 int faults() noexcept { return machine.faults; }
 void forget_faults() noexcept { machine.faults = 0; }
 
-void run(int blocks, int threads, int shared_bytes, std::uint64_t seed, const std::function<void()>& body) {
+void run(const planish::kernels::cuda::LaunchShape& shape, std::uint64_t seed, const std::function<void()>& body) {
   planish::Random random(seed);
+  const int blocks = shape.blocks, threads = shape.threads * shape.cluster;
   machine.blocks = blocks;
-  machine.threads = threads;
-  machine.shared_bytes = shared_bytes;
-  machine.shared.resize(static_cast<std::size_t>(shared_bytes) + 128 + red_zone);
+  machine.threads = shape.threads;
+  machine.cluster = shape.cluster;
+  machine.shared_bytes = shape.shared_bytes;
+  machine.require(blocks % shape.cluster == 0 && (shape.cluster == 1 || shape.threads % 32 == 0));
+  machine.shared.resize(static_cast<std::size_t>(shape.cluster) * machine.shared_stride() + 128);
   if (machine.fibers.size() < static_cast<std::size_t>(threads))
     machine.fibers = std::vector<Fiber>(static_cast<std::size_t>(threads));
   machine.warps.assign(static_cast<std::size_t>((threads + 31) / 32), Barrier{});
   machine.slots.assign(static_cast<std::size_t>(threads + 31) * 16, 0);
   machine.body = &body;
-  const int first = blocks > 0 ? static_cast<int>(random.below(static_cast<std::uint64_t>(blocks))) : 0;
-  for (int i = 0; i < blocks; ++i) {
-    machine.block = (first + i) % blocks;
-    run_block(random);
+  const int clusters = blocks / shape.cluster;
+  const int first = clusters > 0 ? static_cast<int>(random.below(static_cast<std::uint64_t>(clusters))) : 0;
+  for (int i = 0; i < clusters; ++i) {
+    machine.block = (first + i) % clusters * shape.cluster;
+    run_cluster(random);
   }
 }
 
@@ -232,15 +227,15 @@ using emulator::lane;
 using emulator::machine;
 using emulator::slot;
 
-int thread_index() noexcept { return machine.current; }
-int block_index() noexcept { return machine.block; }
+int thread_index() noexcept { return machine.current % machine.threads; }
+int block_index() noexcept { return machine.block + machine.rank(); }
 int block_count() noexcept { return machine.blocks; }
 unsigned char* shared_memory() noexcept { return machine.shared_begin(); }
-void block_barrier() noexcept { emulator::meet(machine.barriers[0], machine.threads); }
+void block_barrier() noexcept { emulator::meet(emulator::own_barrier(0), machine.threads); }
 void warp_barrier() noexcept { emulator::meet_warp(); }
 void group_barrier(int barrier, int threads) noexcept {
   machine.require(barrier >= 1 && barrier <= 15 && threads % 32 == 0);
-  emulator::meet(machine.barriers[barrier & 15], threads);
+  emulator::meet(emulator::own_barrier(barrier), threads);
 }
 void device_fence() noexcept {}
 
@@ -277,16 +272,16 @@ Vector16 load_streaming(const void* global) noexcept {
 void copy_async_16(void* shared, const void* global, int bytes) noexcept {
   machine.require(machine.in_shared(shared, 16) && reinterpret_cast<std::uintptr_t>(shared) % 16 == 0 &&
                   reinterpret_cast<std::uintptr_t>(global) % 16 == 0 && bytes >= 0 && bytes <= 16);
-  machine.fibers[static_cast<std::size_t>(machine.current)].open.push_back(
+  machine.self().open.push_back(
       {static_cast<unsigned char*>(shared), static_cast<const unsigned char*>(global), bytes});
 }
 void commit_copies() noexcept {
-  auto& fiber = machine.fibers[static_cast<std::size_t>(machine.current)];
+  auto& fiber = machine.self();
   fiber.groups.push_back(std::move(fiber.open));
   fiber.open.clear();
 }
 void wait_copies_until(int pending) noexcept {
-  auto& fiber = machine.fibers[static_cast<std::size_t>(machine.current)];
+  auto& fiber = machine.self();
   while (fiber.groups.size() > static_cast<std::size_t>(pending)) {
     for (const auto& copy : fiber.groups.front()) {
       std::memset(copy.to, 0, 16);
@@ -340,23 +335,18 @@ void publish_to_products() noexcept {}
 void begin_products() noexcept {}
 void commit_products() noexcept {}
 void wait_products_until(int) noexcept {}
-void multiply_group(int (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte) noexcept {
-  constexpr int columns = 128;
-  machine.require(machine.in_shared(rows, columns * 128) && reinterpret_cast<std::uintptr_t>(rows) % 1024 == 0);
-  emulator::publish(a, 0, 0);
-  const int group = lane() / 4, quad = lane() % 4;
-  for (int i = 0; i < columns / 2; ++i) {
-    const int row = group + (i % 4 >= 2 ? 8 : 0), column = i / 4 * 8 + 2 * quad + i % 2;
-    std::uint32_t sum = static_cast<std::uint32_t>(d[i]);
-    for (int k = 0; k < 32; ++k) {
-      const std::uint32_t x = slot(row % 8 * 4 + k % 16 / 4)[(row >= 8 ? 1 : 0) + (k >= 16 ? 2 : 0)];
-      const int piece = (byte + k) / 16 ^ column % 8;
-      const auto y = static_cast<std::int8_t>(rows[column * 128 + piece * 16 + k % 16]);
-      sum += static_cast<std::uint32_t>(static_cast<std::int8_t>(x >> (8 * (k % 4))) * y);
-    }
-    d[i] = static_cast<int>(sum);
-  }
-  emulator::meet_warp();
+void multiply_group(int (&d)[8], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept {
+  emulator::group_bytes(d, a, rows, byte, add);
+}
+void multiply_group(int (&d)[32], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept {
+  emulator::group_bytes(d, a, rows, byte, add);
+}
+void multiply_group(int (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept {
+  emulator::group_bytes(d, a, rows, byte, add);
+}
+void multiply_group(int (&d)[128], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                    bool add) noexcept {
+  emulator::group_bytes(d, a, rows, byte, add);
 }
 void multiply_group(BFloat16, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
                     bool add) noexcept {
@@ -482,7 +472,7 @@ TEST_CASE("a weight lies where the fragment of its lane is read") {
 
 TEST_CASE("a barrier that one thread never reaches is a fault") {
   const int before = emulator::faults();
-  emulator::run(1, 64, 16, 1, [] {
+  emulator::run({1, 64, 16}, 1, [] {
     if (cuda::thread_index() != 3) cuda::block_barrier();
   });
   CHECK(emulator::faults() == before + 1);
@@ -492,7 +482,7 @@ TEST_CASE("a barrier that one thread never reaches is a fault") {
 TEST_CASE("a copy in the background is not there before it is waited for") {
   alignas(16) unsigned char from[16] = {1, 2, 3};
   int early = 0, late = 0;
-  emulator::run(1, 32, 512, 1, [&] {
+  emulator::run({1, 32, 512}, 1, [&] {
     unsigned char* to = cuda::shared_memory() + 16 * cuda::thread_index();
     cuda::copy_async_16(to, from, 2);
     cuda::commit_copies();

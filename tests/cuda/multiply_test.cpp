@@ -50,6 +50,7 @@ void check(const Case& c, cuda::MultiplyPath path, int splits, std::uint64_t see
   a.y = sums.data();
   a.y_stride = c.channels;
   a.workspace = workspace.data();
+  a.early = seed % 2 != 0;
   CHECK(cuda::check(*plan, a).ok());
   CHECK(cuda::dispatch(*plan, a, emulator::Launcher{seed}).ok());
   CHECK(sums == expected_sums);
@@ -79,15 +80,23 @@ constexpr auto symmetric = pl::Symmetry::symmetric, asymmetric = pl::Symmetry::a
 
 TEST_CASE("integer products of every path equal the reference to the bit") {
   std::uint64_t seed = 1;
-  const cuda::MultiplyPath all[] = {cuda::MultiplyPath::stream8,  cuda::MultiplyPath::stream16,
-                                    cuda::MultiplyPath::stream32, cuda::MultiplyPath::tiles64,
-                                    cuda::MultiplyPath::tiles128, cuda::MultiplyPath::tiles256,
-                                    cuda::MultiplyPath::groups128};
+  const cuda::MultiplyPath all[] = {cuda::MultiplyPath::stream8,     cuda::MultiplyPath::stream16,
+                                    cuda::MultiplyPath::stream32,    cuda::MultiplyPath::tiles64,
+                                    cuda::MultiplyPath::tiles128,    cuda::MultiplyPath::tiles256,
+                                    cuda::MultiplyPath::pipeline16,  cuda::MultiplyPath::pipeline64,
+                                    cuda::MultiplyPath::pipeline128, cuda::MultiplyPath::pipeline256};
   for (const auto path : all)
     for (const int bits : {4, 8}) {
       check({5, 72, 200, bits, symmetric, symmetric}, path, 1, seed++);
       check({37, 130, 576, bits, asymmetric, asymmetric}, path, 3, seed++);
     }
+}
+
+TEST_CASE("blocks that stay compute every tile") {
+  std::uint64_t seed = 200;
+  for (const auto path : {cuda::MultiplyPath::pipeline16, cuda::MultiplyPath::pipeline64,
+                          cuda::MultiplyPath::pipeline128, cuda::MultiplyPath::pipeline256})
+    for (const int bits : {4, 8}) check({290, 712, 392, bits, symmetric, symmetric}, path, 1, seed++);
 }
 
 /// Weights with a scale per group of columns, in the order of docs/numbers.md.
@@ -162,7 +171,7 @@ TEST_CASE("integer products with group scales equal the reference to the bit") {
 }
 
 TEST_CASE("plans take the path that a device has") {
-  cuda::DeviceCapabilities hopper{9, 0, 132, 227 * 1024, true}, ada{8, 9, 128, 99 * 1024, false},
+  cuda::DeviceCapabilities hopper{9, 0, 132, 227 * 1024, true, &emulator::any_driver}, ada{8, 9, 128, 99 * 1024, false},
       turing{7, 5, 40, 64 * 1024, false};
   const auto path = [](const cuda::DeviceCapabilities& device, int rows) {
     auto plan = cuda::plan_multiply({rows, 4096, 14336, 4}, device);
@@ -171,9 +180,15 @@ TEST_CASE("plans take the path that a device has") {
     return plan->path;
   };
   CHECK(path(hopper, 1) == cuda::MultiplyPath::stream8);
+  CHECK(path(hopper, 9) == cuda::MultiplyPath::pipeline16);
+  CHECK(path(hopper, 33) == cuda::MultiplyPath::pipeline64);
+  CHECK(path(hopper, 65) == cuda::MultiplyPath::pipeline128);
+  CHECK(path(hopper, 512) == cuda::MultiplyPath::pipeline128);  // 128 tiles, one per multiprocessor
+  CHECK(path(hopper, 8192) == cuda::MultiplyPath::pipeline256);
+  hopper.encode_rows = nullptr;  // an old driver
   CHECK(path(hopper, 33) == cuda::MultiplyPath::tiles64);
-  CHECK(path(hopper, 65) == cuda::MultiplyPath::groups128);
-  CHECK(path(hopper, 8192) == cuda::MultiplyPath::groups128);
+  CHECK(path(hopper, 8192) == cuda::MultiplyPath::tiles256);
+  hopper.encode_rows = &emulator::any_driver;
   hopper.group_products = false;  // compiled for plain sm_90
   CHECK(path(hopper, 8192) == cuda::MultiplyPath::tiles256);
   CHECK(path(ada, 16) == cuda::MultiplyPath::stream16);

@@ -10,14 +10,17 @@ struct DeviceCapabilities {
   int multiprocessors = 0;
   int shared_bytes = 0;         // that a block may ask for
   bool group_products = false;  // products of warpgroups: compute capability 9.0, and compiled for sm_90a
+  void* encode_rows = nullptr;  // the driver's cuTensorMapEncodeTiled; null: nothing is described to the copy engine
 
   /// True where the matrix products of bytes and of 16-bit floats run that the kernels are written in.
   [[nodiscard]] constexpr bool has_matrix_units() const noexcept { return major >= 8; }
 };
 
-/// How a planned kernel is launched: plain data.
+/// How a planned kernel is launched: plain data. `cluster`: blocks that run on neighbouring multiprocessors; `early`:
+/// its blocks begin while those of the kernel in front end, and wait for its results themselves.
 struct LaunchShape {
-  int blocks = 0, threads = 0, shared_bytes = 0;
+  int blocks = 0, threads = 0, shared_bytes = 0, cluster = 1;
+  bool early = false;
 };
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda

@@ -61,6 +61,19 @@ struct LaunchKernel {
     configuration.blockDim = dim3(static_cast<unsigned>(shape.threads));
     configuration.dynamicSmemBytes = static_cast<std::size_t>(shape.shared_bytes);
     configuration.stream = stream;
+    cudaLaunchAttribute attributes[2];
+    configuration.attrs = attributes;
+    if (shape.cluster > 1) {
+      cudaLaunchAttribute& cluster = attributes[configuration.numAttrs++];
+      cluster.id = cudaLaunchAttributeClusterDimension;
+      cluster.val.clusterDim.x = static_cast<unsigned>(shape.cluster);
+      cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+    }
+    if (shape.early) {
+      cudaLaunchAttribute& early = attributes[configuration.numAttrs++];
+      early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      early.val.programmaticStreamSerializationAllowed = 1;
+    }
     return with_addresses(configuration, static_cast<Parameters>(arguments)...);
   }
 
@@ -105,6 +118,12 @@ __global__ void compiled_for(int* out) {
   if (Status status = detail::status_of(cudaFuncGetAttributes(&attributes, detail::compiled_for<>), "asking a kernel");
       !status.ok())
     return status;
+  // Of the driver that is loaded anyway: nothing is linked against it, and an old one merely has none.
+  cudaDriverEntryPointQueryResult result;
+  if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found.encode_rows, 12000, cudaEnableDefault,
+                                       &result) != cudaSuccess ||
+      result != cudaDriverEntryPointSuccess)
+    found.encode_rows = nullptr;
   found.group_products = found.major == 9 && found.minor == 0 && attributes.sharedSizeBytes >= 64 * sizeof(int);
   return found;
 }

@@ -77,42 +77,38 @@ PLANISH_DEVICE void store_eight(void* y, ElementType type, std::int64_t at, cons
     if (i < count) store_element(y, type, at + i, v[i]);
 }
 
-/// Rescales and stores a warp's sums. `unit`: which 64 channels; `first`: token of column 0; `factor_bits`: the sums
-/// are 2^factor_bits too large.
-template <int Tiles>
-PLANISH_DEVICE void store_sums(const WarpSums<Tiles>& sums, const MultiplyArguments& a, ElementType type, int unit,
-                               int first, int factor_bits) noexcept {
-  const int lane = thread_index() % warp_size;
-  const int channel = unit * unit_channels + 8 * (lane / 4);
-  const int count = a.w.channels - channel;  // of eight
-  if (count <= 0) return;
+/// What outputs need of eight neighbouring channels.
+struct EightChannels {
+  int channel, count;  // the first, of all; how many of the eight exist
   float scales[8], biases[8];
-  std::int32_t zeros[8], channel_sums[8];
-  PLANISH_UNROLL
-  for (int i = 0; i < 8; ++i) {  // side data is padded to whole units, the bias is the caller's
-    scales[i] = a.w.scales[channel + i];
-    zeros[i] = a.w.zeros == nullptr ? 0 : a.w.zeros[channel + i];
-    channel_sums[i] = a.x.zero_points == nullptr ? 0 : a.w.sums[channel + i];
-    biases[i] = a.bias == nullptr || i >= count ? 0.0f : a.bias[channel + i];
+  std::int32_t zeros[8], sums[8];
+
+  PLANISH_DEVICE EightChannels(const MultiplyArguments& a, int first) noexcept
+      : channel(first), count(a.w.channels - first) {
+    if (count <= 0) return;
+    PLANISH_UNROLL
+    for (int i = 0; i < 8; ++i) {  // side data is padded to whole units, the bias is the caller's
+      scales[i] = a.w.scales[channel + i];
+      zeros[i] = a.w.zeros == nullptr ? 0 : a.w.zeros[channel + i];
+      sums[i] = a.x.zero_points == nullptr ? 0 : a.w.sums[channel + i];
+      biases[i] = a.bias == nullptr || i >= count ? 0.0f : a.bias[channel + i];
+    }
   }
-  PLANISH_UNROLL
-  for (int n = 0; n < Tiles; ++n) PLANISH_UNROLL
-  for (int b = 0; b < 2; ++b) {
-    const int token = first + 8 * n + 2 * (lane % 4) + b;
-    if (token >= static_cast<int>(a.x.rows)) continue;
+
+  /// Rescales and stores their Σ x·w of one token.
+  PLANISH_DEVICE void store(const std::int32_t (&products)[8], const MultiplyArguments& a, ElementType type,
+                            int token) const noexcept {
     const std::int32_t token_sum = a.w.zeros == nullptr ? 0 : a.x.sums[token];
     const std::int32_t token_zero = a.x.zero_points == nullptr ? 0 : a.x.zero_points[token];
     std::int32_t whole[8];
     PLANISH_UNROLL
-    for (int i = 0; i < 8; ++i)
-      whole[i] = without_zeros(sums[i / 2][n][2 * (i % 2) + b] >> factor_bits, token_sum, token_zero, zeros[i],
-                               channel_sums[i]);
+    for (int i = 0; i < 8; ++i) whole[i] = without_zeros(products[i], token_sum, token_zero, zeros[i], sums[i]);
     const std::int64_t at = token * a.y_stride + channel;
     if (type == ElementType::int32) {
       PLANISH_UNROLL
       for (int i = 0; i < 8; ++i)
         if (i < count) static_cast<std::int32_t*>(a.y)[at + i] = whole[i];
-      continue;
+      return;
     }
     const float scale = a.x.scales[token];
     float values[8];
@@ -124,6 +120,26 @@ PLANISH_DEVICE void store_sums(const WarpSums<Tiles>& sums, const MultiplyArgume
         if (i < count) values[i] += load_element(a.residual, type, token * a.residual_stride + channel + i);
     }
     store_eight(a.y, type, at, values, count);
+  }
+};
+
+/// Rescales and stores a warp's sums. `unit`: which 64 channels; `first`: token of column 0; `factor_bits`: the sums
+/// are 2^factor_bits too large.
+template <int Tiles>
+PLANISH_DEVICE void store_sums(const WarpSums<Tiles>& sums, const MultiplyArguments& a, ElementType type, int unit,
+                               int first, int factor_bits) noexcept {
+  const int lane = thread_index() % warp_size;
+  const EightChannels channels(a, unit * unit_channels + 8 * (lane / 4));
+  if (channels.count <= 0) return;
+  PLANISH_UNROLL
+  for (int n = 0; n < Tiles; ++n) PLANISH_UNROLL
+  for (int b = 0; b < 2; ++b) {
+    const int token = first + 8 * n + 2 * (lane % 4) + b;
+    if (token >= static_cast<int>(a.x.rows)) continue;
+    std::int32_t products[8];
+    PLANISH_UNROLL
+    for (int i = 0; i < 8; ++i) products[i] = sums[i / 2][n][2 * (i % 2) + b] >> factor_bits;
+    channels.store(products, a, type, token);
   }
 }
 

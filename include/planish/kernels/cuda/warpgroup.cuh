@@ -76,19 +76,68 @@ PLANISH_DEVICE void settle(float (&d)[Registers]) noexcept {
 #define PLANISH_SUMS(as)                                                                                        \
   PLANISH_EIGHT_SUMS(as, 0), PLANISH_EIGHT_SUMS(as, 8), PLANISH_EIGHT_SUMS(as, 16), PLANISH_EIGHT_SUMS(as, 24), \
       PLANISH_EIGHT_SUMS(as, 32), PLANISH_EIGHT_SUMS(as, 40), PLANISH_EIGHT_SUMS(as, 48), PLANISH_EIGHT_SUMS(as, 56)
+// The other 64 of 128.
+#define PLANISH_MORE_SUM_NAMES                                                                   \
+  "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "             \
+  "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "             \
+  "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
+  "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+#define PLANISH_MORE_SUMS(as)                                                                                     \
+  PLANISH_EIGHT_SUMS(as, 64), PLANISH_EIGHT_SUMS(as, 72), PLANISH_EIGHT_SUMS(as, 80), PLANISH_EIGHT_SUMS(as, 88), \
+      PLANISH_EIGHT_SUMS(as, 96), PLANISH_EIGHT_SUMS(as, 104), PLANISH_EIGHT_SUMS(as, 112),                       \
+      PLANISH_EIGHT_SUMS(as, 120)
 
 /// d += a · b over 64 × 128 × 32 signed bytes: a warp's 16 rows of a as in multiply_bytes, and of d the same for every
 /// eight columns.
-PLANISH_DEVICE void multiply_group(int (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows,
-                                   int byte) noexcept {
+PLANISH_DEVICE void multiply_group(int (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                                   bool add) noexcept {
 #if defined(PLANISH_HAS_GROUP_PRODUCTS)
   asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, 1, 0;\n"
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"
       "wgmma.mma_async.sync.aligned.m64n128k32.s32.s8.s8 {" PLANISH_SUM_NAMES
       "}, "
       "{%64, %65, %66, %67}, %68, p;\n}"
       : PLANISH_SUMS("+r")
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(product_rows(rows, byte)));
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(product_rows(rows, byte)), "r"(add ? 1 : 0));
+#endif
+}
+
+/// The same over 64 × 16 × 32 and 64 × 64 × 32.
+PLANISH_DEVICE void multiply_group(int (&d)[8], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                                   bool add) noexcept {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %13, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n16k32.s32.s8.s8 {%0, %1, %2, %3, %4, %5, %6, %7}, "
+      "{%8, %9, %10, %11}, %12, p;\n}"
+      : PLANISH_EIGHT_SUMS("+r", 0)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(product_rows(rows, byte)), "r"(add ? 1 : 0));
+#endif
+}
+PLANISH_DEVICE void multiply_group(int (&d)[32], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                                   bool add) noexcept {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k32.s32.s8.s8 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, "
+      "%14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
+      "{%32, %33, %34, %35}, %36, p;\n}"
+      : PLANISH_EIGHT_SUMS("+r", 0), PLANISH_EIGHT_SUMS("+r", 8), PLANISH_EIGHT_SUMS("+r", 16),
+        PLANISH_EIGHT_SUMS("+r", 24)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(product_rows(rows, byte)), "r"(add ? 1 : 0));
+#endif
+}
+/// The same over 64 × 256 × 32.
+PLANISH_DEVICE void multiply_group(int (&d)[128], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                                   bool add) noexcept {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %133, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n256k32.s32.s8.s8 {" PLANISH_SUM_NAMES ", " PLANISH_MORE_SUM_NAMES
+      "}, "
+      "{%128, %129, %130, %131}, %132, p;\n}"
+      : PLANISH_SUMS("+r"), PLANISH_MORE_SUMS("+r")
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(product_rows(rows, byte)), "r"(add ? 1 : 0));
 #endif
 }
 
@@ -115,6 +164,8 @@ PLANISH_DEVICE void multiply_group(Half, float (&d)[64], const std::uint32_t (&a
 #endif
 }
 #undef PLANISH_MULTIPLY_GROUP
+#undef PLANISH_MORE_SUMS
+#undef PLANISH_MORE_SUM_NAMES
 #undef PLANISH_SUMS
 #undef PLANISH_EIGHT_SUMS
 #undef PLANISH_SUM_NAMES
@@ -134,7 +185,10 @@ void settle(int (&)[Registers]) noexcept {}
 inline void settle(int&) noexcept {}
 template <int Registers>
 void settle(float (&)[Registers]) noexcept {}
-void multiply_group(int (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte) noexcept;
+void multiply_group(int (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept;
+void multiply_group(int (&d)[8], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept;
+void multiply_group(int (&d)[32], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept;
+void multiply_group(int (&d)[128], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept;
 void multiply_group(BFloat16, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
                     bool add) noexcept;
 void multiply_group(Half, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,

@@ -1,0 +1,304 @@
+#pragma once
+// Integer products for many tokens on Hopper, without a thread that waits for its own loads: one warp asks the copy
+// engine for weights and tokens, two warpgroups with 64 channels each multiply what has come, and one writes its
+// outputs while the other multiplies. Blocks stay and walk over tiles; those of a cluster have the same tokens and
+// bring a part of them each.
+#include <cstdint>
+
+#include <planish/core/abi.hpp>
+#include <planish/kernels/cuda/multiply_tiles.cuh>
+#include <planish/kernels/cuda/pipeline.cuh>
+#include <planish/kernels/cuda/pipeline_output.cuh>
+
+namespace planish::inline PLANISH_ABI::kernels::cuda {
+
+/// Shape of a block of multiply_pipeline: 128 channels × `Tokens` (64, 128 or 256).
+template <int StoredBits, int Tokens, int Cluster, int Stages, int BoxTokens = (Tokens < 128 ? Tokens / 2 : 64),
+          int Boxes = 2, int Raster = 8>
+struct MultiplyPipeline {
+  static constexpr int raster = Raster;
+  static constexpr int stored_bits = StoredBits, tokens = Tokens, cluster = Cluster, stages = Stages;
+  static constexpr int channel_warps = 2;  // warpgroups that multiply, one unit of channels each
+  static constexpr int threads = 3 * group_size;
+  static constexpr int registers = tokens / 2;               // sums of a thread
+  static constexpr int warp_words = tokens * unit_channels;  // of the sums of a warpgroup
+  static constexpr bool may_split = tokens <= 128;           // columns; where tokens are more, so are the tiles
+  static constexpr int box_rows = tokens / cluster;          // of tokens that come at once
+  using Room = OutputRoom<BoxTokens, Boxes>;
+  static constexpr int output_rows = Room::tokens;             // of tokens that leave at once
+  static constexpr int factor_bits = StoredBits == 4 ? 4 : 0;  // sums are 2^factor_bits too large
+  static constexpr int token_bytes = tokens * unit_columns;    // of a stage; they come first: 1024-byte boundaries
+  static constexpr int weight_bytes = 2 * unit_bytes(StoredBits);
+  static constexpr int stage_bytes = token_bytes + weight_bytes;
+  struct alignas(1024) Ends {
+    unsigned char rooms[2][Room::bytes];
+    float scales[2][Tokens];
+    MemoryBarrier full[Stages], empty[Stages];
+  };
+  // The ring begins at a multiple of 1024 bytes, the block's memory at one of 128.
+  static constexpr int ends_bytes = 2 * (Room::bytes + Tokens * 4 + Stages * 8);
+  static constexpr int shared_bytes = 1024 - 128 + Stages * stage_bytes + ends_bytes;
+};
+
+/// Rows as the copy engine moves them: become a kernel's argument where one is launched.
+struct RowsMap {
+  void* encode;
+  ByteRows rows;
+  int box_rows;
+
+  [[nodiscard]] bool describe(TensorMap& map) const noexcept { return describe_rows(encode, rows, box_rows, map); }
+  explicit operator TensorMap() const noexcept {
+    TensorMap map = {};
+    if (!describe(map)) map = {};  // `check` has refused what is needed and cannot be described
+    return map;
+  }
+};
+[[nodiscard]] inline RowsMap tokens_map(void* encode, const MultiplyArguments& a, int box_rows) noexcept {
+  return {encode, {a.x.codes, a.x.rows, a.x.columns, a.x.stride}, box_rows};
+}
+[[nodiscard]] inline RowsMap output_map(void* encode, const MultiplyArguments& a, ElementType type,
+                                        int box_rows) noexcept {
+  return {encode, {a.y, a.x.rows, a.w.channels * index{2}, a.y_stride * element_bytes(type)}, box_rows};
+}
+
+/// A place in the ring, and the parity of its phase.
+template <class Tile>
+struct RingPlace {
+  int stage = 0, parity = 0;
+  PLANISH_DEVICE void next() noexcept {
+    stage = stage + 1 == Tile::stages ? 0 : stage + 1;
+    parity ^= stage == 0 ? 1 : 0;
+  }
+};
+
+template <int Group>
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr TilePlace raster_place(int tile, int channel_tiles,
+                                                                   int token_tiles) noexcept {
+  const int first = tile / (Group * channel_tiles) * Group;
+  const int height = token_tiles - first < Group ? token_tiles - first : Group;
+  const int within = tile - first * channel_tiles;
+  return {within / height, first + within % height, 0};
+}
+/// What a block computes, one after the other: every block of a cluster the same tokens and columns, channels next to
+/// each other. Tiles × splits, split slowest.
+template <class Tile>
+struct TileWalk {
+  int pairs, tiles, splits, units, at, step, rank;
+  int token_tiles, channel_tile = 0, token_tile = 0, begin = 0, end = 0;  // units of columns
+
+  PLANISH_DEVICE TileWalk(int channel_tiles, int all_token_tiles, int all_splits, int column_units) noexcept
+      : pairs((channel_tiles + Tile::cluster - 1) / Tile::cluster),
+        tiles(pairs * all_token_tiles),
+        splits(all_splits),
+        units(column_units),
+        at(block_index() / Tile::cluster),
+        step(block_count() / Tile::cluster),
+        rank(block_index() % Tile::cluster),
+        token_tiles(all_token_tiles) {}
+  PLANISH_DEVICE bool here() noexcept {
+    if (at >= tiles * splits) return false;
+    const TilePlace place = raster_place<Tile::raster>(at % tiles, pairs, token_tiles);
+    const int split = at / tiles;
+    channel_tile = place.channel_tile * Tile::cluster + rank;
+    token_tile = place.token_tile;
+    begin = static_cast<int>(std::int64_t{units} * split / splits);
+    end = static_cast<int>(std::int64_t{units} * (split + 1) / splits);
+    return true;
+  }
+  PLANISH_DEVICE void next() noexcept { at += step; }
+};
+
+/// What a block's producer asks the copy engine for.
+template <class Tile>
+struct Producer {
+  static constexpr int bytes = unit_bytes(Tile::stored_bits);
+  const MultiplyArguments& a;
+  const TensorMap* tokens;
+  unsigned char* ring;
+  typename Tile::Ends& ends;
+  RingPlace<Tile> place;
+
+  PLANISH_DEVICE void fetch_weights(const TileWalk<Tile>& walk, int unit, int stage) const noexcept {
+    const int first = walk.channel_tile * Tile::channel_warps;
+    const int left = a.w.channel_units() - first;
+    const int exist = left < 0 ? 0 : left > Tile::channel_warps ? Tile::channel_warps : left;
+    const std::uint8_t* const from = a.w.units + (first * std::int64_t{walk.units} + unit) * bytes;
+    arrive_expecting(&ends.full[stage], Tile::token_bytes + exist * bytes);
+    PLANISH_UNROLL
+    for (int i = 0; i < Tile::channel_warps; ++i)
+      if (i < exist)
+        copy_bulk(ring + stage * Tile::stage_bytes + Tile::token_bytes + i * bytes,
+                  from + i * std::int64_t{walk.units} * bytes, bytes, &ends.full[stage]);
+  }
+  PLANISH_DEVICE void fetch_tokens(const TileWalk<Tile>& walk, int unit, int stage) const noexcept {
+    const int part = walk.rank * Tile::box_rows, row = walk.token_tile * Tile::tokens + part;
+    unsigned char* const to = ring + stage * Tile::stage_bytes + part * unit_columns;
+    if constexpr (Tile::cluster == 1)
+      copy_box(to, tokens, unit * unit_columns, row, &ends.full[stage]);
+    else
+      copy_box_to((1 << Tile::cluster) - 1, to, tokens, unit * unit_columns, row, &ends.full[stage]);
+  }
+
+  PLANISH_DEVICE void run(TileWalk<Tile> walk) noexcept {
+    bool more = walk.here();
+    // Weights are there before the kernel in front of this one has made the tokens.
+    const int columns = walk.end - walk.begin;
+    int ahead = !more || !a.early ? 0 : columns < Tile::stages ? columns : Tile::stages;
+    PLANISH_NO_UNROLL
+    for (int i = 0; i < ahead; ++i) fetch_weights(walk, walk.begin + i, i);
+    wait_previous_kernel();
+    for (; more; walk.next(), more = walk.here()) PLANISH_NO_UNROLL
+    for (int unit = walk.begin; unit < walk.end; ++unit, place.next()) {
+      if (ahead > 0) {
+        --ahead;
+      } else {
+        wait_phase(&ends.empty[place.stage], place.parity ^ 1);
+        fetch_weights(walk, unit, place.stage);
+      }
+      fetch_tokens(walk, unit, place.stage);
+    }
+  }
+};
+
+/// The fragments of one stage: [product of 32 columns][register]. `weights`: of shared memory, this warpgroup's unit.
+template <class Tile>
+PLANISH_DEVICE void load_unit_fragments(const unsigned char* weights, std::uint32_t (&fragments)[4][4]) noexcept {
+  const int lane = thread_index() % warp_size, warp = thread_index() / warp_size;
+  weights += lane_tile(warp, lane) * 512 + lane * 16;
+  PLANISH_UNROLL
+  for (int chunk = 0; chunk < unit_chunks; ++chunk) {
+    if constexpr (Tile::stored_bits == 4) {
+      const Vector16 packed = *reinterpret_cast<const Vector16*>(weights + chunk * unit_tiles * 512);
+      PLANISH_UNROLL
+      for (int step = 0; step < 2; ++step) {
+        std::uint32_t(&f)[4] = fragments[2 * chunk + step];
+        expand_nibbles(packed.words[2 * step], f[0], f[1]);
+        expand_nibbles(packed.words[2 * step + 1], f[2], f[3]);
+      }
+    } else {
+      PLANISH_UNROLL
+      for (int step = 0; step < 2; ++step) {
+        const Vector16 bytes = *reinterpret_cast<const Vector16*>(weights + (2 * chunk + step) * unit_tiles * 512);
+        PLANISH_UNROLL
+        for (int r = 0; r < 4; ++r) fragments[2 * chunk + step][r] = bytes.words[r];
+      }
+    }
+  }
+}
+
+/// Of a warpgroup: its products of this stage are done, here and in the copies of the other blocks of the cluster.
+template <class Tile>
+PLANISH_DEVICE void release_stage(typename Tile::Ends& ends, int stage) noexcept {
+  const int thread = thread_index() % group_size;
+  if constexpr (Tile::cluster == 1) {
+    if (thread == 0) arrive_here(&ends.empty[stage]);
+  } else {
+    if (thread < Tile::cluster) arrive_at(&ends.empty[stage], thread);
+  }
+}
+
+template <class Tile>
+PLANISH_DEVICE void consume_stages(const MultiplyArguments& a, const TensorMap* y, ElementType type,
+                                   const unsigned char* ring, typename Tile::Ends& ends, TileWalk<Tile> walk) noexcept {
+  const int group = thread_index() / group_size - 1, channel_units = a.w.channel_units();
+  wait_previous_kernel();
+  const UnitOutput out{a, y, type, ends.rooms[group], ends.scales[group], 1 + group};
+  RingPlace<Tile> place;
+  bool more = walk.here();
+  while (more) {
+    const int own_unit = walk.channel_tile * Tile::channel_warps + group, token_tile = walk.token_tile;
+    const OutputScales<Tile::tokens> scales(a, own_unit, token_tile * Tile::tokens);
+    int sums[Tile::registers];
+    int before = 0, left = walk.end - walk.begin;  // at least one
+    const auto step = [&](bool first) {
+      wait_phase(&ends.full[place.stage], place.parity);
+      const unsigned char* const stage = ring + place.stage * Tile::stage_bytes;
+      std::uint32_t fragments[4][4];
+      load_unit_fragments<Tile>(stage + Tile::token_bytes + group * unit_bytes(Tile::stored_bits), fragments);
+      begin_products();
+      PLANISH_UNROLL
+      for (int k = 0; k < 4; ++k) multiply_group(sums, fragments[k], stage, 32 * k, k > 0 || !first);
+      commit_products();
+      wait_products<1>();
+      if (!first) release_stage<Tile>(ends, before);
+      before = place.stage;
+      place.next();
+    };
+    PLANISH_NO_UNROLL
+    for (bool first = true;; first = false) {  // two sets of fragments: one is read while the other is written
+      step(first);
+      if (first) {  // products run meanwhile
+        scales.keep_tokens(out.scales);
+        group_barrier(out.barrier, group_size);
+      }
+      if (--left == 0) break;
+      step(false);
+      if (--left == 0) break;
+    }
+    walk.next();
+    more = walk.here();  // the place of the next tile is found while the products end
+    wait_products<0>();
+    settle(sums);
+    release_stage<Tile>(ends, before);
+    if (own_unit >= channel_units) continue;
+    if (!Tile::may_split || walk.splits == 1)
+      store_unit<Tile>(sums, scales, out, own_unit, token_tile * Tile::tokens);
+    else if constexpr (Tile::may_split)
+      store_split<Tile>(sums, out, own_unit, token_tile * Tile::tokens, token_tile * channel_units + own_unit,
+                        walk.token_tiles * channel_units, walk.splits);
+  }
+  if (thread_index() % group_size == 0) wait_bulk_read<0>();  // the block's memory lasts as long as it does
+}
+
+#ifdef PLANISH_EXPERIMENT
+static __device__ unsigned long long clock_record[2];
+#endif
+/// blocks: a multiple of the cluster, at most one per multiprocessor.
+template <class Tile>
+PLANISH_KERNEL(Tile::threads, 1)
+multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tokens,
+                  PLANISH_GRID_CONSTANT const TensorMap y, ElementType type, int channel_tiles, int token_tiles,
+                  int splits) {
+#if !defined(__CUDA_ARCH__) || defined(PLANISH_HAS_GROUP_PRODUCTS)
+#ifdef PLANISH_EXPERIMENT
+  const long long begin_clock = clock64();
+  unsigned long long begin_time;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(begin_time));
+#endif
+  release_next_kernel();
+  unsigned char* const memory = shared_memory();
+  unsigned char* const ring = memory + (1024 - reinterpret_cast<std::uintptr_t>(memory) % 1024) % 1024;
+  auto& ends = *reinterpret_cast<typename Tile::Ends*>(ring + Tile::stages * Tile::stage_bytes);
+  if (thread_index() == 0) {
+    PLANISH_UNROLL
+    for (int s = 0; s < Tile::stages; ++s) {
+      start_barrier(&ends.full[s], 1);
+      start_barrier(&ends.empty[s], Tile::channel_warps * Tile::cluster);
+    }
+    publish_barriers();
+  }
+  if constexpr (Tile::cluster > 1)
+    cluster_barrier();
+  else
+    block_barrier();
+  if (thread_index() < group_size) {
+    give_registers<40>();
+    if (thread_index() == 0)
+      Producer<Tile>{a, &tokens, ring, ends, {}}.run({channel_tiles, token_tiles, splits, a.w.column_units()});
+  } else {
+    take_registers<232>();
+    consume_stages<Tile>(a, &y, type, ring, ends, {channel_tiles, token_tiles, splits, a.w.column_units()});
+  }
+#ifdef PLANISH_EXPERIMENT
+  if (thread_index() == 0 && block_index() == 0) {
+    unsigned long long now;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+    clock_record[0] += clock64() - begin_clock;
+    clock_record[1] += now - begin_time;
+  }
+#endif
+  if constexpr (Tile::cluster > 1) cluster_barrier();  // others still bring tokens here, and arrive
+#endif
+}
+
+}  // namespace planish::inline PLANISH_ABI::kernels::cuda

@@ -1,0 +1,258 @@
+// The emulated instructions of pipeline.cuh: barriers in shared memory, the copy engine; and their laws.
+#include <doctest/doctest.h>
+
+#include <planish/kernels/cuda/pipeline.cuh>
+
+#include "emulator.hpp"
+#include "emulator_machine.hpp"
+
+namespace emulator {
+namespace {
+
+/// A barrier's word: arrivals that end a phase, those still missing, the parity of the phase, bytes still missing.
+struct Phase {
+  int arrivals, missing, parity, bytes;
+
+  static Phase of(std::uint64_t state) {
+    return {static_cast<int>(state & 0xff), static_cast<int>(state >> 8 & 0xff), static_cast<int>(state >> 16 & 1),
+            static_cast<int>(static_cast<std::int64_t>(state) >> 32)};
+  }
+  [[nodiscard]] std::uint64_t state() const {
+    return static_cast<std::uint64_t>(arrivals) | static_cast<std::uint64_t>(missing) << 8 |
+           static_cast<std::uint64_t>(parity) << 16 | static_cast<std::uint64_t>(std::int64_t{bytes}) << 32;
+  }
+};
+
+/// Arrivals and bytes at a barrier, and the next phase where they were the last.
+void change(std::uint64_t& state, int arrivals, int bytes) {
+  Phase phase = Phase::of(state);
+  machine.require(phase.arrivals > 0 && phase.missing >= arrivals);
+  phase.missing -= arrivals;
+  phase.bytes += bytes;
+  if (phase.missing == 0 && phase.bytes == 0) {
+    phase.parity ^= 1;
+    phase.missing = phase.arrivals;
+  }
+  state = phase.state();
+}
+
+bool is_barrier(const void* barrier) {
+  return machine.in_shared(barrier, 8) && reinterpret_cast<std::uintptr_t>(barrier) % 8 == 0;
+}
+
+/// The same place in the shared memory of another block of the cluster.
+template <class T>
+T* there(T* here, int rank) {
+  const auto offset = reinterpret_cast<unsigned char*>(here) - machine.shared_begin();
+  return reinterpret_cast<T*>(machine.shared_begin(rank) + offset);
+}
+
+void ask(const std::function<void()>& act) { machine.bulk.push_back(act); }
+
+/// For the current fiber, which may wait for it.
+void ask_own(const std::function<void()>& act) {
+  const auto done = std::make_shared<bool>(false);
+  machine.self().bulk.push_back(done);
+  ask([=] {
+    act();
+    *done = true;
+  });
+}
+
+}  // namespace
+
+int phase_parity(std::uint64_t state) { return Phase::of(state).parity; }
+
+}  // namespace emulator
+
+namespace planish::inline PLANISH_ABI::kernels::cuda {
+
+using emulator::machine;
+
+bool describe_rows(void* encode, const ByteRows& rows, int box_rows, TensorMap& map) noexcept {
+  const emulator::EmulatedMap made{static_cast<unsigned char*>(const_cast<void*>(rows.data)), rows.rows, rows.columns,
+                                   rows.stride, box_rows};
+  std::memcpy(&map, &made, sizeof made);
+  return encode != nullptr && reinterpret_cast<std::uintptr_t>(rows.data) % 16 == 0 && rows.stride % 16 == 0 &&
+         rows.rows > 0 && rows.columns > 0 && rows.stride >= rows.columns && box_rows > 0 && box_rows <= 256;
+}
+
+void start_barrier(MemoryBarrier* barrier, int arrivals) noexcept {
+  machine.require(emulator::is_barrier(barrier) && arrivals > 0 && arrivals < 256);
+  barrier->state = emulator::Phase{arrivals, arrivals, 0, 0}.state();
+}
+void arrive_expecting(MemoryBarrier* barrier, int bytes) noexcept {
+  machine.require(emulator::is_barrier(barrier));
+  emulator::change(barrier->state, 1, bytes);
+}
+void arrive_at(MemoryBarrier* barrier, int rank) noexcept {
+  machine.require(emulator::is_barrier(barrier) && rank >= 0 && rank < machine.cluster);
+  emulator::change(emulator::there(barrier, rank)->state, 1, 0);
+}
+void arrive_here(MemoryBarrier* barrier) noexcept { arrive_at(barrier, machine.rank()); }
+void wait_phase(MemoryBarrier* barrier, int parity) noexcept {
+  machine.require(emulator::is_barrier(barrier));
+  if (emulator::phase_parity(barrier->state) != parity) return;
+  machine.self().phase = &barrier->state;
+  machine.self().parity = parity;
+  emulator::yield();
+}
+
+void copy_bulk(void* shared, const void* global, int bytes, MemoryBarrier* barrier) noexcept {
+  machine.require(machine.in_shared(shared, bytes) && reinterpret_cast<std::uintptr_t>(shared) % 16 == 0 &&
+                  reinterpret_cast<std::uintptr_t>(global) % 16 == 0 && bytes > 0 && bytes % 16 == 0);
+  emulator::ask([=] {
+    std::memcpy(shared, global, static_cast<std::size_t>(bytes));
+    emulator::change(barrier->state, 0, -bytes);
+  });
+}
+void copy_box_to(int blocks, void* shared, const TensorMap* map, int column, int row, MemoryBarrier* barrier) noexcept {
+  emulator::EmulatedMap rows;
+  std::memcpy(&rows, map, sizeof rows);
+  const auto bytes = static_cast<int>(rows.box_rows * box_columns);
+  machine.require(machine.in_shared(shared, bytes) && reinterpret_cast<std::uintptr_t>(shared) % 1024 == 0);
+  machine.require(blocks > 0 && blocks >> machine.cluster == 0);
+  for (int rank = 0; rank < machine.cluster; ++rank) {
+    if ((blocks >> rank & 1) == 0) continue;
+    auto* const to = emulator::there(static_cast<unsigned char*>(shared), rank);
+    auto* const arrived = emulator::there(barrier, rank);
+    emulator::ask([=] {
+      for (std::int64_t r = 0; r < rows.box_rows; ++r)
+        for (int c = 0; c < box_columns; ++c) {
+          const bool inside = row + r < rows.rows && column + c < rows.columns;
+          to[r * box_columns + (c / 16 ^ r % 8) * 16 + c % 16] =
+              inside ? rows.data[(row + r) * rows.stride + column + c] : std::uint8_t{0};
+        }
+      emulator::change(arrived->state, 0, -bytes);
+    });
+  }
+}
+void copy_box(void* shared, const TensorMap* map, int column, int row, MemoryBarrier* barrier) noexcept {
+  copy_box_to(1 << machine.rank(), shared, map, column, row, barrier);
+}
+
+void store_box(const TensorMap* map, const void* shared, int column, int row) noexcept {
+  emulator::EmulatedMap rows;
+  std::memcpy(&rows, map, sizeof rows);
+  machine.require(machine.in_shared(shared, static_cast<int>(rows.box_rows * box_columns)) &&
+                  reinterpret_cast<std::uintptr_t>(shared) % 1024 == 0);
+  const auto* const from = static_cast<const unsigned char*>(shared);
+  emulator::ask_own([=] {
+    for (std::int64_t r = 0; r < rows.box_rows && row + r < rows.rows; ++r)
+      for (int c = 0; c < box_columns && column + c < rows.columns; ++c)
+        rows.data[(row + r) * rows.stride + column + c] = from[r * box_columns + (c / 16 ^ r % 8) * 16 + c % 16];
+  });
+}
+void add_bulk(std::int32_t* global, const void* shared, int bytes) noexcept {
+  machine.require(machine.in_shared(shared, bytes) && reinterpret_cast<std::uintptr_t>(shared) % 16 == 0 &&
+                  reinterpret_cast<std::uintptr_t>(global) % 16 == 0 && bytes > 0 && bytes % 16 == 0);
+  emulator::ask_own([=] {
+    for (int i = 0; i < bytes / 4; ++i) {
+      std::int32_t word;
+      std::memcpy(&word, static_cast<const unsigned char*>(shared) + 4 * i, 4);
+      atomic_add(global + i, word);
+    }
+  });
+}
+void commit_bulk() noexcept {}  // every store and addition is a group
+void wait_bulk_read_until(int pending) noexcept {
+  auto& bulk = machine.self().bulk;
+  while (bulk.size() > static_cast<std::size_t>(pending)) {
+    while (!*bulk.front()) emulator::yield();
+    bulk.erase(bulk.begin());
+  }
+}
+void wait_bulk() noexcept { wait_bulk_read_until(0); }
+void cluster_barrier() noexcept { emulator::meet(machine.whole_cluster, machine.cluster * machine.threads); }
+
+}  // namespace planish::inline PLANISH_ABI::kernels::cuda
+
+namespace {
+
+namespace cuda = planish::kernels::cuda;
+
+TEST_CASE("a phase ends with its last arrival and its last byte") {
+  alignas(16) static unsigned char rows[5 * 256];
+  for (int i = 0; i < 5 * 256; ++i) rows[i] = static_cast<unsigned char>(i / 256 * 16 + i % 256 / 16 + 1);
+  cuda::TensorMap map{};
+  int encode = 0, early = 0, wrong = 0;
+  REQUIRE(cuda::describe_rows(&encode, {rows, 5, 130, 256}, 8, map));
+  for (std::uint64_t seed = 0; seed < 20; ++seed)
+    emulator::run({4, 32, 4096, 2}, seed, [&] {
+      unsigned char* const memory = cuda::shared_memory();
+      unsigned char* const box = memory + (1024 - reinterpret_cast<std::uintptr_t>(memory) % 1024) % 1024;
+      auto* const barrier = reinterpret_cast<cuda::MemoryBarrier*>(box + 2048);
+      if (cuda::thread_index() == 0) cuda::start_barrier(barrier, 2);
+      cuda::cluster_barrier();
+      const int rank = cuda::block_index() % 2;
+      if (cuda::thread_index() == 0) {
+        cuda::arrive_expecting(barrier, 2048);
+        cuda::copy_box_to(3, box + rank * 1024, &map, rank * 128, 0, barrier);
+        early += emulator::phase_parity(barrier->state) != 0;
+      }
+      if (cuda::thread_index() == 1) cuda::arrive_at(barrier, 1 - rank);
+      cuda::wait_phase(barrier, 0);
+      for (int at = cuda::thread_index(); at < 2048; at += 32) {
+        const int row = at % 1024 / 128, column = at / 1024 * 128 + (at % 128 / 16 ^ row % 8) * 16 + at % 16;
+        wrong += box[at] != (row < 5 && column < 130 ? row * 16 + column / 16 + 1 : 0);
+      }
+      cuda::cluster_barrier();
+    });
+  CHECK(early == 0);
+  CHECK(wrong == 0);
+  CHECK(emulator::faults() == 0);
+}
+
+TEST_CASE("a phase that nobody ends is a fault") {
+  const int before = emulator::faults();
+  emulator::run({1, 32, 64}, 1, [] {
+    auto* const barrier = reinterpret_cast<cuda::MemoryBarrier*>(cuda::shared_memory());
+    if (cuda::thread_index() == 0) cuda::start_barrier(barrier, 2);
+    cuda::block_barrier();
+    if (cuda::thread_index() == 0) cuda::arrive_here(barrier);
+    cuda::wait_phase(barrier, 0);
+  });
+  CHECK(emulator::faults() == before + 1);
+  emulator::forget_faults();
+}
+
+TEST_CASE("a box that is stored lies where one would be read, and nowhere else") {
+  alignas(16) static unsigned char rows[6 * 192];
+  cuda::TensorMap map{};
+  int encode = 0, wrong = 0;
+  REQUIRE(cuda::describe_rows(&encode, {rows, 5, 150, 192}, 8, map));
+  emulator::run({1, 32, 4096}, 3, [&] {
+    unsigned char* const memory = cuda::shared_memory();
+    unsigned char* const box = memory + (1024 - reinterpret_cast<std::uintptr_t>(memory) % 1024) % 1024;
+    for (int at = cuda::thread_index(); at < 1024; at += 32) box[at] = static_cast<unsigned char>(at % 251 + 1);
+    cuda::block_barrier();
+    if (cuda::thread_index() != 0) return;
+    cuda::store_box(&map, box, 128, 2);
+    cuda::commit_bulk();
+    cuda::wait_bulk_read<0>();
+  });
+  for (int row = 0; row < 6; ++row)
+    for (int column = 0; column < 192; ++column) {
+      const int r = row - 2, c = column - 128;
+      const bool inside = r >= 0 && row < 5 && c >= 0 && column < 150;
+      wrong += rows[row * 192 + column] != (inside ? (r * 128 + (c / 16 ^ r) * 16 + c % 16) % 251 + 1 : 0);
+    }
+  CHECK(wrong == 0);
+  CHECK(emulator::faults() == 0);
+}
+
+TEST_CASE("additions in bulk are there once they were waited for") {
+  alignas(16) std::int32_t sums[4] = {1, 2, 3, 4};
+  emulator::run({3, 32, 64}, 1, [&] {
+    auto* const words = reinterpret_cast<std::int32_t*>(cuda::shared_memory());
+    if (cuda::thread_index() != 0) return;
+    for (int i = 0; i < 4; ++i) words[i] = 10 * i;
+    cuda::add_bulk(sums, words, 16);
+    cuda::commit_bulk();
+    cuda::wait_bulk();
+  });
+  for (int i = 0; i < 4; ++i) CHECK(sums[i] == i + 1 + 30 * i);
+  CHECK(emulator::faults() == 0);
+}
+
+}  // namespace
