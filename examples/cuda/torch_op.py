@@ -1,5 +1,5 @@
-"""The fused linear as a PyTorch operator: compiles torch_op.cu, runs W4A4 beside torch's own bfloat16 linear, checks
-the error, that calls repeat to the bit, that a CUDA graph captures them, and what is refused."""
+"""The fused linear as a PyTorch operator: compiles torch_op.cpp and torch_op.cu, runs W4A4 beside torch's own bfloat16
+linear, checks the error, that calls repeat to the bit, that a CUDA graph captures them, and what is refused."""
 
 import os
 import sys
@@ -23,10 +23,10 @@ def load_operator():
     arch = f"{major}{minor}" + ("a" if major >= 9 else "")
     load(
         name="planish_torch_op",
-        sources=[os.path.join(HERE, "torch_op.cu")],
+        sources=[os.path.join(HERE, "torch_op.cpp"), os.path.join(HERE, "torch_op.cu")],
         extra_include_paths=[os.path.join(HERE, "..", "..", "include")],
         extra_cuda_cflags=["-std=c++20", "-O3", "--split-compile=0", f"-gencode=arch=compute_{arch},code=sm_{arch}"],
-        extra_cflags=["-std=c++20"],
+        extra_cflags=["-std=c++20", "-O1"],
         is_python_module=False,
     )
 

@@ -1,12 +1,18 @@
 """A whole Llama-3-8B layer, W4A4KV4 with FlatQuant's transforms, beside the same layer in bfloat16 (cuBLAS, and
 scaled_dot_product_attention), each as one CUDA graph. Norm, RoPE and SwiGLU are the same kernels on both sides.
 
-    python3 bench/cuda/layer/layer.py [OUT.json]
+    python3 bench/cuda/layer/layer.py [OUT.json [OPERATORS.so]]
+
+The operators are compiled by nvcc where OPERATORS.so is not there; without that argument into a folder that goes again.
 """
 
+import ctypes
 import json
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
 
 try:
     import torch
@@ -18,7 +24,6 @@ if not torch.cuda.is_available():
     sys.exit(0)
 
 import torch.nn.functional as F
-from torch.utils.cpp_extension import load
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 HIDDEN, FFN, HEADS, KV_HEADS, SIZE, CONTEXT = 4096, 14336, 32, 8, 128, 2048
@@ -27,18 +32,67 @@ SITES = {"attention": (64, 64), "output": (HEADS, SIZE), "mlp": (64, 64), "down"
 MATRICES = {"qkv": (QKV, HIDDEN), "o": (HIDDEN, HEADS * SIZE), "gate_up": (2 * FFN, HIDDEN), "down": (HIDDEN, FFN)}
 
 
-def load_operators():
-    major, minor = torch.cuda.get_device_capability()
-    arch = f"{major}{minor}" + ("a" if major >= 9 else "")
-    load(
-        name="planish_layer_ops",
-        sources=[os.path.join(HERE, "layer_ops.cu")],
-        extra_include_paths=[os.path.join(HERE, "..", "..", "..", "include")],
-        extra_cuda_cflags=["-std=c++20", "-O3", "--split-compile=0", f"-gencode=arch=compute_{arch},code=sm_{arch}"],
-        extra_cflags=["-std=c++20"],
-        is_python_module=False,
-    )
-    return torch.ops.planish_layer
+class Cache(ctypes.Structure):
+    _fields_ = [("kv_heads", ctypes.c_int), ("size", ctypes.c_int), ("sequences", ctypes.c_int), ("pages", ctypes.c_int),
+                ("memory", ctypes.c_void_p), ("table", ctypes.c_void_p), ("lengths", ctypes.c_void_p)]
+
+
+class Operators:
+    """The functions of layer_ops.cu: tensors become pointers, numbers stay, and a sentence is an exception."""
+
+    def __init__(self, path):
+        self.library = ctypes.CDLL(path)
+        for name in ("page_bytes", "unit_bytes", "side_count", "left_size", "right_size"):
+            getattr(self.library, name).restype = ctypes.c_int64
+
+    def size(self, name, *arguments):
+        return getattr(self.library, name)(*arguments)
+
+    def call(self, name, *arguments, on_stream=True):
+        made = []
+        for argument in arguments:
+            if argument is None:
+                made.append(ctypes.c_void_p(None))
+            elif isinstance(argument, torch.Tensor):
+                made.append(ctypes.c_void_p(argument.data_ptr()))
+            elif isinstance(argument, Cache):
+                made.append(ctypes.byref(argument))
+            else:
+                made.append(argument)
+        if on_stream:
+            made.append(ctypes.c_void_p(torch.cuda.current_stream().cuda_stream))
+        function = getattr(self.library, name)
+        function.restype = ctypes.c_char_p
+        refusal = function(*made)
+        if refusal is not None:
+            raise RuntimeError(f"{name}: {refusal.decode()}")
+
+    def pack_weights(self, codes, scales):
+        channels, columns = codes.shape
+        units = torch.empty(self.size("unit_bytes", channels, columns), dtype=torch.uint8)
+        side = self.size("side_count", channels, columns)
+        packed = units, torch.empty(side), torch.empty(side, dtype=torch.int32)
+        self.call("pack_weights", codes, scales, channels, columns, *packed, on_stream=False)
+        return tuple(t.cuda() for t in packed)
+
+    def pack_factors(self, left, right):
+        n1, n2 = left.shape[0], right.shape[0]
+        lefts = torch.empty(self.size("left_size", n1), dtype=torch.int16)
+        rights = torch.empty(self.size("right_size", n2), dtype=torch.int16)
+        self.call("pack_factors", n1, n2, left, right, lefts, rights, on_stream=False)
+        return n1, n2, lefts.cuda(), rights.cuda()
+
+
+def load_operators(path):
+    if not os.path.exists(path):
+        major, minor = torch.cuda.get_device_capability()
+        arch = f"{major}{minor}" + ("a" if major >= 9 else "")
+        nvcc = shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
+        include = os.path.join(HERE, "..", "..", "..", "include")
+        subprocess.run([nvcc, "-std=c++20", "-O3", "--split-compile=0", f"-gencode=arch=compute_{arch},code=sm_{arch}",
+                        f"-I{include}", "-shared", "-Xcompiler=-fPIC", os.path.join(HERE, "layer_ops.cu"), "-o", path],
+                       check=True)
+    return Operators(path)
 
 
 def empty(*shape, dtype=torch.bfloat16):
@@ -57,15 +111,15 @@ class Weights:
         for (site, (n1, n2)), (name, shape) in zip(SITES.items(), MATRICES.items()):
             w = torch.randn(*shape, device="cuda") * shape[1] ** -0.5
             left, right = rotation(n1), torch.eye(n2) if site == "output" else rotation(n2)  # values have their own part
-            self.factors[site] = tuple(t.cuda() for t in ops.pack_factors(left, right)) + (n1, n2)
+            self.factors[site] = ops.pack_factors(left, right)
             self.bfloat16[name] = w.bfloat16()
             turned = torch.matmul(torch.matmul(left.t().cuda(), w.view(-1, n1, n2)), right.cuda()).reshape(shape)
             scales = turned.abs().amax(1) / 7
             codes = torch.round(turned / scales[:, None]).to(torch.int8)
-            self.packed[name] = tuple(t.cuda() for t in ops.pack_weights(codes.cpu(), scales.cpu()))
+            self.packed[name] = ops.pack_weights(codes.cpu(), scales.cpu())
         turn = rotation(SIZE)  # orthogonal: keys and queries turn alike
-        self.key_factors = tuple(t.cuda() for t in ops.pack_factors(torch.eye(KV_HEADS), turn))
-        self.query_factors = tuple(t.cuda() for t in ops.pack_factors(torch.eye(HEADS), turn))
+        self.key_factors = ops.pack_factors(torch.eye(KV_HEADS), turn)
+        self.query_factors = ops.pack_factors(torch.eye(HEADS), turn)
 
 
 class Shared:
@@ -94,9 +148,9 @@ class Float:
 
     def run(self):
         ops, s = self.ops, self.s
-        ops.norm(s.x, s.gains[0], s.normed)
+        ops.call("rms_norm", s.x, s.gains[0], s.rows, HIDDEN, s.normed)
         torch.mm(s.normed, self.w["qkv"].t(), out=s.qkv)
-        ops.rope(s.qkv, s.cosines, s.sines, s.positions, s.q, s.k)
+        ops.call("rope", s.qkv, s.cosines, s.sines, s.positions, s.rows, HEADS, KV_HEADS, SIZE, s.q, s.k)
         by_head = lambda t, heads: t.view(s.sequences, s.new, heads, SIZE).transpose(1, 2)
         self.keys[:, :, s.held :].copy_(by_head(s.k, KV_HEADS))
         self.values[:, :, s.held :].copy_(by_head(s.qkv[:, QKV - KV_HEADS * SIZE :], KV_HEADS))
@@ -104,9 +158,9 @@ class Float:
             by_head(s.q, HEADS), self.keys, self.values, is_causal=s.new > 1, enable_gqa=True)
         attended = attended.transpose(1, 2).reshape(s.rows, HEADS * SIZE)
         between = torch.addmm(s.x, attended, self.w["o"].t())
-        ops.norm(between, s.gains[1], s.normed)
+        ops.call("rms_norm", between, s.gains[1], s.rows, HIDDEN, s.normed)
         torch.mm(s.normed, self.w["gate_up"].t(), out=s.gate_up)
-        ops.swiglu(s.gate_up, s.ffn)
+        ops.call("swiglu", s.gate_up, s.rows, FFN, s.ffn)
         torch.addmm(between, s.ffn, self.w["down"].t(), out=s.y)
 
 
@@ -124,44 +178,53 @@ class Quantized:
         tokens = shared.held + shared.new
         pages = (tokens + 63) // 64
         self.table = torch.randperm(shared.sequences * pages, dtype=torch.int32).view(-1, pages).cuda()
-        self.pages = torch.zeros(shared.sequences * pages * ops.page_bytes(KV_HEADS, SIZE), dtype=torch.uint8, device="cuda")
+        self.pages = torch.zeros(shared.sequences * pages * ops.size("page_bytes", KV_HEADS, SIZE), dtype=torch.uint8, device="cuda")
         self.lengths = torch.full((shared.sequences,), tokens, dtype=torch.int32, device="cuda")
         self.keys = empty(shared.sequences * tokens, KV_HEADS * SIZE) if shared.new > 1 else None
         self.values = empty(shared.sequences * tokens, KV_HEADS * SIZE) if shared.new > 1 else None
+        cache_of = lambda lengths: Cache(KV_HEADS, SIZE, shared.sequences, pages, self.pages.data_ptr(),
+                                         self.table.data_ptr(), lengths.data_ptr())
+        self.cache = cache_of(self.lengths)
         if shared.held > 0:  # tokens that are there before
-            fill = torch.full((shared.sequences,), shared.held, dtype=torch.int32, device="cuda")
-            ops.append(empty(shared.sequences * shared.held, KV_HEADS, SIZE).normal_(),
-                       empty(shared.sequences * shared.held, QKV).normal_(), self.pages, self.table, fill)
+            held = torch.full((shared.sequences,), shared.held, dtype=torch.int32, device="cuda")
+            rows = shared.sequences * shared.held
+            ops.call("append", empty(rows, KV_HEADS * SIZE).normal_(), empty(rows, QKV).normal_(), QKV, shared.held,
+                     cache_of(held))
+            torch.cuda.synchronize()
 
     def linear(self, site, name, x, residual, y):
-        left, right, n1, n2 = self.w.factors[site]
-        codes = self.codes[n1 * n2]
-        self.ops.transform(x, left, right, n1, n2, codes, self.scales)
-        self.ops.multiply(codes, self.scales, *self.w.packed[name], residual, y, self.workspace)
+        channels, columns = MATRICES[name]
+        codes = self.codes[columns]
+        self.ops.call("transform", x, self.s.rows, *self.w.factors[site], codes, self.scales)
+        self.ops.call("multiply", codes, self.scales, self.s.rows, columns, *self.w.packed[name], channels, residual, y,
+                      *self.room())
+
+    def room(self):
+        return self.workspace, ctypes.c_int64(self.workspace.numel())
 
     def run(self):
         ops, s = self.ops, self.s
-        ops.norm(s.x, s.gains[0], s.normed)
+        ops.call("rms_norm", s.x, s.gains[0], s.rows, HIDDEN, s.normed)
         self.linear("attention", "qkv", s.normed, None, s.qkv)
-        ops.rope(s.qkv, s.cosines, s.sines, s.positions, s.q, s.k)
-        ops.turn_heads(s.q, *self.w.query_factors, self.turned_q)
-        ops.turn_heads(s.k, *self.w.key_factors, self.turned_k)
-        ops.append(self.turned_k, s.qkv, self.pages, self.table, self.lengths)
+        ops.call("rope", s.qkv, s.cosines, s.sines, s.positions, s.rows, HEADS, KV_HEADS, SIZE, s.q, s.k)
+        ops.call("turn", s.q, s.rows, *self.w.query_factors, self.turned_q)
+        ops.call("turn", s.k, s.rows, *self.w.key_factors, self.turned_k)
+        ops.call("append", self.turned_k, s.qkv, QKV, s.new, self.cache)
         tokens = s.held + s.new
         if s.new == 1:
-            ops.attend(self.turned_q, KV_HEADS, tokens, self.pages, self.table, self.lengths, self.attended, self.workspace)
+            ops.call("attend", self.turned_q, HEADS, tokens, self.cache, self.attended, *self.room())
             attended = self.attended
         else:
-            ops.dequantize(KV_HEADS, SIZE, tokens, self.pages, self.table, self.lengths, self.keys, self.values)
+            ops.call("dequantize", tokens, self.cache, self.keys, self.values)
             by_head = lambda t, heads: t.view(s.sequences, -1, heads, SIZE).transpose(1, 2)
             attended = F.scaled_dot_product_attention(
                 by_head(self.turned_q, HEADS), by_head(self.keys, KV_HEADS), by_head(self.values, KV_HEADS),
                 is_causal=True, enable_gqa=True)
             attended = attended.transpose(1, 2).reshape(s.rows, HEADS * SIZE)
         self.linear("output", "o", attended, s.x, self.between)
-        ops.norm(self.between, s.gains[1], s.normed)
+        ops.call("rms_norm", self.between, s.gains[1], s.rows, HIDDEN, s.normed)
         self.linear("mlp", "gate_up", s.normed, None, s.gate_up)
-        ops.swiglu(s.gate_up, s.ffn)
+        ops.call("swiglu", s.gate_up, s.rows, FFN, s.ffn)
         self.linear("down", "down", s.ffn, self.between, s.y)
 
 
@@ -171,11 +234,9 @@ class Recorder:
     def __init__(self, ops):
         self.ops, self.calls = ops, []
 
-    def __getattr__(self, name):
-        def call(*arguments):
-            self.calls.append((name, lambda: getattr(self.ops, name)(*arguments)))
-            return getattr(self.ops, name)(*arguments)
-        return call
+    def call(self, name, *arguments):
+        self.calls.append((name, lambda: self.ops.call(name, *arguments)))
+        self.ops.call(name, *arguments)
 
 
 def print_parts(ops, layer):
@@ -215,7 +276,8 @@ def time_graph(run, replays, sweep=True):
 
 
 def main():
-    ops = load_operators()
+    with tempfile.TemporaryDirectory() as folder:
+        ops = load_operators(sys.argv[2] if len(sys.argv) > 2 else os.path.join(folder, "layer_ops.so"))
     torch.manual_seed(1)
     records, weights = [], Weights(ops)
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")

@@ -1,9 +1,10 @@
-// The operations of a W4A4KV4 layer as PyTorch operators for layer.py: planish's kernels on tensors that the script
-// owns, and the small kernels of a host (norm, RoPE, SwiGLU in bfloat16) that both sides of the comparison share.
-#include <ATen/cuda/CUDAContext.h>
+// The operations of a W4A4KV4 layer for layer.py: planish's kernels on memory and a stream that the script owns, and
+// the small kernels of a host (norm, RoPE, SwiGLU in bfloat16) that both sides of the comparison share. A shared
+// library of plain functions: each returns null, or the sentence that says what was refused, until the next call.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <string>
-#include <torch/library.h>
-#include <torch/types.h>
 
 #include <planish/cuda.cuh>
 
@@ -12,28 +13,38 @@ namespace gpu = planish::kernels::cuda;
 
 namespace {
 
-using at::Tensor;
 constexpr int threads = 256;
 
-void require(const pl::Status& status) { TORCH_CHECK(status.ok(), "planish: ", std::string(status.message())); }
-template <class T>
-T require(pl::Result<T> result) {
-  if (!result) require(result.status());
-  return *std::move(result);
+const char* sentence_of(const pl::Status& status) {
+  static std::string kept;
+  if (status.ok()) return nullptr;
+  kept = std::string(status.message());
+  return kept.c_str();
 }
-cudaStream_t stream() { return at::cuda::getCurrentCUDAStream(); }
-const gpu::DeviceCapabilities& device() {
-  static const auto found = require(gpu::query_device(0));
+const char* started() {
+  const cudaError_t error = cudaGetLastError();
+  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+}
+const pl::Result<gpu::DeviceCapabilities>& device() {
+  static const auto found = gpu::query_device(0);
   return found;
 }
+
+/// Plans by `make_plan(device)`, and starts the kernel.
 template <class Plan, class Arguments>
-void launch(const Plan& plan, const Arguments& arguments) {
-  require(gpu::prepare(plan, arguments));
-  require(gpu::launch(plan, arguments, stream()));
+const char* launch(Plan&& make_plan, const Arguments& arguments, cudaStream_t stream,
+                   std::int64_t workspace_bytes = 0) {
+  const auto& found = device();
+  if (!found) return sentence_of(found.status());
+  const auto plan = make_plan(*found);
+  if (!plan) return sentence_of(plan.status());
+  if constexpr (requires { plan->workspace_bytes; })
+    if (plan->workspace_bytes > workspace_bytes)
+      return sentence_of(
+          {pl::ErrorCode::invalid_argument, "a workspace of ", plan->workspace_bytes, " bytes is needed"});
+  if (const auto status = gpu::prepare(*plan, arguments); !status.ok()) return sentence_of(status);
+  return sentence_of(gpu::launch(*plan, arguments, stream));
 }
-int of(std::int64_t size) { return static_cast<int>(size); }
-const pl::BFloat16* halves(const Tensor& t) { return static_cast<const pl::BFloat16*>(t.data_ptr()); }
-pl::BFloat16* halves(Tensor& t) { return static_cast<pl::BFloat16*>(t.data_ptr()); }
 
 /// Eight neighbouring elements.
 struct alignas(16) Eight {
@@ -94,187 +105,186 @@ __global__ void swiglu_rows(const pl::BFloat16* gate_up, int columns, pl::BFloat
   to[v] = out;
 }
 
-void normalise(const Tensor& x, const Tensor& gain, Tensor y) {
-  norm_rows<<<x.size(0), threads, 0, stream()>>>(halves(x), halves(gain), of(x.size(1)), halves(y));
-}
-void rope(const Tensor& qkv, const Tensor& cosines, const Tensor& sines, const Tensor& positions, Tensor q, Tensor k) {
-  const int size = of(q.size(-1)), q_heads = of(q.size(1)), k_heads = of(k.size(1));
-  rotate<<<qkv.size(0), threads, 0, stream()>>>(halves(qkv), cosines.data_ptr<float>(), sines.data_ptr<float>(),
-                                                positions.data_ptr<std::int32_t>(), q_heads, k_heads, k_heads, size,
-                                                halves(q), halves(k));
-}
-void swiglu(const Tensor& gate_up, Tensor y) {
-  const int columns = of(y.size(1));
-  const dim3 blocks((columns / 8 + threads - 1) / threads, y.size(0));
-  swiglu_rows<<<blocks, threads, 0, stream()>>>(halves(gate_up), columns, halves(y));
-}
-
-gpu::KroneckerFactorsView factors_of(const Tensor& left, const Tensor& right, std::int64_t n1, std::int64_t n2) {
+gpu::KroneckerFactorsView factors_of(int n1, int n2, const void* left, const void* right) {
   gpu::KroneckerFactorsView view;
-  view.n1 = of(n1);
-  view.n2 = of(n2);
-  view.left = static_cast<const std::uint16_t*>(left.data_ptr());
-  view.right = static_cast<const std::uint16_t*>(right.data_ptr());
-  TORCH_CHECK(view.left_size() == left.numel() && view.right_size() == right.numel(), "factors of another size");
+  view.n1 = n1;
+  view.n2 = n2;
+  view.left = static_cast<const std::uint16_t*>(left);
+  view.right = static_cast<const std::uint16_t*>(right);
   return view;
 }
 
-/// Codes of x · (L ⊗ R), 4 bits in bytes.
-void transform(const Tensor& x, const Tensor& left, const Tensor& right, std::int64_t n1, std::int64_t n2, Tensor codes,
-               Tensor scales) {
-  gpu::KroneckerArguments a;
-  a.x = x.data_ptr();
-  a.row_stride = n1 * n2;
-  a.factors = factors_of(left, right, n1, n2);
-  a.quantizer = {.bits = 4, .clip = {0.95f, 0.95f}};
-  a.out.codes = codes.data_ptr<std::int8_t>();
-  a.out.rows = codes.size(0);
-  a.out.columns = a.out.stride = n1 * n2;
-  a.out.scales = scales.data_ptr<float>();
-  launch(require(gpu::plan_kronecker({.rows = of(codes.size(0)), .n1 = a.factors.n1, .n2 = a.factors.n2}, device())),
-         a);
-}
+/// A cache of 4-bit keys and values.
+struct Cache {
+  int kv_heads, size, sequences, pages;  // pages of a sequence
+  void* memory;
+  const std::int32_t* table;
+  const std::int32_t* lengths;
 
-/// Every head of x (tokens × heads × size) times one matrix: I ⊗ P over the heads of a token, which shares a fetch.
-void turn_heads(const Tensor& x, const Tensor& left, const Tensor& right, Tensor y) {
-  gpu::KroneckerArguments a;
-  a.x = x.data_ptr();
-  a.row_stride = a.y_stride = x.size(1) * x.size(2);
-  a.factors = factors_of(left, right, x.size(1), x.size(2));
-  a.y = y.data_ptr();
-  launch(require(gpu::plan_kronecker({.rows = of(x.size(0)), .n1 = a.factors.n1, .n2 = a.factors.n2}, device())), a);
-}
-
-/// y = codes · Wᵀ (+ residual).
-void multiply(const Tensor& codes, const Tensor& token_scales, const Tensor& units, const Tensor& scales,
-              const Tensor& sums, const std::optional<Tensor>& residual, Tensor y, Tensor workspace) {
-  gpu::MultiplyArguments a;
-  a.x = {codes.data_ptr<std::int8_t>(), codes.size(0), codes.size(1), codes.size(1), token_scales.data_ptr<float>()};
-  a.w.stored_bits = 4;
-  a.w.channels = of(y.size(1));
-  a.w.columns = of(codes.size(1));
-  a.w.units = units.data_ptr<std::uint8_t>();
-  a.w.scales = scales.data_ptr<float>();
-  a.w.sums = sums.data_ptr<std::int32_t>();
-  a.y = y.data_ptr();
-  a.residual = residual ? residual->data_ptr() : nullptr;
-  a.y_stride = a.residual_stride = y.size(1);
-  const auto plan = require(gpu::plan_multiply(
-      {.rows = of(codes.size(0)), .channels = a.w.channels, .columns = a.w.columns, .stored_bits = 4}, device()));
-  TORCH_CHECK(plan.workspace_bytes <= workspace.numel(), "a workspace of ", plan.workspace_bytes, " bytes is needed");
-  a.workspace = workspace.data_ptr();
-  launch(plan, a);
-}
-
-gpu::CacheShape cache_shape(std::int64_t kv_heads, std::int64_t size) { return {of(kv_heads), of(size), 4, 4}; }
-
-gpu::CachePages pages_of(const gpu::CacheShape& shape, const Tensor& pages, const Tensor& table,
-                         const Tensor& lengths) {
-  gpu::CachePages view;
-  view.layout = gpu::cache_layout_of(shape);
-  view.pages = pages.data_ptr<std::uint8_t>();
-  view.table = table.data_ptr<std::int32_t>();
-  view.table_stride = of(table.size(1));
-  view.lengths = lengths.data_ptr<std::int32_t>();
-  return view;
-}
-
-std::int64_t page_bytes(std::int64_t kv_heads, std::int64_t size) {
-  return gpu::cache_layout_of(cache_shape(kv_heads, size)).page_bytes();
-}
-
-/// Keys as [rows, KV heads, size]; values are the last heads of qkv.
-void append(const Tensor& k, const Tensor& qkv, const Tensor& pages, const Tensor& table, const Tensor& lengths) {
-  const auto shape = cache_shape(k.size(1), k.size(2));
-  const int sequences = of(table.size(0)), width = shape.kv_heads * shape.head_size;
-  gpu::AppendArguments a;
-  a.keys = k.data_ptr();
-  a.values = halves(qkv) + qkv.size(1) - width;
-  a.key_stride = width;
-  a.value_stride = qkv.size(1);
-  a.key_clip = a.value_clip = {0.95f, 0.95f};
-  a.cache = pages_of(shape, pages, table, lengths);
-  launch(require(gpu::plan_append({shape, sequences, of(k.size(0)) / sequences}, device())), a);
-}
-
-/// One query of every sequence.
-void attend(const Tensor& q, std::int64_t kv_heads, std::int64_t tokens, const Tensor& pages, const Tensor& table,
-            const Tensor& lengths, Tensor y, Tensor workspace) {
-  const auto shape = cache_shape(kv_heads, q.size(2));
-  gpu::AttendArguments a;
-  a.q = q.data_ptr();
-  a.y = y.data_ptr();
-  a.q_stride = a.y_stride = q.size(1) * q.size(2);
-  a.softmax_scale = 1.0f / std::sqrt(static_cast<float>(q.size(2)));
-  a.cache = pages_of(shape, pages, table, lengths);
-  a.workspace = workspace.data_ptr();
-  const auto plan = require(gpu::plan_attend(
-      {.cache = shape, .sequences = of(table.size(0)), .query_heads = of(q.size(1)), .tokens = of(tokens)}, device()));
-  TORCH_CHECK(plan.workspace_bytes <= workspace.numel(), "a workspace of ", plan.workspace_bytes, " bytes is needed");
-  launch(plan, a);
-}
-
-/// The cache as rows [sequences · tokens, KV heads · size].
-void dequantize(std::int64_t kv_heads, std::int64_t size, std::int64_t tokens, const Tensor& pages, const Tensor& table,
-                const Tensor& lengths, Tensor keys, Tensor values) {
-  const auto shape = cache_shape(kv_heads, size);
-  gpu::DequantizeCacheArguments a;
-  a.cache = pages_of(shape, pages, table, lengths);
-  a.keys = keys.data_ptr();
-  a.values = values.data_ptr();
-  a.key_stride = a.value_stride = kv_heads * size;
-  launch(require(gpu::plan_dequantize_cache({shape, of(table.size(0)), of(tokens)}, device())), a);
-}
-
-template <class T>
-Tensor tensor_of(const T* values, std::int64_t count, at::ScalarType type) {
-  return at::from_blob(const_cast<T*>(values), {count}, at::TensorOptions().dtype(type)).clone();
-}
-std::tuple<Tensor, Tensor, Tensor> pack_weights(const Tensor& codes, const Tensor& scales) {
-  pl::CodesView view;
-  view.codes = reinterpret_cast<const std::uint8_t*>(codes.data_ptr<std::int8_t>());
-  view.rows = codes.size(0);
-  view.columns = view.group_size = codes.size(1);
-  view.bits = 4;
-  view.scales = scales.data_ptr<float>();
-  const auto packed = require(gpu::FragmentWeights::make(view));
-  const auto made = packed.view();
-  return {tensor_of(made.units, made.size_bytes(), at::kByte), tensor_of(made.scales, made.side_count(), at::kFloat),
-          tensor_of(made.sums, made.side_count(), at::kInt)};
-}
-std::tuple<Tensor, Tensor> pack_factors(const Tensor& left, const Tensor& right) {
-  const auto packed = require(gpu::KroneckerFactors::make(of(left.size(0)), of(right.size(0)), left.data_ptr<float>(),
-                                                          right.data_ptr<float>(), gpu::ElementType::bfloat16));
-  const auto made = packed.view();
-  const auto copy = [](const std::uint16_t* values, std::int64_t count) {
-    return tensor_of(reinterpret_cast<const std::int16_t*>(values), count, at::kShort);
-  };
-  return {copy(made.left, made.left_size()), copy(made.right, made.right_size())};
-}
+  [[nodiscard]] gpu::CacheShape shape() const { return {kv_heads, size, 4, 4}; }
+  [[nodiscard]] gpu::CachePages view() const {
+    gpu::CachePages view;
+    view.layout = gpu::cache_layout_of(shape());
+    view.pages = static_cast<std::uint8_t*>(memory);
+    view.table = table;
+    view.table_stride = pages;
+    view.lengths = lengths;
+    return view;
+  }
+};
 
 }  // namespace
 
-TORCH_LIBRARY(planish_layer, m) {
-  m.def("pack_weights(Tensor codes, Tensor scales) -> (Tensor, Tensor, Tensor)", &pack_weights);
-  m.def("pack_factors(Tensor left, Tensor right) -> (Tensor, Tensor)", &pack_factors);
-  m.def("page_bytes(int kv_heads, int size) -> int", &page_bytes);
-  m.def("norm(Tensor x, Tensor gain, Tensor(a!) y) -> ()", &normalise);
-  m.def("rope(Tensor qkv, Tensor cosines, Tensor sines, Tensor positions, Tensor(a!) q, Tensor(b!) k) -> ()", &rope);
-  m.def("swiglu(Tensor gate_up, Tensor(a!) y) -> ()", &swiglu);
-  m.def("transform(Tensor x, Tensor left, Tensor right, int n1, int n2, Tensor(a!) codes, Tensor(b!) scales) -> ()",
-        &transform);
-  m.def("turn_heads(Tensor x, Tensor left, Tensor right, Tensor(a!) y) -> ()", &turn_heads);
-  m.def(
-      "multiply(Tensor codes, Tensor token_scales, Tensor units, Tensor scales, Tensor sums, Tensor? residual, "
-      "Tensor(a!) y, Tensor(b!) workspace) -> ()",
-      &multiply);
-  m.def("append(Tensor k, Tensor qkv, Tensor(a!) pages, Tensor table, Tensor lengths) -> ()", &append);
-  m.def(
-      "attend(Tensor q, int kv_heads, int tokens, Tensor pages, Tensor table, Tensor lengths, Tensor(a!) y, "
-      "Tensor(b!) workspace) -> ()",
-      &attend);
-  m.def(
-      "dequantize(int kv_heads, int size, int tokens, Tensor pages, Tensor table, Tensor lengths, Tensor(a!) keys, "
-      "Tensor(b!) values) -> ()",
-      &dequantize);
+extern "C" {
+
+const char* rms_norm(const pl::BFloat16* x, const pl::BFloat16* gain, int rows, int columns, pl::BFloat16* y,
+                     cudaStream_t stream) {
+  norm_rows<<<rows, threads, 0, stream>>>(x, gain, columns, y);
+  return started();
 }
+
+const char* rope(const pl::BFloat16* qkv, const float* cosines, const float* sines, const std::int32_t* positions,
+                 int rows, int heads, int kv_heads, int size, pl::BFloat16* q, pl::BFloat16* k, cudaStream_t stream) {
+  rotate<<<rows, threads, 0, stream>>>(qkv, cosines, sines, positions, heads, kv_heads, kv_heads, size, q, k);
+  return started();
+}
+
+const char* swiglu(const pl::BFloat16* gate_up, int rows, int columns, pl::BFloat16* y, cudaStream_t stream) {
+  const dim3 blocks(static_cast<unsigned>((columns / 8 + threads - 1) / threads), static_cast<unsigned>(rows));
+  swiglu_rows<<<blocks, threads, 0, stream>>>(gate_up, columns, y);
+  return started();
+}
+
+/// Codes of rows · (L ⊗ R), 4 bits in bytes, and a scale per row.
+const char* transform(const void* x, int rows, int n1, int n2, const void* left, const void* right, std::int8_t* codes,
+                      float* scales, cudaStream_t stream) {
+  gpu::KroneckerArguments a;
+  a.x = x;
+  a.row_stride = n1 * n2;
+  a.factors = factors_of(n1, n2, left, right);
+  a.quantizer = {.bits = 4, .clip = {0.95f, 0.95f}};
+  a.out = {.codes = codes, .rows = rows, .columns = n1 * n2, .stride = n1 * n2, .scales = scales};
+  return launch([&](auto& on) { return gpu::plan_kronecker({.rows = rows, .n1 = n1, .n2 = n2}, on); }, a, stream);
+}
+
+/// rows · (L ⊗ R) in bfloat16.
+const char* turn(const void* x, int rows, int n1, int n2, const void* left, const void* right, void* y,
+                 cudaStream_t stream) {
+  gpu::KroneckerArguments a;
+  a.x = x;
+  a.row_stride = a.y_stride = n1 * n2;
+  a.factors = factors_of(n1, n2, left, right);
+  a.y = y;
+  return launch([&](auto& on) { return gpu::plan_kronecker({.rows = rows, .n1 = n1, .n2 = n2}, on); }, a, stream);
+}
+
+/// y = codes · Wᵀ + residual (null: none).
+const char* multiply(const std::int8_t* codes, const float* token_scales, int rows, int columns,
+                     const std::uint8_t* units, const float* scales, const std::int32_t* sums, int channels,
+                     const void* residual, void* y, void* workspace, std::int64_t workspace_bytes,
+                     cudaStream_t stream) {
+  gpu::MultiplyArguments a;
+  a.x = {codes, rows, columns, columns, token_scales};
+  a.w.stored_bits = 4;
+  a.w.channels = channels;
+  a.w.columns = columns;
+  a.w.units = units;
+  a.w.scales = scales;
+  a.w.sums = sums;
+  a.y = y;
+  a.residual = residual;
+  a.y_stride = a.residual_stride = channels;
+  a.workspace = workspace;
+  a.early = true;  // weights are older than the kernel in front
+  const gpu::MultiplyShape shape{.rows = rows, .channels = channels, .columns = columns, .stored_bits = 4};
+  return launch([&](auto& on) { return gpu::plan_multiply(shape, on); }, a, stream, workspace_bytes);
+}
+
+/// New rows of every sequence; values are the last heads of qkv.
+const char* append(const void* k, const pl::BFloat16* qkv, int qkv_columns, int new_tokens, const Cache* cache,
+                   cudaStream_t stream) {
+  const int width = cache->kv_heads * cache->size;
+  gpu::AppendArguments a;
+  a.keys = k;
+  a.values = qkv + qkv_columns - width;
+  a.key_stride = width;
+  a.value_stride = qkv_columns;
+  a.key_clip = a.value_clip = {0.95f, 0.95f};
+  a.cache = cache->view();
+  return launch(
+      [&](auto& on) {
+        return gpu::plan_append({cache->shape(), cache->sequences, new_tokens}, on);
+      },
+      a, stream);
+}
+
+/// One query of every sequence over up to `tokens`.
+const char* attend(const void* q, int heads, int tokens, const Cache* cache, void* y, void* workspace,
+                   std::int64_t workspace_bytes, cudaStream_t stream) {
+  gpu::AttendArguments a;
+  a.q = q;
+  a.y = y;
+  a.q_stride = a.y_stride = heads * cache->size;
+  a.softmax_scale = 1.0f / std::sqrt(static_cast<float>(cache->size));
+  a.cache = cache->view();
+  a.workspace = workspace;
+  const gpu::AttendShape shape{
+      .cache = cache->shape(), .sequences = cache->sequences, .query_heads = heads, .tokens = tokens};
+  return launch([&](auto& on) { return gpu::plan_attend(shape, on); }, a, stream, workspace_bytes);
+}
+
+/// The cache as rows, `tokens` of each sequence.
+const char* dequantize(int tokens, const Cache* cache, void* keys, void* values, cudaStream_t stream) {
+  gpu::DequantizeCacheArguments a;
+  a.cache = cache->view();
+  a.keys = keys;
+  a.values = values;
+  a.key_stride = a.value_stride = cache->kv_heads * cache->size;
+  return launch(
+      [&](auto& on) {
+        return gpu::plan_dequantize_cache({cache->shape(), cache->sequences, tokens}, on);
+      },
+      a, stream);
+}
+
+std::int64_t page_bytes(int kv_heads, int size) { return gpu::cache_layout_of({kv_heads, size, 4, 4}).page_bytes(); }
+
+/// Bytes of units, and elements of scales and sums, of weights with 4 bits.
+std::int64_t unit_bytes(int channels, int columns) {
+  return gpu::FragmentWeightsView{.stored_bits = 4, .channels = channels, .columns = columns}.size_bytes();
+}
+std::int64_t side_count(int channels, int columns) {
+  return gpu::FragmentWeightsView{.stored_bits = 4, .channels = channels, .columns = columns}.side_count();
+}
+/// Symmetric codes of 4 bits with a scale per channel, laid out; everything in host memory.
+const char* pack_weights(const std::uint8_t* codes, const float* scales, int channels, int columns, std::uint8_t* units,
+                         float* unit_scales, std::int32_t* sums) {
+  pl::CodesView view;
+  view.codes = codes;
+  view.rows = channels;
+  view.columns = view.group_size = columns;
+  view.bits = 4;
+  view.scales = scales;
+  const auto packed = gpu::FragmentWeights::make(view);
+  if (!packed) return sentence_of(packed.status());
+  const auto made = packed->view();
+  std::copy_n(made.units, made.size_bytes(), units);
+  std::copy_n(made.scales, made.side_count(), unit_scales);
+  std::copy_n(made.sums, made.side_count(), sums);
+  return nullptr;
+}
+
+/// Elements of two factors, 16 bits each, and the factors laid out; everything in host memory.
+std::int64_t left_size(int n1) { return gpu::KroneckerFactorsView{.n1 = n1, .n2 = 1}.left_size(); }
+std::int64_t right_size(int n2) { return gpu::KroneckerFactorsView{.n1 = 1, .n2 = n2}.right_size(); }
+const char* pack_factors(int n1, int n2, const float* left, const float* right, std::uint16_t* lefts,
+                         std::uint16_t* rights) {
+  const auto packed = gpu::KroneckerFactors::make(n1, n2, left, right, gpu::ElementType::bfloat16);
+  if (!packed) return sentence_of(packed.status());
+  const auto made = packed->view();
+  std::copy_n(made.left, made.left_size(), lefts);
+  std::copy_n(made.right, made.right_size(), rights);
+  return nullptr;
+}
+
+}  // extern "C"

@@ -24,8 +24,8 @@ wait $first || { cat "$folder/rows.txt"; exit 1; }
 wait $third || { cat "$folder/cache.txt"; exit 1; }
 awk '/^```cuda$/ { on = 1; next } /^```/ { on = 0 } on' "$here/../../../docs/cuda.md" > "$folder/page.cu"
 "$nvcc" -std=c++20 -I"$include" -arch=sm_80 -ptx -Werror all-warnings -o "$folder/page.ptx" "$folder/page.cu"
-for unit in cuda/fused_linear llama/cuda/batch llama/cuda/cache llama/cuda/layer llama/cuda/linear llama/cuda/model \
-            llama/cuda/session llama/cuda/site; do
+for unit in cuda/fused_linear cuda/torch_op llama/cuda/batch llama/cuda/cache llama/cuda/layer llama/cuda/linear \
+            llama/cuda/model llama/cuda/session llama/cuda/site; do
   "$nvcc" -std=c++20 -I"$include" -arch=sm_80 -ptx -Werror all-warnings -o "$folder/unit.ptx" \
     "$here/../../../examples/$unit.cu"
 done
