@@ -9,8 +9,6 @@ The operators are compiled by nvcc where OPERATORS.so is not there; without that
 import ctypes
 import json
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
 
@@ -25,74 +23,12 @@ if not torch.cuda.is_available():
 
 import torch.nn.functional as F
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from layer_operators import Cache, load_operators
+
 HIDDEN, FFN, HEADS, KV_HEADS, SIZE, CONTEXT = 4096, 14336, 32, 8, 128, 2048
 QKV = (HEADS + 2 * KV_HEADS) * SIZE
 SITES = {"attention": (64, 64), "output": (HEADS, SIZE), "mlp": (64, 64), "down": (112, 128)}
 MATRICES = {"qkv": (QKV, HIDDEN), "o": (HIDDEN, HEADS * SIZE), "gate_up": (2 * FFN, HIDDEN), "down": (HIDDEN, FFN)}
-
-
-class Cache(ctypes.Structure):
-    _fields_ = [("kv_heads", ctypes.c_int), ("size", ctypes.c_int), ("sequences", ctypes.c_int), ("pages", ctypes.c_int),
-                ("memory", ctypes.c_void_p), ("table", ctypes.c_void_p), ("lengths", ctypes.c_void_p)]
-
-
-class Operators:
-    """The functions of layer_ops.cu: tensors become pointers, numbers stay, and a sentence is an exception."""
-
-    def __init__(self, path):
-        self.library = ctypes.CDLL(path)
-        for name in ("page_bytes", "unit_bytes", "side_count", "left_size", "right_size"):
-            getattr(self.library, name).restype = ctypes.c_int64
-
-    def size(self, name, *arguments):
-        return getattr(self.library, name)(*arguments)
-
-    def call(self, name, *arguments, on_stream=True):
-        made = []
-        for argument in arguments:
-            if argument is None:
-                made.append(ctypes.c_void_p(None))
-            elif isinstance(argument, torch.Tensor):
-                made.append(ctypes.c_void_p(argument.data_ptr()))
-            elif isinstance(argument, Cache):
-                made.append(ctypes.byref(argument))
-            else:
-                made.append(argument)
-        if on_stream:
-            made.append(ctypes.c_void_p(torch.cuda.current_stream().cuda_stream))
-        function = getattr(self.library, name)
-        function.restype = ctypes.c_char_p
-        refusal = function(*made)
-        if refusal is not None:
-            raise RuntimeError(f"{name}: {refusal.decode()}")
-
-    def pack_weights(self, codes, scales):
-        channels, columns = codes.shape
-        units = torch.empty(self.size("unit_bytes", channels, columns), dtype=torch.uint8)
-        side = self.size("side_count", channels, columns)
-        packed = units, torch.empty(side), torch.empty(side, dtype=torch.int32)
-        self.call("pack_weights", codes, scales, channels, columns, *packed, on_stream=False)
-        return tuple(t.cuda() for t in packed)
-
-    def pack_factors(self, left, right):
-        n1, n2 = left.shape[0], right.shape[0]
-        lefts = torch.empty(self.size("left_size", n1), dtype=torch.int16)
-        rights = torch.empty(self.size("right_size", n2), dtype=torch.int16)
-        self.call("pack_factors", n1, n2, left, right, lefts, rights, on_stream=False)
-        return n1, n2, lefts.cuda(), rights.cuda()
-
-
-def load_operators(path):
-    if not os.path.exists(path):
-        major, minor = torch.cuda.get_device_capability()
-        arch = f"{major}{minor}" + ("a" if major >= 9 else "")
-        nvcc = shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
-        include = os.path.join(HERE, "..", "..", "..", "include")
-        subprocess.run([nvcc, "-std=c++20", "-O3", "--split-compile=0", f"-gencode=arch=compute_{arch},code=sm_{arch}",
-                        f"-I{include}", "-shared", "-Xcompiler=-fPIC", os.path.join(HERE, "layer_ops.cu"), "-o", path],
-                       check=True)
-    return Operators(path)
 
 
 def empty(*shape, dtype=torch.bfloat16):
@@ -110,7 +46,8 @@ class Weights:
         self.bfloat16, self.packed, self.factors = {}, {}, {}
         for (site, (n1, n2)), (name, shape) in zip(SITES.items(), MATRICES.items()):
             w = torch.randn(*shape, device="cuda") * shape[1] ** -0.5
-            left, right = rotation(n1), torch.eye(n2) if site == "output" else rotation(n2)  # values have their own part
+            left = rotation(n1)
+            right = torch.eye(n2) if site == "output" else rotation(n2)  # values have their own part
             self.factors[site] = ops.pack_factors(left, right)
             self.bfloat16[name] = w.bfloat16()
             turned = torch.matmul(torch.matmul(left.t().cuda(), w.view(-1, n1, n2)), right.cuda()).reshape(shape)
@@ -178,7 +115,8 @@ class Quantized:
         tokens = shared.held + shared.new
         pages = (tokens + 63) // 64
         self.table = torch.randperm(shared.sequences * pages, dtype=torch.int32).view(-1, pages).cuda()
-        self.pages = torch.zeros(shared.sequences * pages * ops.size("page_bytes", KV_HEADS, SIZE), dtype=torch.uint8, device="cuda")
+        pool_bytes = shared.sequences * pages * ops.size("page_bytes", KV_HEADS, SIZE)
+        self.pages = torch.zeros(pool_bytes, dtype=torch.uint8, device="cuda")
         self.lengths = torch.full((shared.sequences,), tokens, dtype=torch.int32, device="cuda")
         self.keys = empty(shared.sequences * tokens, KV_HEADS * SIZE) if shared.new > 1 else None
         self.values = empty(shared.sequences * tokens, KV_HEADS * SIZE) if shared.new > 1 else None
