@@ -114,6 +114,8 @@ gpu::KroneckerFactorsView factors_of(int n1, int n2, const void* left, const voi
   return view;
 }
 
+}  // namespace
+
 /// A cache of 4-bit keys and values.
 struct Cache {
   int kv_heads, size, sequences, pages;  // pages of a sequence
@@ -132,8 +134,6 @@ struct Cache {
     return view;
   }
 };
-
-}  // namespace
 
 extern "C" {
 
