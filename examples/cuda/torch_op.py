@@ -1,6 +1,7 @@
 """The fused linear as a PyTorch operator: compiles torch_op.cpp and torch_op.cu, runs W4A4 beside torch's own bfloat16
 linear, checks the error, that calls repeat to the bit, that a CUDA graph captures them, and what is refused."""
 
+import faulthandler
 import os
 import sys
 
@@ -60,11 +61,7 @@ class FusedLinear(torch.nn.Module):
             self.bias)
 
 
-def main():
-    load_operator()
-    torch.manual_seed(1)
-    linear = torch.nn.Linear(4096, 1024, device="cuda", dtype=torch.bfloat16)
-    fused = FusedLinear(linear, 64, 64).cuda()
+def check_numbers(linear, fused):
     for rows in (1, 16, 100, 513):
         x = torch.randn(rows, 4096, device="cuda", dtype=torch.bfloat16)
         x[:, 7::1000] *= 60  # outliers that four bits cannot bear without the transform
@@ -72,24 +69,47 @@ def main():
         error = ((made - expected).norm() / expected.norm()).item()
         assert error < 0.25, f"{rows} tokens: error {error:.3f}"
         assert torch.equal(fused(x).float(), made), "two calls differ"
-        print(f"torch_op.py: {rows} tokens, W4A4 error {100 * error:.1f} %")
+        print(f"torch_op.py: {rows} tokens, W4A4 error {100 * error:.1f} %", flush=True)
 
-    graph, still = torch.cuda.CUDAGraph(), torch.randn(16, 4096, device="cuda", dtype=torch.bfloat16)
-    fused(still)
+
+def check_refusal(fused):
+    try:
+        fused(torch.randn(2, 64, device="cuda", dtype=torch.bfloat16))
+    except RuntimeError as refusal:
+        assert "planish: x is a contiguous bfloat16 matrix of 4096 columns" in str(refusal), str(refusal)
+    else:
+        raise AssertionError("a wrong shape was taken")
+    print("torch_op.py: a wrong shape is refused", flush=True)
+
+
+def check_graph(fused, rows):
+    still = torch.randn(rows, 4096, device="cuda", dtype=torch.bfloat16)
+    fused(still)  # kernels are loaded before they are captured
     torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         result = fused(still)
     fresh = torch.randn_like(still)
     still.copy_(fresh)
     graph.replay()
+    torch.cuda.synchronize()
     assert torch.equal(result, fused(fresh)), "a graph's replay differs"
+    print(f"torch_op.py: {rows} tokens, a graph's replay gives the same bits", flush=True)
+    del result
+    graph.reset()
 
-    try:
-        fused(torch.randn(2, 64, device="cuda", dtype=torch.bfloat16))
-    except RuntimeError as refusal:
-        assert "planish: x is a contiguous bfloat16 matrix of 4096 columns" in str(refusal)
-    else:
-        raise AssertionError("a wrong shape was taken")
+
+def main():
+    faulthandler.enable()  # should native code fail, say where
+    load_operator()
+    torch.manual_seed(1)
+    linear = torch.nn.Linear(4096, 1024, device="cuda", dtype=torch.bfloat16)
+    fused = FusedLinear(linear, 64, 64).cuda()
+    with torch.no_grad():
+        check_numbers(linear, fused)
+        check_refusal(fused)
+        for rows in (1, 16, 513):
+            check_graph(fused, rows)
     print("torch_op.py: all checks passed")
 
 
