@@ -62,9 +62,8 @@ namespace detail {
   // Tokens that a multiprocessor computes one after the other; large tiles cost a tenth less per token.
   const auto in_turn = [&](MultiplyPath path, int tokens) {
     const MultiplyPlan plan = multiply_plan_of<8>(shape, path, 1, multiprocessors);
-    const int cluster = plan.launch.cluster, at_once = multiprocessors / cluster > 0 ? multiprocessors / cluster : 1;
-    const int clusters = (plan.channel_tiles + cluster - 1) / cluster * plan.token_tiles;
-    return (clusters + at_once - 1) / at_once * tokens;
+    const int tiles = plan.channel_tiles * plan.token_tiles;
+    return (tiles + multiprocessors - 1) / multiprocessors * tokens;
   };
   const bool large = 10 * in_turn(MultiplyPath::pipeline256, 256) <= 11 * in_turn(MultiplyPath::pipeline128, 128);
   return large ? MultiplyPath::pipeline256 : MultiplyPath::pipeline128;
@@ -146,13 +145,13 @@ Status dispatch(const MultiplyPlan& plan, const MultiplyArguments& a, Run&& run)
       case MultiplyPath::tiles256:
         return with(multiply_tiles<Tiles256<b>>);
       case MultiplyPath::pipeline16:
-        return pipelined(multiply_pipeline<Pipeline16<b>>, Pipeline16<b>::box_rows, Pipeline16<b>::output_rows);
+        return pipelined(multiply_pipeline<Pipeline16<b>>, Pipeline16<b>::tokens, Pipeline16<b>::output_rows);
       case MultiplyPath::pipeline64:
-        return pipelined(multiply_pipeline<Pipeline64<b>>, Pipeline64<b>::box_rows, Pipeline64<b>::output_rows);
+        return pipelined(multiply_pipeline<Pipeline64<b>>, Pipeline64<b>::tokens, Pipeline64<b>::output_rows);
       case MultiplyPath::pipeline128:
-        return pipelined(multiply_pipeline<Pipeline128<b>>, Pipeline128<b>::box_rows, Pipeline128<b>::output_rows);
+        return pipelined(multiply_pipeline<Pipeline128<b>>, Pipeline128<b>::tokens, Pipeline128<b>::output_rows);
       case MultiplyPath::pipeline256:
-        return pipelined(multiply_pipeline<Pipeline256<b>>, Pipeline256<b>::box_rows, Pipeline256<b>::output_rows);
+        return pipelined(multiply_pipeline<Pipeline256<b>>, Pipeline256<b>::tokens, Pipeline256<b>::output_rows);
       case MultiplyPath::grouped8:
         return with(multiply_by_groups<Grouped8<b>>);
       case MultiplyPath::grouped32:
