@@ -1,5 +1,5 @@
 #pragma once
-// Integer products for many tokens on Hopper, without a thread that waits for its own loads: one warp asks the copy
+// Integer products on Hopper, without a thread that waits for its own loads: a few threads ask the copy
 // engine for weights and tokens, two warpgroups with 64 channels each multiply what has come, and one writes its
 // outputs while the other multiplies. Blocks stay and walk over tiles; those of a cluster have the same tokens and
 // bring a part of them each.
@@ -95,53 +95,32 @@ struct TileWalk {
   PLANISH_DEVICE void next() noexcept { at += step; }
 };
 
-/// What a block's producer asks the copy engine for.
+/// What one of a block's producers asks the copy engine for, all stages one after the other: a unit of channels of the
+/// weights each, and one the tokens.
 template <class Tile>
-struct Producer {
-  static constexpr int bytes = unit_bytes(Tile::stored_bits);
-  const MultiplyArguments& a;
-  const TensorMap* tokens;
-  unsigned char* ring;
-  typename Tile::Ends& ends;
+PLANISH_DEVICE void produce_stages(const MultiplyArguments& a, const TensorMap* tokens, unsigned char* ring,
+                                   typename Tile::Ends& ends, int producer, TileWalk walk) noexcept {
+  constexpr int bytes = unit_bytes(Tile::stored_bits);
+  const bool brings_tokens = producer == Tile::channel_warps;
+  if (brings_tokens) wait_previous_kernel();  // weights are older
+  unsigned char* const to = ring + (brings_tokens ? 0 : Tile::token_bytes + producer * bytes);
   RingPlace<Tile> place;
-
-  PLANISH_DEVICE void fetch_weights(const TileWalk& walk, int unit, int stage) const noexcept {
-    const int first = walk.channel_tile * Tile::channel_warps;
-    const int left = a.w.channel_units() - first;
-    const int exist = left < 0 ? 0 : left > Tile::channel_warps ? Tile::channel_warps : left;
-    const std::uint8_t* const from = a.w.units + (first * std::int64_t{walk.units} + unit) * bytes;
-    arrive_expecting(&ends.full[stage], Tile::token_bytes + exist * bytes);
-    PLANISH_UNROLL
-    for (int i = 0; i < Tile::channel_warps; ++i)
-      if (i < exist)
-        copy_bulk(ring + stage * Tile::stage_bytes + Tile::token_bytes + i * bytes,
-                  from + i * std::int64_t{walk.units} * bytes, bytes, &ends.full[stage]);
-  }
-  PLANISH_DEVICE void fetch_tokens(const TileWalk& walk, int unit, int stage) const noexcept {
-    copy_box(ring + stage * Tile::stage_bytes, tokens, unit * unit_columns, walk.token_tile * Tile::tokens,
-             &ends.full[stage]);
-  }
-
-  PLANISH_DEVICE void run(TileWalk walk) noexcept {
-    bool more = walk.here();
-    // Weights are there before the kernel in front of this one has made the tokens.
-    const int columns = walk.end - walk.begin;
-    int ahead = !more || !a.early ? 0 : columns < Tile::stages ? columns : Tile::stages;
+  for (; walk.here(); walk.next()) {
+    const int own_unit = walk.channel_tile * Tile::channel_warps + producer, row = walk.token_tile * Tile::tokens;
+    const bool exists = brings_tokens || own_unit < a.w.channel_units();
+    const std::uint8_t* weights = a.w.units + (own_unit * std::int64_t{walk.units} + walk.begin) * bytes;
     PLANISH_NO_UNROLL
-    for (int i = 0; i < ahead; ++i) fetch_weights(walk, walk.begin + i, i);
-    wait_previous_kernel();
-    for (; more; walk.next(), more = walk.here()) PLANISH_NO_UNROLL
-    for (int unit = walk.begin; unit < walk.end; ++unit, place.next()) {
-      if (ahead > 0) {
-        --ahead;
-      } else {
-        wait_phase(&ends.empty[place.stage], place.parity ^ 1);
-        fetch_weights(walk, unit, place.stage);
-      }
-      fetch_tokens(walk, unit, place.stage);
+    for (int unit = walk.begin; unit < walk.end; ++unit, weights += bytes, place.next()) {
+      MemoryBarrier* const full = &ends.full[place.stage];
+      wait_phase(&ends.empty[place.stage], place.parity ^ 1);
+      arrive_expecting(full, !exists ? 0 : brings_tokens ? Tile::token_bytes : bytes);
+      if (brings_tokens)
+        copy_box(to + place.stage * Tile::stage_bytes, tokens, unit * unit_columns, row, full);
+      else if (exists)
+        copy_bulk(to + place.stage * Tile::stage_bytes, weights, bytes, full);
     }
   }
-};
+}
 
 /// The fragments of one stage: [product of 32 columns][register]. `weights`: of shared memory, this warpgroup's unit.
 template <class Tile>
@@ -245,7 +224,7 @@ multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tok
   if (thread_index() == 0) {
     PLANISH_UNROLL
     for (int s = 0; s < Tile::stages; ++s) {
-      start_barrier(&ends.full[s], 1);
+      start_barrier(&ends.full[s], Tile::channel_warps + 1);
       start_barrier(&ends.empty[s], Tile::channel_warps);
     }
     publish_barriers();
@@ -253,8 +232,9 @@ multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tok
   block_barrier();
   if (thread_index() < group_size) {
     give_registers<40>();
-    if (thread_index() == 0)
-      Producer<Tile>{a, &tokens, ring, ends, {}}.run({channel_tiles, token_tiles, splits, a.w.column_units()});
+    const int warp = thread_index() / warp_size;
+    if (warp <= Tile::channel_warps && thread_index() % warp_size == 0)
+      produce_stages<Tile>(a, &tokens, ring, ends, warp, {channel_tiles, token_tiles, splits, a.w.column_units()});
     if (splits > 1) {  // the consumers' two meetings
       cluster_barrier();
       cluster_barrier();

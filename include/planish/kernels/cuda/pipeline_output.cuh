@@ -103,26 +103,30 @@ PLANISH_DEVICE void store_rounded(const int (&sums)[Tile::registers], const Outp
   const int channel = lane_channel(thread / warp_size, lane);
   unsigned char* const lines[2] = {out.room + line_byte(sum_token(lane, 0), channel),
                                    out.room + line_byte(sum_token(lane, 1), channel)};
-  const float* const own_scales = out.scales + 2 * (lane % 4);
+  constexpr int eights = Room::tokens / 8;
+  Vector8 tokens[eights];  // scales of a box, asked for while the one before is handed over
+  const auto ask = [&](int box) {
+    PLANISH_UNROLL
+    for (int i = 0; i < eights; ++i)
+      tokens[i] = *reinterpret_cast<const Vector8*>(out.scales + box * Room::tokens + 8 * i + 2 * (lane % 4));
+  };
+  ask(0);
   PLANISH_UNROLL
   for (int box = 0; box < count; ++box) {
     PLANISH_UNROLL
-    for (int i = 0; i < Room::tokens / 4; i += 2) {
-      const Vector8 two =
-          *reinterpret_cast<const Vector8*>(own_scales + box * Room::tokens + 4 * i);  // of eight tokens
+    for (int i = 0; i < eights; ++i) PLANISH_UNROLL
+    for (int b = 0; b < 2; ++b) {
+      const float scale = __builtin_bit_cast(float, tokens[i].words[b]);
+      const int r = box * Room::tokens / 2 + 4 * i + b;
+      float values[2];
       PLANISH_UNROLL
-      for (int b = 0; b < 2; ++b) {
-        const float scale = __builtin_bit_cast(float, two.words[b]);
-        const int r = box * Room::tokens / 2 + register_of_pair(i + b);
-        float values[2];
-        PLANISH_UNROLL
-        for (int h = 0; h < 2; ++h)
-          values[h] =
-              rescale(sums[r + next_channel * h] >> Tile::factor_bits, scale, scales.channels[h], scales.biases[h]);
-        *reinterpret_cast<std::uint32_t*>(lines[b] + box % Room::count * Room::box_bytes + i / 2 * 1024) =
-            round_pair(Element{}, values[0], values[1]);
-      }
+      for (int h = 0; h < 2; ++h)
+        values[h] =
+            rescale(sums[r + next_channel * h] >> Tile::factor_bits, scale, scales.channels[h], scales.biases[h]);
+      *reinterpret_cast<std::uint32_t*>(lines[b] + box % Room::count * Room::box_bytes + i * 1024) =
+          round_pair(Element{}, values[0], values[1]);
     }
+    if (box + 1 < count) ask(box + 1);
     publish_to_products();  // and to the copy engine
     // What was in the room of the next box is read.
     if (Room::count > 1 && thread == 0) wait_bulk_read<(Room::count > 1 ? Room::count - 2 : 0)>();
