@@ -104,11 +104,14 @@ PLANISH_DEVICE void store_rounded(const int (&sums)[Tile::registers], const Outp
   unsigned char* const lines[2] = {out.room + line_byte(sum_token(lane, 0), channel),
                                    out.room + line_byte(sum_token(lane, 1), channel)};
   constexpr int eights = Room::tokens / 8;
-  Vector8 tokens[eights];  // scales of a box, asked for while the one before is handed over
+  struct alignas(8) Pair {
+    float scales[2];
+  };
+  Pair tokens[eights];  // scales of a box, asked for while the one before is handed over
   const auto ask = [&](int box) {
     PLANISH_UNROLL
     for (int i = 0; i < eights; ++i)
-      tokens[i] = *reinterpret_cast<const Vector8*>(out.scales + box * Room::tokens + 8 * i + 2 * (lane % 4));
+      tokens[i] = *reinterpret_cast<const Pair*>(out.scales + box * Room::tokens + 8 * i + 2 * (lane % 4));
   };
   ask(0);
   PLANISH_UNROLL
@@ -116,7 +119,7 @@ PLANISH_DEVICE void store_rounded(const int (&sums)[Tile::registers], const Outp
     PLANISH_UNROLL
     for (int i = 0; i < eights; ++i) PLANISH_UNROLL
     for (int b = 0; b < 2; ++b) {
-      const float scale = __builtin_bit_cast(float, tokens[i].words[b]);
+      const float scale = tokens[i].scales[b];
       const int r = box * Room::tokens / 2 + 4 * i + b;
       float values[2];
       PLANISH_UNROLL
