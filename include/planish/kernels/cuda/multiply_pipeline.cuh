@@ -1,8 +1,8 @@
 #pragma once
-// Integer products on Hopper, without a thread that waits for its own loads: a few threads ask the copy
-// engine for weights and tokens, two warpgroups with 64 channels each multiply what has come, and one writes its
-// outputs while the other multiplies. Blocks stay and walk over tiles; those of a cluster have the same tokens and
-// bring a part of them each.
+// Integer products on Hopper, without a thread that waits for its own loads: a few threads ask the copy engine for
+// weights and tokens, some stages ahead, and two warpgroups with 64 channels each multiply what has come. Blocks stay
+// and walk over tiles: the next one's operands come while the outputs of one are written. Where tiles are few, the
+// blocks of a cluster have a part of the columns of one tile each.
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
@@ -154,6 +154,7 @@ PLANISH_DEVICE void release_stage(typename Tile::Ends& ends, int stage) noexcept
   if (thread_index() % group_size == 0) arrive(&ends.empty[stage]);
 }
 
+/// What a warpgroup computes of all tiles.
 template <class Tile>
 PLANISH_DEVICE void consume_stages(const MultiplyArguments& a, const TensorMap* y, ElementType type,
                                    unsigned char* ring, typename Tile::Ends& ends, TileWalk walk) noexcept {

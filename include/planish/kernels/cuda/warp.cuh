@@ -60,6 +60,7 @@ PLANISH_DEVICE int atomic_add(std::int32_t* place, int value) noexcept { return 
 
 /// A word that other blocks write: read past the first-level cache.
 PLANISH_DEVICE std::int32_t load_shared_word(const std::int32_t* place) noexcept { return __ldcg(place); }
+
 /// Read once and never again: kept out of the first-level cache.
 PLANISH_DEVICE Vector16 load_streaming(const void* global) noexcept {
   Vector16 v;
