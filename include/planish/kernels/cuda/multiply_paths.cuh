@@ -58,7 +58,7 @@ template <int Bits>
 using Tiles256 = MultiplyTile<Bits, 2, 4, 8, 4, 1>;
 
 template <int Bits>
-using Pipeline16 = MultiplyPipeline<Bits, 16, Bits == 4 ? 18 : 10>;
+using Pipeline16 = MultiplyPipeline<Bits, 16, Bits == 4 ? 10 : 5>;
 template <int Bits>
 using Pipeline64 = MultiplyPipeline<Bits, 64, Bits == 4 ? 12 : 8>;
 template <int Bits>
@@ -80,6 +80,7 @@ struct MultiplyShape {
   int stored_bits = 8;  // of the weights: 4 or 8
   ElementType output = ElementType::bfloat16;
   int group_columns = 0;  // that share a scale: a multiple of 32; 0: all of a channel
+  bool early = false;     // weights and bias are older than the kernel in front in the stream: see LaunchShape
 };
 
 /// How a product runs: plain data, made once per shape on the host.
@@ -123,6 +124,7 @@ template <class Tile>
   splits = splits < units ? splits : units < 1 ? 1 : units;
   MultiplyPlan plan = multiply_plan_of<Tile>(s, path, Tile::channel_warps, 0, splits);
   plan.launch.cluster = splits;
+  plan.launch.early = s.early;
   if (splits == 1 && plan.launch.blocks > multiprocessors)
     plan.launch.blocks = multiprocessors > 0 ? multiprocessors : 1;
   return plan;
