@@ -80,7 +80,7 @@ struct MultiplyShape {
   int stored_bits = 8;  // of the weights: 4 or 8
   ElementType output = ElementType::bfloat16;
   int group_columns = 0;  // that share a scale: a multiple of 32; 0: all of a channel
-  bool early = false;     // weights and bias are older than the kernel in front in the stream: see LaunchShape
+  bool early = false;     // the weights are older than the kernel in front in the stream: see LaunchShape
 };
 
 /// How a product runs: plain data, made once per shape on the host.
