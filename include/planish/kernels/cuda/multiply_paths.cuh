@@ -58,7 +58,7 @@ template <int Bits>
 using Tiles256 = MultiplyTile<Bits, 2, 4, 8, 4, 1>;
 
 template <int Bits>
-using Pipeline16 = MultiplyPipeline<Bits, 16, Bits == 4 ? 10 : 5>;
+using Pipeline16 = MultiplyPipeline<Bits, 16, Bits == 4 ? 18 : 10>;
 template <int Bits>
 using Pipeline64 = MultiplyPipeline<Bits, 64, Bits == 4 ? 12 : 8>;
 template <int Bits>

@@ -18,9 +18,6 @@ struct MultiplyPipeline {
   static constexpr int stored_bits = StoredBits, tokens = Tokens, stages = Stages;
   static constexpr int channel_warps = 2;  // warpgroups that multiply, one unit of channels each
   static constexpr int threads = 3 * group_size;
-  // Where tokens are few, the blocks of two kernels have room at once, and the next one's weights come early.
-  static constexpr int blocks_at_once = tokens <= 16 ? 2 : 1;
-  static constexpr int producer_registers = 40, consumer_registers = blocks_at_once == 2 ? 96 : 232;
   static constexpr int registers = tokens / 2;      // sums of a thread
   static constexpr int warp_words = 0;              // clusters join their sums without a workspace
   static constexpr bool may_split = tokens <= 128;  // columns; where tokens are more, so are the tiles
@@ -216,7 +213,7 @@ PLANISH_DEVICE void consume_stages(const MultiplyArguments& a, const TensorMap* 
 
 /// blocks: at most one per multiprocessor; with splits, clusters of as many, one per tile.
 template <class Tile>
-PLANISH_KERNEL(Tile::threads, Tile::blocks_at_once)
+PLANISH_KERNEL(Tile::threads, 1)
 multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tokens,
                   PLANISH_GRID_CONSTANT const TensorMap y, ElementType type, int channel_tiles, int token_tiles,
                   int splits) {
@@ -235,7 +232,7 @@ multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tok
   }
   block_barrier();
   if (thread_index() < group_size) {
-    give_registers<Tile::producer_registers>();
+    give_registers<40>();
     const int warp = thread_index() / warp_size;
     if (warp <= Tile::channel_warps && thread_index() % warp_size == 0)
       produce_stages<Tile>(a, &tokens, ring, ends, warp, {channel_tiles, token_tiles, splits, a.w.column_units()});
@@ -244,7 +241,7 @@ multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tok
       cluster_barrier();
     }
   } else {
-    take_registers<Tile::consumer_registers>();
+    take_registers<232>();
     consume_stages<Tile>(a, &y, type, ring, ends, {channel_tiles, token_tiles, splits, a.w.column_units()});
   }
 #endif
