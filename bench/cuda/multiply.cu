@@ -203,16 +203,28 @@ void bench_multiply(Context& context) {
         auto plan = pc::plan_multiply({rows, channels, columns, bits, pc::ElementType::bfloat16}, context.capabilities);
         require(plan.status());
         require(pc::prepare(*plan, sets.all[0]));
-        const double planned = time_graph(context, count, [&](int set) {
-          require(pc::launch(*plan, sets.all[static_cast<std::size_t>(set)], context.stream));
-        });
+        const auto time_plan = [&](const pc::MultiplyPlan& how) {
+          return time_graph(context, count, [&](int set) {
+            require(pc::launch(how, sets.all[static_cast<std::size_t>(set)], context.stream));
+          });
+        };
+        const double planned = time_plan(*plan);
         char ratio[160];
         std::snprintf(ratio, sizeof ratio, "%s splits %d; %.2f of copy by weights; best %.2f us: %s",
                       path_names[static_cast<int>(plan->path)], plan->splits,
                       weight_bytes / planned * 1e6 / context.copy_bytes_per_second, best, note.c_str());
-        record("multiply/w" + std::to_string(bits) + "a8/m:" + std::to_string(rows) + "/n:" + std::to_string(channels) +
-                   "/k:" + std::to_string(columns),
-               planned, bytes, 2.0 * rows * channels * columns, ratio);
+        const std::string name = "multiply/w" + std::to_string(bits) + "a8/m:" + std::to_string(rows) +
+                                 "/n:" + std::to_string(channels) + "/k:" + std::to_string(columns);
+        const double operations = 2.0 * rows * channels * columns;
+        record(name, planned, bytes, operations, ratio);
+        if (rows > 128) continue;
+        pc::MultiplyShape early = plan->shape;
+        early.early = true;  // begins while the product in front ends
+        const auto begun = pc::plan_multiply(early, context.capabilities);
+        require(begun.status());
+        require(pc::prepare(*begun, sets.all[0]));
+        record(name + "/early", time_plan(*begun), bytes, operations,
+               path_names[static_cast<int>(begun->path)] + std::string(" splits ") + std::to_string(begun->splits));
       }
     }
   context.arena->reset();

@@ -1,6 +1,7 @@
 #pragma once
 // Runs the kernels of kernels/cuda on the CPU as they stand: every thread of a block is a fiber, warps meet at their
-// matrix instructions, copies in the background happen as late as they may. Blocks run one after another.
+// matrix instructions, copies in the background happen as late as they may, those of the copy engine whenever they
+// like. Clusters run one after another.
 #include <cstdint>
 #include <functional>
 

@@ -43,7 +43,7 @@ bool is_barrier(const void* barrier) {
 /// The same place in the shared memory of another block of the cluster.
 template <class T>
 T* there(T* here, int rank) {
-  const auto offset = reinterpret_cast<unsigned char*>(here) - machine.shared_begin();
+  const auto offset = reinterpret_cast<const unsigned char*>(here) - machine.shared_begin();
   return reinterpret_cast<T*>(machine.shared_begin(rank) + offset);
 }
 
@@ -85,11 +85,10 @@ void arrive_expecting(MemoryBarrier* barrier, int bytes) noexcept {
   machine.require(emulator::is_barrier(barrier));
   emulator::change(barrier->state, 1, bytes);
 }
-void arrive_at(MemoryBarrier* barrier, int rank) noexcept {
-  machine.require(emulator::is_barrier(barrier) && rank >= 0 && rank < machine.cluster);
-  emulator::change(emulator::there(barrier, rank)->state, 1, 0);
+void arrive(MemoryBarrier* barrier) noexcept {
+  machine.require(emulator::is_barrier(barrier));
+  emulator::change(barrier->state, 1, 0);
 }
-void arrive_here(MemoryBarrier* barrier) noexcept { arrive_at(barrier, machine.rank()); }
 void wait_phase(MemoryBarrier* barrier, int parity) noexcept {
   machine.require(emulator::is_barrier(barrier));
   if (emulator::phase_parity(barrier->state) != parity) return;
@@ -106,29 +105,21 @@ void copy_bulk(void* shared, const void* global, int bytes, MemoryBarrier* barri
     emulator::change(barrier->state, 0, -bytes);
   });
 }
-void copy_box_to(int blocks, void* shared, const TensorMap* map, int column, int row, MemoryBarrier* barrier) noexcept {
+void copy_box(void* shared, const TensorMap* map, int column, int row, MemoryBarrier* barrier) noexcept {
   emulator::EmulatedMap rows;
   std::memcpy(&rows, map, sizeof rows);
   const auto bytes = static_cast<int>(rows.box_rows * box_columns);
   machine.require(machine.in_shared(shared, bytes) && reinterpret_cast<std::uintptr_t>(shared) % 1024 == 0);
-  machine.require(blocks > 0 && blocks >> machine.cluster == 0);
-  for (int rank = 0; rank < machine.cluster; ++rank) {
-    if ((blocks >> rank & 1) == 0) continue;
-    auto* const to = emulator::there(static_cast<unsigned char*>(shared), rank);
-    auto* const arrived = emulator::there(barrier, rank);
-    emulator::ask([=] {
-      for (std::int64_t r = 0; r < rows.box_rows; ++r)
-        for (int c = 0; c < box_columns; ++c) {
-          const bool inside = row + r < rows.rows && column + c < rows.columns;
-          to[r * box_columns + (c / 16 ^ r % 8) * 16 + c % 16] =
-              inside ? rows.data[(row + r) * rows.stride + column + c] : std::uint8_t{0};
-        }
-      emulator::change(arrived->state, 0, -bytes);
-    });
-  }
-}
-void copy_box(void* shared, const TensorMap* map, int column, int row, MemoryBarrier* barrier) noexcept {
-  copy_box_to(1 << machine.rank(), shared, map, column, row, barrier);
+  auto* const to = static_cast<unsigned char*>(shared);
+  emulator::ask([=] {
+    for (std::int64_t r = 0; r < rows.box_rows; ++r)
+      for (int c = 0; c < box_columns; ++c) {
+        const bool inside = row + r < rows.rows && column + c < rows.columns;
+        to[r * box_columns + (c / 16 ^ r % 8) * 16 + c % 16] =
+            inside ? rows.data[(row + r) * rows.stride + column + c] : std::uint8_t{0};
+      }
+    emulator::change(barrier->state, 0, -bytes);
+  });
 }
 
 void store_box(const TensorMap* map, const void* shared, int column, int row) noexcept {
@@ -143,17 +134,6 @@ void store_box(const TensorMap* map, const void* shared, int column, int row) no
         rows.data[(row + r) * rows.stride + column + c] = from[r * box_columns + (c / 16 ^ r % 8) * 16 + c % 16];
   });
 }
-void add_bulk(std::int32_t* global, const void* shared, int bytes) noexcept {
-  machine.require(machine.in_shared(shared, bytes) && reinterpret_cast<std::uintptr_t>(shared) % 16 == 0 &&
-                  reinterpret_cast<std::uintptr_t>(global) % 16 == 0 && bytes > 0 && bytes % 16 == 0);
-  emulator::ask_own([=] {
-    for (int i = 0; i < bytes / 4; ++i) {
-      std::int32_t word;
-      std::memcpy(&word, static_cast<const unsigned char*>(shared) + 4 * i, 4);
-      atomic_add(global + i, word);
-    }
-  });
-}
 void commit_bulk() noexcept {}  // every store and addition is a group
 void wait_bulk_read_until(int pending) noexcept {
   auto& bulk = machine.self().bulk;
@@ -162,7 +142,10 @@ void wait_bulk_read_until(int pending) noexcept {
     bulk.erase(bulk.begin());
   }
 }
-void wait_bulk() noexcept { wait_bulk_read_until(0); }
+Vector16 load_of_block(const void* shared, int rank) noexcept {
+  machine.require(machine.in_shared(shared, 16) && rank >= 0 && rank < machine.cluster);
+  return *emulator::there(static_cast<const Vector16*>(shared), rank);
+}
 void cluster_barrier() noexcept { emulator::meet(machine.whole_cluster, machine.cluster * machine.threads); }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda
@@ -171,7 +154,7 @@ namespace {
 
 namespace cuda = planish::kernels::cuda;
 
-TEST_CASE("a phase ends with its last arrival and its last byte") {
+TEST_CASE("a phase ends with its last arrival and its last byte; a cluster reads each other's memory") {
   alignas(16) static unsigned char rows[5 * 256];
   for (int i = 0; i < 5 * 256; ++i) rows[i] = static_cast<unsigned char>(i / 256 * 16 + i % 256 / 16 + 1);
   cuda::TensorMap map{};
@@ -181,20 +164,23 @@ TEST_CASE("a phase ends with its last arrival and its last byte") {
     emulator::run({4, 32, 4096, 2}, seed, [&] {
       unsigned char* const memory = cuda::shared_memory();
       unsigned char* const box = memory + (1024 - reinterpret_cast<std::uintptr_t>(memory) % 1024) % 1024;
-      auto* const barrier = reinterpret_cast<cuda::MemoryBarrier*>(box + 2048);
+      auto* const barrier = reinterpret_cast<cuda::MemoryBarrier*>(box + 1024);
       if (cuda::thread_index() == 0) cuda::start_barrier(barrier, 2);
-      cuda::cluster_barrier();
+      cuda::block_barrier();
       const int rank = cuda::block_index() % 2;
       if (cuda::thread_index() == 0) {
-        cuda::arrive_expecting(barrier, 2048);
-        cuda::copy_box_to(3, box + rank * 1024, &map, rank * 128, 0, barrier);
+        cuda::arrive_expecting(barrier, 1024);
+        cuda::copy_box(box, &map, rank * 128, 0, barrier);
         early += emulator::phase_parity(barrier->state) != 0;
       }
-      if (cuda::thread_index() == 1) cuda::arrive_at(barrier, 1 - rank);
+      if (cuda::thread_index() == 1) cuda::arrive(barrier);
       cuda::wait_phase(barrier, 0);
-      for (int at = cuda::thread_index(); at < 2048; at += 32) {
-        const int row = at % 1024 / 128, column = at / 1024 * 128 + (at % 128 / 16 ^ row % 8) * 16 + at % 16;
-        wrong += box[at] != (row < 5 && column < 130 ? row * 16 + column / 16 + 1 : 0);
+      cuda::cluster_barrier();
+      for (int at = 16 * cuda::thread_index(); at < 1024; at += 16 * 32) {
+        const cuda::Vector16 theirs = cuda::load_of_block(box + at, 1 - rank);
+        const int row = at / 128, column = (1 - rank) * 128 + (at % 128 / 16 ^ row % 8) * 16;
+        const bool inside = row < 5 && column < 130;
+        wrong += static_cast<int>(theirs.words[0] & 0xffu) != (inside ? row * 16 + column / 16 + 1 : 0);
       }
       cuda::cluster_barrier();
     });
@@ -209,7 +195,7 @@ TEST_CASE("a phase that nobody ends is a fault") {
     auto* const barrier = reinterpret_cast<cuda::MemoryBarrier*>(cuda::shared_memory());
     if (cuda::thread_index() == 0) cuda::start_barrier(barrier, 2);
     cuda::block_barrier();
-    if (cuda::thread_index() == 0) cuda::arrive_here(barrier);
+    if (cuda::thread_index() == 0) cuda::arrive(barrier);
     cuda::wait_phase(barrier, 0);
   });
   CHECK(emulator::faults() == before + 1);
@@ -238,20 +224,6 @@ TEST_CASE("a box that is stored lies where one would be read, and nowhere else")
       wrong += rows[row * 192 + column] != (inside ? (r * 128 + (c / 16 ^ r) * 16 + c % 16) % 251 + 1 : 0);
     }
   CHECK(wrong == 0);
-  CHECK(emulator::faults() == 0);
-}
-
-TEST_CASE("additions in bulk are there once they were waited for") {
-  alignas(16) std::int32_t sums[4] = {1, 2, 3, 4};
-  emulator::run({3, 32, 64}, 1, [&] {
-    auto* const words = reinterpret_cast<std::int32_t*>(cuda::shared_memory());
-    if (cuda::thread_index() != 0) return;
-    for (int i = 0; i < 4; ++i) words[i] = 10 * i;
-    cuda::add_bulk(sums, words, 16);
-    cuda::commit_bulk();
-    cuda::wait_bulk();
-  });
-  for (int i = 0; i < 4; ++i) CHECK(sums[i] == i + 1 + 30 * i);
   CHECK(emulator::faults() == 0);
 }
 

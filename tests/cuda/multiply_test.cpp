@@ -50,7 +50,6 @@ void check(const Case& c, cuda::MultiplyPath path, int splits, std::uint64_t see
   a.y = sums.data();
   a.y_stride = c.channels;
   a.workspace = workspace.data();
-  a.early = seed % 2 != 0;
   CHECK(cuda::check(*plan, a).ok());
   CHECK(cuda::dispatch(*plan, a, emulator::Launcher{seed}).ok());
   CHECK(sums == expected_sums);
@@ -181,6 +180,12 @@ TEST_CASE("plans take the path that a device has") {
   };
   CHECK(path(hopper, 1) == cuda::MultiplyPath::stream8);
   CHECK(path(hopper, 9) == cuda::MultiplyPath::pipeline16);
+  cuda::MultiplyShape decode{1, 4096, 14336, 4};
+  decode.early = true;
+  CHECK(cuda::plan_multiply(decode, hopper)->path == cuda::MultiplyPath::pipeline16);
+  CHECK(cuda::plan_multiply(decode, hopper)->launch.early);
+  CHECK(cuda::plan_multiply(decode, ada)->path == cuda::MultiplyPath::stream8);
+  CHECK_FALSE(cuda::plan_multiply(decode, ada)->launch.early);
   CHECK(path(hopper, 33) == cuda::MultiplyPath::pipeline64);
   CHECK(path(hopper, 65) == cuda::MultiplyPath::pipeline128);
   CHECK(path(hopper, 512) == cuda::MultiplyPath::pipeline128);  // 128 tiles, one per multiprocessor

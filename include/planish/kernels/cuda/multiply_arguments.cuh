@@ -18,7 +18,6 @@ struct MultiplyArguments {
   void* y = nullptr;                 // rows × channels; int32: the exact accumulators, and nothing else is computed
   std::int64_t y_stride = 0;         // elements
   void* workspace = nullptr;         // plan.workspace_bytes, zeroed once; every launch leaves it zeroed
-  bool early = false;  // w and bias were there before the kernel in front began: they may be read while it ends
 };
 
 /// The exact Σ (x − zero_x)(w − zero_w) from Σ x·w: the zero points leave by the sums of either side.

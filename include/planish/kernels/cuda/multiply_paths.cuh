@@ -58,13 +58,13 @@ template <int Bits>
 using Tiles256 = MultiplyTile<Bits, 2, 4, 8, 4, 1>;
 
 template <int Bits>
-using Pipeline16 = MultiplyPipeline<Bits, 16, 1, Bits == 4 ? 18 : 10>;
+using Pipeline16 = MultiplyPipeline<Bits, 16, Bits == 4 ? 18 : 10>;
 template <int Bits>
-using Pipeline64 = MultiplyPipeline<Bits, 64, 1, Bits == 4 ? 12 : 8>;
+using Pipeline64 = MultiplyPipeline<Bits, 64, Bits == 4 ? 12 : 8>;
 template <int Bits>
-using Pipeline128 = MultiplyPipeline<Bits, 128, 1, Bits == 4 ? 8 : 6>;
+using Pipeline128 = MultiplyPipeline<Bits, 128, Bits == 4 ? 8 : 6>;
 template <int Bits>
-using Pipeline256 = MultiplyPipeline<Bits, 256, 2, 4>;
+using Pipeline256 = MultiplyPipeline<Bits, 256, 4>;
 template <int Bits>
 using Grouped8 = MultiplyByGroup<Bits, 1, 1, 1, 1, Bits == 4 ? 8 : 6, 3>;
 template <int Bits>
@@ -80,6 +80,7 @@ struct MultiplyShape {
   int stored_bits = 8;  // of the weights: 4 or 8
   ElementType output = ElementType::bfloat16;
   int group_columns = 0;  // that share a scale: a multiple of 32; 0: all of a channel
+  bool early = false;     // the weights are older than the kernel in front in the stream: see LaunchShape
 };
 
 /// How a product runs: plain data, made once per shape on the host.
@@ -108,22 +109,24 @@ template <class Tile>
   plan.token_tiles = (s.rows + Tile::tokens - 1) / Tile::tokens;
   plan.splits = splits;
   plan.launch = {plan.channel_tiles * plan.token_tiles * splits, Tile::threads, Tile::shared_bytes};
-  if (splits > 1)
+  if (splits > 1 && warps > 0)
     plan.workspace_bytes = split_bytes(std::int64_t{plan.channel_tiles} * plan.token_tiles * warps, Tile::warp_words);
   return plan;
 }
 
-/// The same for paths whose blocks stay.
+/// The same for paths whose blocks stay, or are clusters that share the columns of a tile.
 template <class Tile>
 [[nodiscard]] constexpr MultiplyPlan pipeline_plan_of(const MultiplyShape& s, MultiplyPath path, int splits,
                                                       int multiprocessors) noexcept {
+  constexpr int most_splits = Tile::may_split ? 8 : 1;  // blocks of a cluster, on any device
   const int units = (s.columns + unit_columns - 1) / unit_columns;
-  const int parts = !Tile::may_split || units < 1 ? 1 : splits < units ? splits : units;
-  MultiplyPlan plan = multiply_plan_of<Tile>(s, path, Tile::channel_warps, Tile::channel_warps, parts);
-  const int clusters = (plan.channel_tiles + Tile::cluster - 1) / Tile::cluster * plan.token_tiles * plan.splits;
-  const int at_once = multiprocessors < Tile::cluster ? 1 : multiprocessors / Tile::cluster;
-  plan.launch.blocks = (clusters < at_once ? clusters : at_once) * Tile::cluster;
-  plan.launch.cluster = Tile::cluster;
+  splits = splits < most_splits ? splits : most_splits;
+  splits = splits < units ? splits : units < 1 ? 1 : units;
+  MultiplyPlan plan = multiply_plan_of<Tile>(s, path, Tile::channel_warps, 0, splits);
+  plan.launch.cluster = splits;
+  plan.launch.early = s.early;
+  if (splits == 1 && plan.launch.blocks > multiprocessors)
+    plan.launch.blocks = multiprocessors > 0 ? multiprocessors : 1;
   return plan;
 }
 

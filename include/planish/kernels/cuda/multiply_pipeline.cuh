@@ -1,8 +1,8 @@
 #pragma once
-// Integer products for many tokens on Hopper, without a thread that waits for its own loads: one warp asks the copy
-// engine for weights and tokens, two warpgroups with 64 channels each multiply what has come, and one writes its
-// outputs while the other multiplies. Blocks stay and walk over tiles; those of a cluster have the same tokens and
-// bring a part of them each.
+// Integer products on Hopper, without a thread that waits for its own loads: a few threads ask the copy engine for
+// weights and tokens, some stages ahead, and two warpgroups with 64 channels each multiply what has come. Blocks stay
+// and walk over tiles: the next one's operands come while the outputs of one are written. Where tiles are few, the
+// blocks of a cluster have a part of the columns of one tile each.
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
@@ -12,18 +12,15 @@
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
-/// Shape of a block of multiply_pipeline: 128 channels × `Tokens` (64, 128 or 256).
-template <int StoredBits, int Tokens, int Cluster, int Stages, int BoxTokens = (Tokens < 128 ? Tokens / 2 : 64),
-          int Boxes = 2, int Raster = 8>
+/// Shape of a block of multiply_pipeline: 128 channels × `Tokens` (16, 64, 128 or 256).
+template <int StoredBits, int Tokens, int Stages, int BoxTokens = (Tokens < 128 ? Tokens / 2 : 64), int Boxes = 2>
 struct MultiplyPipeline {
-  static constexpr int raster = Raster;
-  static constexpr int stored_bits = StoredBits, tokens = Tokens, cluster = Cluster, stages = Stages;
+  static constexpr int stored_bits = StoredBits, tokens = Tokens, stages = Stages;
   static constexpr int channel_warps = 2;  // warpgroups that multiply, one unit of channels each
   static constexpr int threads = 3 * group_size;
-  static constexpr int registers = tokens / 2;               // sums of a thread
-  static constexpr int warp_words = tokens * unit_channels;  // of the sums of a warpgroup
-  static constexpr bool may_split = tokens <= 128;           // columns; where tokens are more, so are the tiles
-  static constexpr int box_rows = tokens / cluster;          // of tokens that come at once
+  static constexpr int registers = tokens / 2;      // sums of a thread
+  static constexpr int warp_words = 0;              // clusters join their sums without a workspace
+  static constexpr bool may_split = tokens <= 128;  // columns; where tokens are more, so are the tiles
   using Room = OutputRoom<BoxTokens, Boxes>;
   static constexpr int output_rows = Room::tokens;             // of tokens that leave at once
   static constexpr int factor_bits = StoredBits == 4 ? 4 : 0;  // sums are 2^factor_bits too large
@@ -71,94 +68,59 @@ struct RingPlace {
   }
 };
 
-template <int Group>
-[[nodiscard]] PLANISH_HOST_DEVICE constexpr TilePlace raster_place(int tile, int channel_tiles,
-                                                                   int token_tiles) noexcept {
-  const int first = tile / (Group * channel_tiles) * Group;
-  const int height = token_tiles - first < Group ? token_tiles - first : Group;
-  const int within = tile - first * channel_tiles;
-  return {within / height, first + within % height, 0};
-}
-/// What a block computes, one after the other: every block of a cluster the same tokens and columns, channels next to
-/// each other. Tiles × splits, split slowest.
-template <class Tile>
+/// What a block computes, one tile after the other. Blocks of a cluster have the same tile, and `splits` parts of its
+/// columns.
 struct TileWalk {
-  int pairs, tiles, splits, units, at, step, rank;
-  int token_tiles, channel_tile = 0, token_tile = 0, begin = 0, end = 0;  // units of columns
+  int channel_tiles, token_tiles, splits, units;  // units: of columns
+  int at, step, rank;
+  int channel_tile = 0, token_tile = 0, begin = 0, end = 0;
 
-  PLANISH_DEVICE TileWalk(int channel_tiles, int all_token_tiles, int all_splits, int column_units) noexcept
-      : pairs((channel_tiles + Tile::cluster - 1) / Tile::cluster),
-        tiles(pairs * all_token_tiles),
+  PLANISH_DEVICE TileWalk(int all_channel_tiles, int all_token_tiles, int all_splits, int column_units) noexcept
+      : channel_tiles(all_channel_tiles),
+        token_tiles(all_token_tiles),
         splits(all_splits),
         units(column_units),
-        at(block_index() / Tile::cluster),
-        step(block_count() / Tile::cluster),
-        rank(block_index() % Tile::cluster),
-        token_tiles(all_token_tiles) {}
+        at(block_index() / all_splits),
+        step(block_count() / all_splits),
+        rank(block_index() % all_splits) {}
   PLANISH_DEVICE bool here() noexcept {
-    if (at >= tiles * splits) return false;
-    const TilePlace place = raster_place<Tile::raster>(at % tiles, pairs, token_tiles);
-    const int split = at / tiles;
-    channel_tile = place.channel_tile * Tile::cluster + rank;
+    if (at >= channel_tiles * token_tiles) return false;
+    const TilePlace place = tile_place(at, channel_tiles, token_tiles);
+    channel_tile = place.channel_tile;
     token_tile = place.token_tile;
-    begin = static_cast<int>(std::int64_t{units} * split / splits);
-    end = static_cast<int>(std::int64_t{units} * (split + 1) / splits);
+    begin = static_cast<int>(std::int64_t{units} * rank / splits);
+    end = static_cast<int>(std::int64_t{units} * (rank + 1) / splits);
     return true;
   }
   PLANISH_DEVICE void next() noexcept { at += step; }
 };
 
-/// What a block's producer asks the copy engine for.
+/// What one of a block's producers asks the copy engine for, all stages one after the other: a unit of channels of the
+/// weights each, and one the tokens.
 template <class Tile>
-struct Producer {
-  static constexpr int bytes = unit_bytes(Tile::stored_bits);
-  const MultiplyArguments& a;
-  const TensorMap* tokens;
-  unsigned char* ring;
-  typename Tile::Ends& ends;
+PLANISH_DEVICE void produce_stages(const MultiplyArguments& a, const TensorMap* tokens, unsigned char* ring,
+                                   typename Tile::Ends& ends, int producer, TileWalk walk) noexcept {
+  constexpr int bytes = unit_bytes(Tile::stored_bits);
+  const bool brings_tokens = producer == Tile::channel_warps;
+  if (brings_tokens) wait_previous_kernel();  // weights are older
+  unsigned char* const to = ring + (brings_tokens ? 0 : Tile::token_bytes + producer * bytes);
   RingPlace<Tile> place;
-
-  PLANISH_DEVICE void fetch_weights(const TileWalk<Tile>& walk, int unit, int stage) const noexcept {
-    const int first = walk.channel_tile * Tile::channel_warps;
-    const int left = a.w.channel_units() - first;
-    const int exist = left < 0 ? 0 : left > Tile::channel_warps ? Tile::channel_warps : left;
-    const std::uint8_t* const from = a.w.units + (first * std::int64_t{walk.units} + unit) * bytes;
-    arrive_expecting(&ends.full[stage], Tile::token_bytes + exist * bytes);
-    PLANISH_UNROLL
-    for (int i = 0; i < Tile::channel_warps; ++i)
-      if (i < exist)
-        copy_bulk(ring + stage * Tile::stage_bytes + Tile::token_bytes + i * bytes,
-                  from + i * std::int64_t{walk.units} * bytes, bytes, &ends.full[stage]);
-  }
-  PLANISH_DEVICE void fetch_tokens(const TileWalk<Tile>& walk, int unit, int stage) const noexcept {
-    const int part = walk.rank * Tile::box_rows, row = walk.token_tile * Tile::tokens + part;
-    unsigned char* const to = ring + stage * Tile::stage_bytes + part * unit_columns;
-    if constexpr (Tile::cluster == 1)
-      copy_box(to, tokens, unit * unit_columns, row, &ends.full[stage]);
-    else
-      copy_box_to((1 << Tile::cluster) - 1, to, tokens, unit * unit_columns, row, &ends.full[stage]);
-  }
-
-  PLANISH_DEVICE void run(TileWalk<Tile> walk) noexcept {
-    bool more = walk.here();
-    // Weights are there before the kernel in front of this one has made the tokens.
-    const int columns = walk.end - walk.begin;
-    int ahead = !more || !a.early ? 0 : columns < Tile::stages ? columns : Tile::stages;
+  for (; walk.here(); walk.next()) {
+    const int own_unit = walk.channel_tile * Tile::channel_warps + producer, row = walk.token_tile * Tile::tokens;
+    const bool exists = brings_tokens || own_unit < a.w.channel_units();
+    const std::uint8_t* weights = a.w.units + (own_unit * std::int64_t{walk.units} + walk.begin) * bytes;
     PLANISH_NO_UNROLL
-    for (int i = 0; i < ahead; ++i) fetch_weights(walk, walk.begin + i, i);
-    wait_previous_kernel();
-    for (; more; walk.next(), more = walk.here()) PLANISH_NO_UNROLL
-    for (int unit = walk.begin; unit < walk.end; ++unit, place.next()) {
-      if (ahead > 0) {
-        --ahead;
-      } else {
-        wait_phase(&ends.empty[place.stage], place.parity ^ 1);
-        fetch_weights(walk, unit, place.stage);
-      }
-      fetch_tokens(walk, unit, place.stage);
+    for (int unit = walk.begin; unit < walk.end; ++unit, weights += bytes, place.next()) {
+      MemoryBarrier* const full = &ends.full[place.stage];
+      wait_phase(&ends.empty[place.stage], place.parity ^ 1);
+      arrive_expecting(full, !exists ? 0 : brings_tokens ? Tile::token_bytes : bytes);
+      if (brings_tokens)
+        copy_box(to + place.stage * Tile::stage_bytes, tokens, unit * unit_columns, row, full);
+      else if (exists)
+        copy_bulk(to + place.stage * Tile::stage_bytes, weights, bytes, full);
     }
   }
-};
+}
 
 /// The fragments of one stage: [product of 32 columns][register]. `weights`: of shared memory, this warpgroup's unit.
 template <class Tile>
@@ -186,20 +148,16 @@ PLANISH_DEVICE void load_unit_fragments(const unsigned char* weights, std::uint3
   }
 }
 
-/// Of a warpgroup: its products of this stage are done, here and in the copies of the other blocks of the cluster.
+/// Of a warpgroup: its products of this stage are done.
 template <class Tile>
 PLANISH_DEVICE void release_stage(typename Tile::Ends& ends, int stage) noexcept {
-  const int thread = thread_index() % group_size;
-  if constexpr (Tile::cluster == 1) {
-    if (thread == 0) arrive_here(&ends.empty[stage]);
-  } else {
-    if (thread < Tile::cluster) arrive_at(&ends.empty[stage], thread);
-  }
+  if (thread_index() % group_size == 0) arrive(&ends.empty[stage]);
 }
 
+/// What a warpgroup computes of all tiles.
 template <class Tile>
 PLANISH_DEVICE void consume_stages(const MultiplyArguments& a, const TensorMap* y, ElementType type,
-                                   const unsigned char* ring, typename Tile::Ends& ends, TileWalk<Tile> walk) noexcept {
+                                   unsigned char* ring, typename Tile::Ends& ends, TileWalk walk) noexcept {
   const int group = thread_index() / group_size - 1, channel_units = a.w.channel_units();
   wait_previous_kernel();
   const UnitOutput out{a, y, type, ends.rooms[group], ends.scales[group], 1 + group};
@@ -240,31 +198,26 @@ PLANISH_DEVICE void consume_stages(const MultiplyArguments& a, const TensorMap* 
     wait_products<0>();
     settle(sums);
     release_stage<Tile>(ends, before);
-    if (own_unit >= channel_units) continue;
-    if (!Tile::may_split || walk.splits == 1)
-      store_unit<Tile>(sums, scales, out, own_unit, token_tile * Tile::tokens);
-    else if constexpr (Tile::may_split)
-      store_split<Tile>(sums, out, own_unit, token_tile * Tile::tokens, token_tile * channel_units + own_unit,
-                        walk.token_tiles * channel_units, walk.splits);
+    if constexpr (Tile::may_split) {
+      if (walk.splits > 1) {
+        group_barrier(3, 2 * group_size);  // nobody reads the ring any more
+        store_split<Tile>(sums, out, own_unit, token_tile * Tile::tokens, ring + group * Tile::tokens * 256, walk.rank,
+                          walk.splits);
+        continue;
+      }
+    }
+    if (own_unit < channel_units) store_unit<Tile>(sums, scales, out, own_unit, token_tile * Tile::tokens);
   }
   if (thread_index() % group_size == 0) wait_bulk_read<0>();  // the block's memory lasts as long as it does
 }
 
-#ifdef PLANISH_EXPERIMENT
-static __device__ unsigned long long clock_record[2];
-#endif
-/// blocks: a multiple of the cluster, at most one per multiprocessor.
+/// blocks: at most one per multiprocessor; with splits, clusters of as many, one per tile.
 template <class Tile>
 PLANISH_KERNEL(Tile::threads, 1)
 multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tokens,
                   PLANISH_GRID_CONSTANT const TensorMap y, ElementType type, int channel_tiles, int token_tiles,
                   int splits) {
 #if !defined(__CUDA_ARCH__) || defined(PLANISH_HAS_GROUP_PRODUCTS)
-#ifdef PLANISH_EXPERIMENT
-  const long long begin_clock = clock64();
-  unsigned long long begin_time;
-  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(begin_time));
-#endif
   release_next_kernel();
   unsigned char* const memory = shared_memory();
   unsigned char* const ring = memory + (1024 - reinterpret_cast<std::uintptr_t>(memory) % 1024) % 1024;
@@ -272,32 +225,25 @@ multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tok
   if (thread_index() == 0) {
     PLANISH_UNROLL
     for (int s = 0; s < Tile::stages; ++s) {
-      start_barrier(&ends.full[s], 1);
-      start_barrier(&ends.empty[s], Tile::channel_warps * Tile::cluster);
+      start_barrier(&ends.full[s], Tile::channel_warps + 1);
+      start_barrier(&ends.empty[s], Tile::channel_warps);
     }
     publish_barriers();
   }
-  if constexpr (Tile::cluster > 1)
-    cluster_barrier();
-  else
-    block_barrier();
+  block_barrier();
   if (thread_index() < group_size) {
     give_registers<40>();
-    if (thread_index() == 0)
-      Producer<Tile>{a, &tokens, ring, ends, {}}.run({channel_tiles, token_tiles, splits, a.w.column_units()});
+    const int warp = thread_index() / warp_size;
+    if (warp <= Tile::channel_warps && thread_index() % warp_size == 0)
+      produce_stages<Tile>(a, &tokens, ring, ends, warp, {channel_tiles, token_tiles, splits, a.w.column_units()});
+    if (splits > 1) {  // the consumers' two meetings
+      cluster_barrier();
+      cluster_barrier();
+    }
   } else {
     take_registers<232>();
     consume_stages<Tile>(a, &y, type, ring, ends, {channel_tiles, token_tiles, splits, a.w.column_units()});
   }
-#ifdef PLANISH_EXPERIMENT
-  if (thread_index() == 0 && block_index() == 0) {
-    unsigned long long now;
-    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
-    clock_record[0] += clock64() - begin_clock;
-    clock_record[1] += now - begin_time;
-  }
-#endif
-  if constexpr (Tile::cluster > 1) cluster_barrier();  // others still bring tokens here, and arrive
 #endif
 }
 

@@ -54,7 +54,7 @@ namespace detail {
   return 4 * tiles >= 3 * waves * multiprocessors ? MultiplyPath::tiles256 : MultiplyPath::tiles128;
 }
 
-/// The path on Hopper, for more than 8 tokens.
+/// The path on Hopper, for more than 8 tokens or early blocks.
 [[nodiscard]] constexpr MultiplyPath choose_pipeline(const MultiplyShape& shape, int multiprocessors) noexcept {
   if (shape.rows <= 16) return MultiplyPath::pipeline16;
   if (shape.rows <= 64) return MultiplyPath::pipeline64;
@@ -62,9 +62,8 @@ namespace detail {
   // Tokens that a multiprocessor computes one after the other; large tiles cost a tenth less per token.
   const auto in_turn = [&](MultiplyPath path, int tokens) {
     const MultiplyPlan plan = multiply_plan_of<8>(shape, path, 1, multiprocessors);
-    const int cluster = plan.launch.cluster, at_once = multiprocessors / cluster > 0 ? multiprocessors / cluster : 1;
-    const int clusters = (plan.channel_tiles + cluster - 1) / cluster * plan.token_tiles;
-    return (clusters + at_once - 1) / at_once * tokens;
+    const int tiles = plan.channel_tiles * plan.token_tiles;
+    return (tiles + multiprocessors - 1) / multiprocessors * tokens;
   };
   const bool large = 10 * in_turn(MultiplyPath::pipeline256, 256) <= 11 * in_turn(MultiplyPath::pipeline128, 128);
   return large ? MultiplyPath::pipeline256 : MultiplyPath::pipeline128;
@@ -100,8 +99,8 @@ namespace detail {
   if (Status status = detail::check_multiply(shape, device); !status.ok()) return status;
   const int multiprocessors = device.multiprocessors > 0 ? device.multiprocessors : 1;
   MultiplyPath path = detail::choose_path(shape, multiprocessors);
-  if (shape.group_columns == 0 && shape.rows > 8 && device.group_products && device.encode_rows != nullptr &&
-      shape.columns > 0)
+  if (shape.group_columns == 0 && (shape.rows > 8 || shape.early) && device.group_products &&
+      device.encode_rows != nullptr && shape.columns > 0)
     path = detail::choose_pipeline(shape, multiprocessors);
   // Devices with less shared memory take smaller tiles.
   for (const MultiplyPath other : {MultiplyPath::tiles128, MultiplyPath::tiles64, MultiplyPath::stream32})
@@ -110,9 +109,13 @@ namespace detail {
   auto plan = plan_multiply(shape, device, path, 1);
   if (!plan || shape.group_columns != 0) return plan;
   // Few blocks: split the columns until every multiprocessor has one, or two where two fit, of at least four steps.
+  // Clusters do not fit onto all multiprocessors at once.
   const int blocks = plan->launch.blocks > 0 ? plan->launch.blocks : 1;
   const int units = (shape.columns + unit_columns - 1) / unit_columns;
-  const int wanted = (path == MultiplyPath::tiles64 ? 2 : 1) * multiprocessors / blocks;
+  const int wanted = (path == MultiplyPath::tiles64 ? 2 * multiprocessors
+                      : is_pipelined(path)          ? 4 * multiprocessors / 5
+                                                    : multiprocessors) /
+                     blocks;
   const int splits = wanted < units / 4 ? wanted : units / 4;
   return plan_multiply(shape, device, path, splits < 1 ? 1 : splits);
 }
@@ -124,9 +127,7 @@ Status dispatch(const MultiplyPlan& plan, const MultiplyArguments& a, Run&& run)
     return run(kernel, plan.launch, a, plan.shape.output, plan.channel_tiles, plan.token_tiles, plan.splits);
   };
   const auto pipelined = [&](auto kernel, int box_rows, int output_rows) {
-    LaunchShape shape = plan.launch;
-    shape.early = a.early;
-    return run(kernel, shape, a, tokens_map(plan.encode_rows, a, box_rows),
+    return run(kernel, plan.launch, a, tokens_map(plan.encode_rows, a, box_rows),
                output_map(plan.encode_rows, a, plan.shape.output, output_rows), plan.shape.output, plan.channel_tiles,
                plan.token_tiles, plan.splits);
   };
@@ -146,13 +147,13 @@ Status dispatch(const MultiplyPlan& plan, const MultiplyArguments& a, Run&& run)
       case MultiplyPath::tiles256:
         return with(multiply_tiles<Tiles256<b>>);
       case MultiplyPath::pipeline16:
-        return pipelined(multiply_pipeline<Pipeline16<b>>, Pipeline16<b>::box_rows, Pipeline16<b>::output_rows);
+        return pipelined(multiply_pipeline<Pipeline16<b>>, Pipeline16<b>::tokens, Pipeline16<b>::output_rows);
       case MultiplyPath::pipeline64:
-        return pipelined(multiply_pipeline<Pipeline64<b>>, Pipeline64<b>::box_rows, Pipeline64<b>::output_rows);
+        return pipelined(multiply_pipeline<Pipeline64<b>>, Pipeline64<b>::tokens, Pipeline64<b>::output_rows);
       case MultiplyPath::pipeline128:
-        return pipelined(multiply_pipeline<Pipeline128<b>>, Pipeline128<b>::box_rows, Pipeline128<b>::output_rows);
+        return pipelined(multiply_pipeline<Pipeline128<b>>, Pipeline128<b>::tokens, Pipeline128<b>::output_rows);
       case MultiplyPath::pipeline256:
-        return pipelined(multiply_pipeline<Pipeline256<b>>, Pipeline256<b>::box_rows, Pipeline256<b>::output_rows);
+        return pipelined(multiply_pipeline<Pipeline256<b>>, Pipeline256<b>::tokens, Pipeline256<b>::output_rows);
       case MultiplyPath::grouped8:
         return with(multiply_by_groups<Grouped8<b>>);
       case MultiplyPath::grouped32:

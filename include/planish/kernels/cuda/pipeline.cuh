@@ -29,7 +29,7 @@ PLANISH_DEVICE void start_barrier(MemoryBarrier* barrier, int arrivals) noexcept
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
 #endif
 }
-/// Makes started barriers known to the copy engine and to the other blocks of the cluster.
+/// Makes started barriers known to the copy engine.
 PLANISH_DEVICE void publish_barriers() noexcept {
 #if defined(PLANISH_HAS_GROUP_PRODUCTS)
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
@@ -42,17 +42,8 @@ PLANISH_DEVICE void arrive_expecting(MemoryBarrier* barrier, int bytes) noexcept
                : "memory");
 #endif
 }
-/// One arrival at the same barrier of block `rank` of the cluster.
-PLANISH_DEVICE void arrive_at(MemoryBarrier* barrier, int rank) noexcept {
-#if defined(PLANISH_HAS_GROUP_PRODUCTS)
-  asm volatile(
-      "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(shared_address(barrier)),
-      "r"(rank)
-      : "memory");
-#endif
-}
-PLANISH_DEVICE void arrive_here(MemoryBarrier* barrier) noexcept {
+/// One arrival.
+PLANISH_DEVICE void arrive(MemoryBarrier* barrier) noexcept {
 #if defined(PLANISH_HAS_GROUP_PRODUCTS)
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
 #endif
@@ -87,18 +78,6 @@ PLANISH_DEVICE void copy_box(void* shared, const TensorMap* map, int column, int
       : "memory");
 #endif
 }
-/// The same, into every block of the cluster whose bit is set, at the same place and barrier of each.
-PLANISH_DEVICE void copy_box_to(int blocks, void* shared, const TensorMap* map, int column, int row,
-                                MemoryBarrier* barrier) noexcept {
-#if defined(PLANISH_HAS_GROUP_PRODUCTS)
-  asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
-      "[%0], [%1, {%2, %3}], [%4], %5;" ::"r"(shared_address(shared)),
-      "l"(map), "r"(column), "r"(row), "r"(shared_address(barrier)), "h"(static_cast<unsigned short>(blocks))
-      : "memory");
-#endif
-}
-
 /// Shared memory, in the order of `copy_box`, to the map's box at (column, row), in the background; what lies outside
 /// of the rows is left out. Belongs to the open group.
 PLANISH_DEVICE void store_box(const TensorMap* map, const void* shared, int column, int row) noexcept {
@@ -108,15 +87,7 @@ PLANISH_DEVICE void store_box(const TensorMap* map, const void* shared, int colu
                : "memory");
 #endif
 }
-/// Adds `bytes` of int32, a multiple of 16, from shared to global memory, in the background; belongs to the open group.
-PLANISH_DEVICE void add_bulk(std::int32_t* global, const void* shared, int bytes) noexcept {
-#if defined(PLANISH_HAS_GROUP_PRODUCTS)
-  asm volatile("cp.reduce.async.bulk.global.shared::cta.bulk_group.add.s32 [%0], [%1], %2;" ::"l"(global),
-               "r"(shared_address(shared)), "r"(bytes)
-               : "memory");
-#endif
-}
-/// Closes the group of this thread's stores and additions so far.
+/// Closes the group of this thread's stores so far.
 PLANISH_DEVICE void commit_bulk() noexcept {
 #if defined(PLANISH_HAS_GROUP_PRODUCTS)
   asm volatile("cp.async.bulk.commit_group;" ::: "memory");
@@ -129,13 +100,6 @@ PLANISH_DEVICE void wait_bulk_read() noexcept {
   asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(Pending) : "memory");
 #endif
 }
-/// Returns once all of them are done.
-PLANISH_DEVICE void wait_bulk() noexcept {
-#if defined(PLANISH_HAS_GROUP_PRODUCTS)
-  asm volatile("cp.async.bulk.wait_group 0;\nfence.proxy.async.global;" ::: "memory");
-#endif
-}
-
 /// Lets the next kernel of the stream begin early, where it was launched so.
 PLANISH_DEVICE void release_next_kernel() noexcept {
 #if defined(PLANISH_HAS_GROUP_PRODUCTS)
@@ -149,11 +113,24 @@ PLANISH_DEVICE void wait_previous_kernel() noexcept {
 #endif
 }
 
-/// All threads of all blocks of the cluster meet.
+/// All threads of all blocks of the cluster meet; what they wrote to shared memory before is seen by all after.
 PLANISH_DEVICE void cluster_barrier() noexcept {
 #if defined(PLANISH_HAS_GROUP_PRODUCTS)
-  asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
+  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 #endif
+}
+/// 16 bytes that lie at this place of the shared memory of block `rank` of the cluster.
+PLANISH_DEVICE Vector16 load_of_block(const void* shared, int rank) noexcept {
+  Vector16 v = {};
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  asm volatile(
+      "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %4, %5;\n"
+      "ld.shared::cluster.v4.u32 {%0, %1, %2, %3}, [there];\n}"
+      : "=r"(v.words[0]), "=r"(v.words[1]), "=r"(v.words[2]), "=r"(v.words[3])
+      : "r"(shared_address(shared)), "r"(rank)
+      : "memory");
+#endif
+  return v;
 }
 
 /// Gives registers of this warpgroup back, or takes some, until a thread has `Count`, a multiple of 8.
@@ -175,24 +152,21 @@ PLANISH_DEVICE void take_registers() noexcept {
 void start_barrier(MemoryBarrier* barrier, int arrivals) noexcept;
 inline void publish_barriers() noexcept {}
 void arrive_expecting(MemoryBarrier* barrier, int bytes) noexcept;
-void arrive_at(MemoryBarrier* barrier, int rank) noexcept;
-void arrive_here(MemoryBarrier* barrier) noexcept;
+void arrive(MemoryBarrier* barrier) noexcept;
 void wait_phase(MemoryBarrier* barrier, int parity) noexcept;
 void copy_bulk(void* shared, const void* global, int bytes, MemoryBarrier* barrier) noexcept;
 void copy_box(void* shared, const TensorMap* map, int column, int row, MemoryBarrier* barrier) noexcept;
-void copy_box_to(int blocks, void* shared, const TensorMap* map, int column, int row, MemoryBarrier* barrier) noexcept;
 void store_box(const TensorMap* map, const void* shared, int column, int row) noexcept;
-void add_bulk(std::int32_t* global, const void* shared, int bytes) noexcept;
 void commit_bulk() noexcept;
 void wait_bulk_read_until(int pending) noexcept;
 template <int Pending>
 void wait_bulk_read() noexcept {
   wait_bulk_read_until(Pending);
 }
-void wait_bulk() noexcept;
 inline void release_next_kernel() noexcept {}
 inline void wait_previous_kernel() noexcept {}
 void cluster_barrier() noexcept;
+Vector16 load_of_block(const void* shared, int rank) noexcept;
 template <int Count>
 void give_registers() noexcept {}
 template <int Count>

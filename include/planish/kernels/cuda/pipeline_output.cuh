@@ -103,26 +103,33 @@ PLANISH_DEVICE void store_rounded(const int (&sums)[Tile::registers], const Outp
   const int channel = lane_channel(thread / warp_size, lane);
   unsigned char* const lines[2] = {out.room + line_byte(sum_token(lane, 0), channel),
                                    out.room + line_byte(sum_token(lane, 1), channel)};
-  const float* const own_scales = out.scales + 2 * (lane % 4);
+  constexpr int eights = Room::tokens / 8;
+  struct alignas(8) Pair {
+    float scales[2];
+  };
+  Pair tokens[eights];  // scales of a box, asked for while the one before is handed over
+  const auto ask = [&](int box) {
+    PLANISH_UNROLL
+    for (int i = 0; i < eights; ++i)
+      tokens[i] = *reinterpret_cast<const Pair*>(out.scales + box * Room::tokens + 8 * i + 2 * (lane % 4));
+  };
+  ask(0);
   PLANISH_UNROLL
   for (int box = 0; box < count; ++box) {
     PLANISH_UNROLL
-    for (int i = 0; i < Room::tokens / 4; i += 2) {
-      const Vector8 two =
-          *reinterpret_cast<const Vector8*>(own_scales + box * Room::tokens + 4 * i);  // of eight tokens
+    for (int i = 0; i < eights; ++i) PLANISH_UNROLL
+    for (int b = 0; b < 2; ++b) {
+      const float scale = tokens[i].scales[b];
+      const int r = box * Room::tokens / 2 + 4 * i + b;
+      float values[2];
       PLANISH_UNROLL
-      for (int b = 0; b < 2; ++b) {
-        const float scale = __builtin_bit_cast(float, two.words[b]);
-        const int r = box * Room::tokens / 2 + register_of_pair(i + b);
-        float values[2];
-        PLANISH_UNROLL
-        for (int h = 0; h < 2; ++h)
-          values[h] =
-              rescale(sums[r + next_channel * h] >> Tile::factor_bits, scale, scales.channels[h], scales.biases[h]);
-        *reinterpret_cast<std::uint32_t*>(lines[b] + box % Room::count * Room::box_bytes + i / 2 * 1024) =
-            round_pair(Element{}, values[0], values[1]);
-      }
+      for (int h = 0; h < 2; ++h)
+        values[h] =
+            rescale(sums[r + next_channel * h] >> Tile::factor_bits, scale, scales.channels[h], scales.biases[h]);
+      *reinterpret_cast<std::uint32_t*>(lines[b] + box % Room::count * Room::box_bytes + i * 1024) =
+          round_pair(Element{}, values[0], values[1]);
     }
+    if (box + 1 < count) ask(box + 1);
     publish_to_products();  // and to the copy engine
     // What was in the room of the next box is read.
     if (Room::count > 1 && thread == 0) wait_bulk_read<(Room::count > 1 ? Room::count - 2 : 0)>();
@@ -188,49 +195,31 @@ PLANISH_DEVICE void store_any(const int (&sums)[Tile::registers], const UnitOutp
   }
 }
 
-/// Adds a warpgroup's sums to those of the warpgroups that have other columns of the same outputs; the last of them
-/// stores the outputs and leaves its part of the workspace zeroed. `slot`: of the outputs, of `slots`.
+/// Joins the sums of a cluster, whose blocks have other columns of the same outputs each, and stores a part of them.
+/// `kept`: of shared memory, this warpgroup's 256 bytes per token; nobody in the block uses it any more.
 template <class Tile>
 PLANISH_DEVICE void store_split(const int (&sums)[Tile::registers], const UnitOutput& out, int unit, int first_token,
-                                int slot, int slots, int splits) noexcept {
+                                unsigned char* kept, int rank, int splits) noexcept {
   constexpr int tokens = Tile::tokens, eights = unit_channels / 8;
-  constexpr int together = tokens < Tile::Room::sum_tokens ? tokens : Tile::Room::sum_tokens;
-  constexpr int words = tokens * unit_channels;
   const int thread = thread_index() % group_size;
-  auto* const whole = static_cast<std::int32_t*>(out.a.workspace) + std::int64_t{slot} * words;
-  auto* const counter = static_cast<std::int32_t*>(out.a.workspace) + std::int64_t{slots} * words + slot;
-  PLANISH_UNROLL
-  for (int pass = 0; pass < tokens / together; ++pass) {
-    group_barrier(out.barrier, group_size);
-    keep_sums<together>(sums, out.room, pass);
-    publish_to_products();  // and to the copy engine
-    group_barrier(out.barrier, group_size);
-    if (thread != 0) continue;
-    add_bulk(whole + pass * together * unit_channels, out.room, together * unit_channels * 4);
-    commit_bulk();
-    wait_bulk_read<0>();
-  }
-  auto* const ticket = reinterpret_cast<std::int32_t*>(out.scales);
-  if (thread == 0) {
-    wait_bulk();
-    device_fence();
-    *ticket = atomic_add(counter, 1);
-    device_fence();
-  }
-  group_barrier(out.barrier, group_size);
-  const bool last = *ticket == splits - 1;
-  group_barrier(out.barrier, group_size);
-  if (!last) return;
-  if (thread == 0) *counter = 0;
+  keep_sums<tokens>(sums, kept, 0);
+  cluster_barrier();
   const EightChannels channels(out.a, unit * unit_channels + thread % eights * 8);
+  const int begin = tokens * rank / splits, end = tokens * (rank + 1) / splits;
   PLANISH_NO_UNROLL
-  for (int i = thread; i < tokens * eights; i += group_size) {
-    Vector16* const own = reinterpret_cast<Vector16*>(whole) + 2 * i;
-    const Vector16 kept[2] = {load_shared_vector(own), load_shared_vector(own + 1)};
-    own[0] = own[1] = {};
+  for (int i = begin * eights + thread; i < end * eights; i += group_size) {
+    Vector16 whole[2] = {};
+    PLANISH_NO_UNROLL
+    for (int block = 0; block < splits; ++block) PLANISH_UNROLL
+    for (int v = 0; v < 2; ++v) {
+      const Vector16 part = load_of_block(kept + (2 * i + v) * 16, block);
+      PLANISH_UNROLL
+      for (int w = 0; w < 4; ++w) whole[v].words[w] += part.words[w];
+    }
     store_kept<Tile::factor_bits>(channels, out, first_token + i / eights, i / eights,
-                                  [&](int v) { return v == 0 ? kept[0] : kept[1]; });
+                                  [&](int v) { return v == 0 ? whole[0] : whole[1]; });
   }
+  cluster_barrier();  // the others have read what this block kept
 }
 
 /// Rescales and stores a warpgroup's sums.

@@ -60,11 +60,6 @@ PLANISH_DEVICE int atomic_add(std::int32_t* place, int value) noexcept { return 
 
 /// A word that other blocks write: read past the first-level cache.
 PLANISH_DEVICE std::int32_t load_shared_word(const std::int32_t* place) noexcept { return __ldcg(place); }
-/// Four such words.
-PLANISH_DEVICE Vector16 load_shared_vector(const Vector16* place) noexcept {
-  const uint4 v = __ldcg(reinterpret_cast<const uint4*>(place));
-  return {{v.x, v.y, v.z, v.w}};
-}
 
 /// Read once and never again: kept out of the first-level cache.
 PLANISH_DEVICE Vector16 load_streaming(const void* global) noexcept {
@@ -189,7 +184,6 @@ int shuffle_xor(int value, int mask) noexcept;
 int broadcast(int value, int lane) noexcept;
 int atomic_add(std::int32_t* place, int value) noexcept;
 std::int32_t load_shared_word(const std::int32_t* place) noexcept;
-inline Vector16 load_shared_vector(const Vector16* place) noexcept { return *place; }
 Vector16 load_streaming(const void* global) noexcept;
 void copy_async_16(void* shared, const void* global, int bytes) noexcept;
 void commit_copies() noexcept;
