@@ -195,8 +195,8 @@ const char* multiply(const std::int8_t* codes, const float* token_scales, int ro
   a.residual = residual;
   a.y_stride = a.residual_stride = channels;
   a.workspace = workspace;
-  a.early = true;  // weights are older than the kernel in front
-  const gpu::MultiplyShape shape{.rows = rows, .channels = channels, .columns = columns, .stored_bits = 4};
+  gpu::MultiplyShape shape{.rows = rows, .channels = channels, .columns = columns, .stored_bits = 4};
+  shape.early = true;  // weights are older than the kernel in front
   return launch([&](auto& on) { return gpu::plan_multiply(shape, on); }, a, stream, workspace_bytes);
 }
 
