@@ -17,6 +17,7 @@
 #include "phase_clock.hpp"
 #include "rope.hpp"
 #include "rows.hpp"
+#include "segment.hpp"
 #include "site.hpp"
 
 namespace llama {
@@ -53,12 +54,6 @@ struct BlockParameters {
   CacheParameters cache;
 };
 
-/// Neighbouring rows of a batch that continue one sequence.
-struct Segment {
-  index sequence = 0;
-  index rows = 0;
-};
-
 /// Buffers that blocks share, because only one runs at a time.
 struct BlockScratch {
   FloatRows observed, query, key, value, turned_query, turned_key, attended, gate, up;
@@ -92,6 +87,13 @@ class Block {
 
   [[nodiscard]] const planish::AnySite& site(SiteKind kind) const { return sites_[static_cast<std::size_t>(kind)]; }
   [[nodiscard]] const planish::AnyLinear& linear(Projection p) const { return linears_[static_cast<std::size_t>(p)]; }
+  [[nodiscard]] std::span<const float> attention_gain() const noexcept { return attention_gain_; }
+  [[nodiscard]] std::span<const float> mlp_gain() const noexcept { return mlp_gain_; }
+  [[nodiscard]] std::span<const float> query_gain() const noexcept { return query_gain_; }
+  [[nodiscard]] std::span<const float> key_gain() const noexcept { return key_gain_; }
+  [[nodiscard]] const planish::AnyTransform& key_transform() const noexcept { return key_; }
+  [[nodiscard]] const planish::AnyTransform& query_transform() const noexcept { return query_; }
+  [[nodiscard]] const CacheParameters& cache() const noexcept { return cache_; }
 
   /// Bytes of packed weights, scales, biases and gains.
   [[nodiscard]] std::size_t size_bytes() const noexcept;

@@ -27,8 +27,8 @@ std::vector<index> pieces_of(index length, const FeedOptions& feed) {
 /// Scores hidden states against the tokens that came, a tile of logits at a time.
 class Scorer {
  public:
-  Scorer(const Model& model, const HiddenStates* reference, ExecutorReference executor)
-      : model_(model), reference_(reference), executor_(executor) {}
+  Scorer(Session& session, const HiddenStates* reference, ExecutorReference executor)
+      : session_(session), reference_(reference), executor_(executor) {}
 
   /// `first` is the row of the reference that belongs to the first row of `hidden`.
   void score(MatrixView<const float> hidden, std::span<const int> targets, std::span<PositionScore> scores,
@@ -36,26 +36,34 @@ class Scorer {
     constexpr index tile_rows = 64;
     for (index row = 0; row < hidden.rows(); row += tile_rows) {
       const index count = std::min(tile_rows, hidden.rows() - row);
-      const auto logits = logits_.view(count, model_.config().vocabulary);
-      model_.head().logits(hidden.middle_rows(row, count), logits, scratch_, executor_);
       MatrixView<const float> expected;
       if (reference_ != nullptr) {
         const index columns = hidden.columns();
-        const MatrixView<const float> states(reference_->rows.data() + (first + row) * columns, count, columns);
-        const auto out = reference_logits_.view(count, logits.columns());
-        reference_->head->logits(states, out, scratch_, executor_);
-        expected = out;
+        expected = reference_logits({reference_->rows.data() + (first + row) * columns, count, columns});
       }
+      const MatrixView<const float> logits = session_.logits(hidden.middle_rows(row, count));
       const auto at = static_cast<std::size_t>(row), size = static_cast<std::size_t>(count);
       score_rows(logits, expected, targets.subspan(at, size), scores.subspan(at, size), executor_);
     }
   }
 
  private:
-  const Model& model_;
+  MatrixView<const float> reference_logits(MatrixView<const float> states) {
+    const Model& model = session_.model();
+    const auto out = reference_logits_.view(states.rows(), model.config().vocabulary);
+    if (model.device() != nullptr && reference_->head == model.shared_head()) {
+      const MatrixView<const float> made = session_.logits(states);  // valid until the session is asked again
+      std::copy_n(made.data(), made.size(), out.data());
+    } else {
+      reference_->head->logits(states, out, scratch_, executor_);
+    }
+    return out;
+  }
+
+  Session& session_;
   const HiddenStates* reference_;
   ExecutorReference executor_;
-  FloatRows logits_, reference_logits_;
+  FloatRows reference_logits_;
   ScratchBytes scratch_;
 };
 
@@ -71,7 +79,7 @@ Evaluation evaluate(const Model& model, const Windows& windows, const FeedOption
 
   Evaluation result;
   Session session(model, together, length, executor);
-  Scorer scorer(model, reference, executor);
+  Scorer scorer(session, reference, executor);
   if (keep != nullptr) *keep = {model.shared_head(), {}};
   std::vector<float> states(static_cast<std::size_t>(together * predictions * columns));
   std::vector<PositionScore> scores(static_cast<std::size_t>(predictions));

@@ -17,6 +17,7 @@ class Head {
   [[nodiscard]] index hidden_size() const noexcept { return linear_->columns(); }
   [[nodiscard]] index vocabulary() const noexcept { return linear_->rows(); }
   [[nodiscard]] const planish::AnyLinear& linear() const noexcept { return *linear_; }
+  [[nodiscard]] const planish::AnySite& site() const noexcept { return *site_; }
 
   /// rows × hidden size → rows × vocabulary.
   void logits(MatrixView<const float> hidden, MatrixView<float> out, ScratchBytes& scratch,

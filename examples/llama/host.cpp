@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "cuda/backend.hpp"
 #include "progress.hpp"
 #include "require.hpp"
 #include "sampled_sequences.hpp"
@@ -25,10 +26,18 @@ std::string model_path(const HostOptions& options) {
   return default_model();
 }
 
+/// Refuses a backend that cannot run before anything is read.
+const HostOptions& checked(const HostOptions& options) {
+  if (options.backend == Backend::cpu) return options;
+  if (options.fake) fail("--fake simulates on the CPU: leave it out, or use --backend cpu");
+  gpu::require_gpu();
+  return options;
+}
+
 }  // namespace
 
 Host::Host(const HostOptions& options)
-    : options_(options), pool_(options.threads), source_(WeightSource::open(model_path(options))) {
+    : options_(checked(options)), pool_(options.threads), source_(WeightSource::open(model_path(options))) {
   if (!options_.no_amx) static_cast<void>(planish::enable_amx());  // where there is none, AVX-512 or less does the same
   if (options_.planish.empty()) return;
   auto file = require(planish::io::SafetensorsFile::open(options_.planish));
@@ -66,7 +75,7 @@ std::vector<int> Host::text_ids(const std::string& text) {
 
 std::vector<std::vector<int>> Host::sampled_sequences(index count, index length) {
   if (auto kept = load_sampled_sequences(*source_, count, length)) return *std::move(kept);
-  const Model model = build(Recipe{}, 16);
+  const Model model = build_on_cpu(Recipe{}, 16);  // whoever draws, the text is the same
   Progress progress("drawing text from the model", static_cast<double>(count * length), "tokens");
   auto sequences = sample_sequences(model, tokenizer(), count, length, executor(),
                                     [&](index tokens) { progress.advance(static_cast<double>(tokens)); });
@@ -77,7 +86,7 @@ std::vector<std::vector<int>> Host::sampled_sequences(index count, index length)
 const SampledText& Host::sampled_text() {
   if (!sampled_text_) sampled_text_ = load_sampled_text(*source_);
   if (!sampled_text_) {
-    const Model model = build(Recipe{}, 16);
+    const Model model = build_on_cpu(Recipe{}, 16);  // whoever draws, the text is the same
     Progress progress("drawing text from the model", 2.0 * SampledText::sequences * SampledText::length, "tokens");
     sampled_text_ = sample_text(model, tokenizer(), executor(),
                                 [&](index tokens) { progress.advance(static_cast<double>(tokens)); });
@@ -160,6 +169,12 @@ void Host::for_each_layer(const Recipe& recipe, const ArtefactInput* artefact, A
 }
 
 Model Host::build(const Recipe& recipe, int head_bits) {
+  Model model = build_on_cpu(recipe, head_bits);
+  if (options_.backend == Backend::cuda) model.run_on(gpu::copy_to_gpu(model));
+  return model;
+}
+
+Model Host::build_on_cpu(const Recipe& recipe, int head_bits) {
   const planish::SiteMode mode = options_.fake ? planish::SiteMode::fake : planish::SiteMode::packed;
   // A simulation multiplies the values of the codes, which packed ones do not give.
   const auto weights = options_.fake ? ArtefactInput::Weights::codes : ArtefactInput::Weights::mapped;

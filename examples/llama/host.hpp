@@ -15,6 +15,9 @@
 
 namespace llama {
 
+/// Where the blocks and the head of a model run.
+enum class Backend { cpu, cuda };
+
 /// Which model, and what a recipe may draw on: the options that all commands share.
 struct HostOptions {
   std::string model = {};             ///< .gguf, .safetensors or a folder; empty: the default model in the cache folder
@@ -28,6 +31,7 @@ struct HostOptions {
   int threads = 0;
   bool no_amx = false;
   bool fake = false;
+  Backend backend = Backend::cpu;
 };
 
 /// The word that stands for text drawn from the model instead of a file.
@@ -59,7 +63,7 @@ class Host {
   /// if `only_the_artefacts`, where a file was given and the recipe does not use it.
   [[nodiscard]] Recipe check_recipe(const std::string& text, bool only_the_artefacts = true) const;
 
-  /// Blocks of the recipe, or of the artefact, and a head of `head_bits`. Shows progress.
+  /// Blocks of the recipe, or of the artefact, and a head of `head_bits`, where the options say. Shows progress.
   [[nodiscard]] Model build(const Recipe& recipe, int head_bits);
   [[nodiscard]] Model build(const Recipe& recipe) { return build(recipe, options_.head_bits); }
 
@@ -69,6 +73,7 @@ class Host {
   }
 
  private:
+  [[nodiscard]] Model build_on_cpu(const Recipe& recipe, int head_bits);
   /// The artefact, if it holds this recipe, else null.
   [[nodiscard]] std::shared_ptr<const ArtefactInput> open_artefact(const Recipe& recipe) const;
   void for_each_layer(const Recipe& recipe, const ArtefactInput* artefact, ArtefactInput::Weights weights,

@@ -4,13 +4,14 @@
 #include <vector>
 
 #include "block.hpp"
+#include "device_model.hpp"
 #include "head.hpp"
 #include "weight_source.hpp"
 
 namespace llama {
 
-/// A whole decoder, ready to run: embedding rows on demand, blocks, the last norm, the head. Immutable; any number of
-/// sessions may use it.
+/// A whole decoder, ready to run: embedding rows on demand, blocks, the last norm, the head. Immutable once it is known
+/// where it runs; any number of sessions may use it.
 class Model {
  public:
   /// `mapping` holds what blocks borrow their weights from, and may be null.
@@ -22,6 +23,13 @@ class Model {
   [[nodiscard]] const std::vector<Block>& blocks() const noexcept { return blocks_; }
   [[nodiscard]] const Head& head() const noexcept { return *head_; }
   [[nodiscard]] std::shared_ptr<const Head> shared_head() const noexcept { return head_; }
+
+  /// The gain of the last RMSNorm.
+  [[nodiscard]] std::span<const float> norm_gain() const noexcept { return norm_; }
+
+  /// Sessions run on `device`, which was made of this model; null: on the CPU.
+  void run_on(std::shared_ptr<const DeviceModel> device) noexcept { device_ = std::move(device); }
+  [[nodiscard]] const DeviceModel* device() const noexcept { return device_.get(); }
 
   /// Rows of the embedding; throws Error for ids outside the vocabulary.
   void embed(std::span<const int> ids, MatrixView<float> x) const;
@@ -41,6 +49,7 @@ class Model {
   std::vector<Block> blocks_;
   std::vector<float> norm_;
   std::shared_ptr<const Head> head_;
+  std::shared_ptr<const DeviceModel> device_;
 };
 
 }  // namespace llama

@@ -6,8 +6,8 @@
 
 namespace llama {
 
-/// Sequences that one model continues together. Rows of several sequences run through the blocks as one batch; each
-/// sequence has its own caches.
+/// Sequences that one model continues together, on the CPU or where the model runs. Rows of several sequences run
+/// through the blocks as one batch; each sequence has its own caches.
 class Session {
  public:
   /// Room for `sequences` sequences of at most `capacity` tokens. The model must outlive the session.
@@ -48,6 +48,7 @@ class Session {
   PhaseClock* clock_ = nullptr;
   BlockScratch scratch_;
   FloatRows hidden_, normed_, logits_;
+  std::unique_ptr<DeviceSession> device_;  // where the model runs on one: it has the caches and does the work
 };
 
 }  // namespace llama

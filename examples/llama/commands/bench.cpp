@@ -1,4 +1,5 @@
 #include <cstdio>
+#include <limits>
 
 #include "../progress.hpp"
 #include "../report.hpp"
@@ -68,7 +69,11 @@ void run(const Arguments& arguments) {
   std::vector<Recipe> recipes;
   for (const std::string& text : arguments.recipes) recipes.push_back(host.check_recipe(text, false));
   if (arguments.recipes.empty()) recipes.push_back(host.check_recipe(""));
-  const bench::Ceilings ceilings = bench::measure_ceilings(host.executor());
+  const bool on_cpu = arguments.host.backend == Backend::cpu;
+  constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+  bench::Ceilings ceilings;
+  ceilings.int8_dot = ceilings.fma = ceilings.read = unknown;
+  if (on_cpu) ceilings = bench::measure_ceilings(host.executor());
   bench::cold_memory() = {};
 
   std::vector<Row> rows;
@@ -80,12 +85,13 @@ void run(const Arguments& arguments) {
     progress.advance(1.0);
   }
   std::printf("%s, %d threads, %s; %d-bit head\n\n%s\n", host.config().name.c_str(), host.executor().workers(),
-              bench::isa, arguments.host.head_bits, table_of(rows).to_string().c_str());
-  std::printf(
-      "ceilings of the same run: 8-bit dot products %s GOP/s, float multiply-adds %s GFLOP/s, memory read %s "
-      "GB/s\n",
-      significant(ceilings.int8_dot * 1e-9, 3).c_str(), significant(ceilings.fma * 1e-9, 3).c_str(),
-      significant(ceilings.read * 1e-9, 3).c_str());
+              on_cpu ? bench::isa : "cuda", arguments.host.head_bits, table_of(rows).to_string().c_str());
+  if (on_cpu)
+    std::printf(
+        "ceilings of the same run: 8-bit dot products %s GOP/s, float multiply-adds %s GFLOP/s, memory read %s "
+        "GB/s\n",
+        significant(ceilings.int8_dot * 1e-9, 3).c_str(), significant(ceilings.fma * 1e-9, 3).c_str(),
+        significant(ceilings.read * 1e-9, 3).c_str());
   if (!arguments.json.empty())
     write_json(arguments.json, to_json(host.source().path(), host.executor().workers(), ceilings, rows));
 }
@@ -97,6 +103,7 @@ void add_bench(CLI::App& program) {
   CLI::App& command =
       *program.add_subcommand("bench", "time prefill and decode of recipes beside the machine's limits");
   add_model_options(command, arguments->host);
+  add_backend_option(command, arguments->host);
   command
       .add_option("-r,--recipe", arguments->recipes,
                   "What is quantized, how and after which transforms; may be repeated. See RECIPES. [fp32, or that of "
@@ -129,7 +136,9 @@ void add_bench(CLI::App& program) {
   command.footer(manual_footer(
       "Tokens are drawn at random. The ceiling of prefill is the speed that the multiplications of the linear layers "
       "alone would have at the rate of 8-bit dot products in registers; that of decode, the speed at which the bytes "
-      "of blocks and head alone can be read from memory. Both rates are measured just before, with the same threads.",
+      "of blocks and head alone can be read from memory. Both rates are measured just before, with the same threads. "
+      "On "
+      "a GPU there are no ceilings and no shares: a step of decoding is one graph.",
       "  planish-llama bench --recipe w4a8 --recipe w4a4kv4+hadamard --depth 0,2048 --head-bits 8"));
   command.callback([arguments] { run(*arguments); });
 }

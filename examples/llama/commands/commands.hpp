@@ -26,6 +26,9 @@ void add_model_options(CLI::App& command, HostOptions& options);
 /// --calibration-text, --planish, --alpha, --seed, --head-bits, --fake.
 void add_recipe_options(CLI::App& command, HostOptions& options);
 
+/// --backend.
+void add_backend_option(CLI::App& command, HostOptions& options);
+
 /// --recipe, with the grammar.
 void add_recipe_option(CLI::App& command, std::string& recipe);
 

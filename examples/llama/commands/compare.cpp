@@ -110,6 +110,7 @@ void add_compare(CLI::App& program) {
   arguments->host.calibration_text = sampled;
   CLI::App& command = *program.add_subcommand("compare", "compare recipes in one table: accuracy, size, memory, speed");
   add_model_options(command, arguments->host);
+  add_backend_option(command, arguments->host);
   command
       .add_option("-r,--recipe", arguments->recipes,
                   "Only this recipe beside fp32 and that of --planish; may be repeated. Without it: the table of "

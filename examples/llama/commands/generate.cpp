@@ -71,6 +71,7 @@ void add_generate(CLI::App& program) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App& command = *program.add_subcommand("generate", "continue a prompt, or answer it");
   add_model_options(command, arguments->host);
+  add_backend_option(command, arguments->host);
   add_recipe_option(command, arguments->recipe);
   add_recipe_options(command, arguments->host);
   const char* group = "Text";

@@ -28,6 +28,18 @@ void add_model_options(CLI::App& command, HostOptions& options) {
       ->group(group);
 }
 
+void add_backend_option(CLI::App& command, HostOptions& options) {
+  command
+      .add_option_function<std::string>(
+          "--backend",
+          [&](const std::string& name) { options.backend = name == "cuda" ? Backend::cuda : Backend::cpu; },
+          "Where blocks and head run: cpu, or cuda for the first NVIDIA GPU of a planish-llama that was built with "
+          "-DPLANISH_CUDA=ON. Recipes and files are the same. [cpu]")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->option_text("cpu|cuda")
+      ->group("Model");
+}
+
 void add_recipe_options(CLI::App& command, HostOptions& options) {
   const char* group = "Quantization";
   command

@@ -72,6 +72,7 @@ void add_perplexity(CLI::App& program) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App& command = *program.add_subcommand("perplexity", "score a text with one recipe");
   add_model_options(command, arguments->host);
+  add_backend_option(command, arguments->host);
   add_recipe_option(command, arguments->recipe);
   add_recipe_options(command, arguments->host);
   add_text_options(command, arguments->scored);

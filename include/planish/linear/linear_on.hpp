@@ -73,6 +73,8 @@ class LinearOn {
   [[nodiscard]] bool has_codes() const noexcept { return codes_; }
   /// The packed codes, also of a simulated layer; empty where weights are float32.
   [[nodiscard]] PackedWeightsView packed() const noexcept { return packed_.view(); }
+  /// The float32 panels; empty where weights are codes and the layer is not simulated.
+  [[nodiscard]] FloatPanelsView float_panels() const noexcept { return float_.view(); }
   [[nodiscard]] std::span<const float> bias() const noexcept { return bias_.span(); }
 
   /// Bytes that multiply needs for outputs of type Y: float, Half or BFloat16.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # run.sh NVCC INCLUDE OPCODES [ARCH...]: three units of one program for every architecture, warnings as errors, linked
-# without the driver's library and run; no spills but those listed; every kernel of its matrix instructions.
+# without the driver's library and run; no spills but those listed; every kernel of its matrix instructions. The
+# examples' units are compiled for one architecture.
 set -e
 nvcc=$1
 include=$2
@@ -23,6 +24,11 @@ wait $first || { cat "$folder/rows.txt"; exit 1; }
 wait $third || { cat "$folder/cache.txt"; exit 1; }
 awk '/^```cuda$/ { on = 1; next } /^```/ { on = 0 } on' "$here/../../../docs/cuda.md" > "$folder/page.cu"
 "$nvcc" -std=c++20 -I"$include" -arch=sm_80 -ptx -Werror all-warnings -o "$folder/page.ptx" "$folder/page.cu"
+for unit in cuda/fused_linear cuda/torch_op llama/cuda/batch llama/cuda/cache llama/cuda/layer llama/cuda/linear \
+            llama/cuda/model llama/cuda/session llama/cuda/site; do
+  "$nvcc" -std=c++20 -I"$include" -arch=sm_80 -ptx -Werror all-warnings -o "$folder/unit.ptx" \
+    "$here/../../../examples/$unit.cu"
+done
 "$nvcc" $targets -o "$folder/program" "$folder/rows.o" "$folder/products.o" "$folder/cache.o"
 code=0
 "$folder/program" || code=$?

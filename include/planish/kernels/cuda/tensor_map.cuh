@@ -17,7 +17,7 @@
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
 /// The description, as a kernel's argument.
-struct alignas(64) TensorMap {
+struct alignas(128) TensorMap {
   std::uint64_t words[16];
 };
 
