@@ -11,19 +11,19 @@
 namespace llama {
 namespace {
 
-struct Arguments {
+struct BenchArguments {
   HostOptions host;
   std::vector<std::string> recipes;
   std::string json;
   SpeedOptions speed;
 };
 
-struct Row {
+struct BenchRow {
   std::string recipe;
   Speed speed;
 };
 
-Table table_of(const std::vector<Row>& rows) {
+Table table_of(const std::vector<BenchRow>& rows) {
   std::vector<Column> columns{{"recipe", "", Align::left},
                               {"phase", "", Align::left},
                               {"depth", "tokens"},
@@ -31,7 +31,7 @@ Table table_of(const std::vector<Row>& rows) {
                               {"of ceiling", "%"}};
   for (std::string_view name : phase_names) columns.push_back({std::string(name), "% of time"});
   Table table(std::move(columns));
-  for (const Row& row : rows) {
+  for (const BenchRow& row : rows) {
     std::vector<std::string> cells{row.recipe,
                                    (row.speed.decode ? "decode " : "prefill ") + std::to_string(row.speed.tokens),
                                    std::to_string(row.speed.depth), significant(row.speed.tokens_per_s, 4),
@@ -42,7 +42,8 @@ Table table_of(const std::vector<Row>& rows) {
   return table;
 }
 
-Json to_json(const std::string& model, int threads, const bench::Ceilings& ceilings, const std::vector<Row>& rows) {
+Json bench_json(const std::string& model, int threads, const bench::Ceilings& ceilings,
+                const std::vector<BenchRow>& rows) {
   Json json = {{"model", model},
                {"threads", threads},
                {"ceilings",
@@ -50,7 +51,7 @@ Json to_json(const std::string& model, int threads, const bench::Ceilings& ceili
                  {"float_operations_per_s", ceilings.fma},
                  {"read_bytes_per_s", ceilings.read}}},
                {"rows", Json::array()}};
-  for (const Row& row : rows) {
+  for (const BenchRow& row : rows) {
     Json shares;
     for (std::size_t p = 0; p < phase_count; ++p) shares[std::string(phase_names[p])] = row.speed.shares[p];
     json["rows"].push_back({{"recipe", row.recipe},
@@ -64,7 +65,7 @@ Json to_json(const std::string& model, int threads, const bench::Ceilings& ceili
   return json;
 }
 
-void run(const Arguments& arguments) {
+void run(const BenchArguments& arguments) {
   Host host(arguments.host);
   std::vector<Recipe> recipes;
   for (const std::string& text : arguments.recipes) recipes.push_back(host.check_recipe(text, false));
@@ -76,7 +77,7 @@ void run(const Arguments& arguments) {
   if (on_cpu) ceilings = bench::measure_ceilings(host.executor());
   bench::cold_memory() = {};
 
-  std::vector<Row> rows;
+  std::vector<BenchRow> rows;
   for (const Recipe& recipe : recipes) {
     const Model model = host.build(recipe);
     Progress progress("timing " + to_string(recipe), 1.0, "models");
@@ -93,13 +94,13 @@ void run(const Arguments& arguments) {
         significant(ceilings.int8_dot * 1e-9, 3).c_str(), significant(ceilings.fma * 1e-9, 3).c_str(),
         significant(ceilings.read * 1e-9, 3).c_str());
   if (!arguments.json.empty())
-    write_json(arguments.json, to_json(host.source().path(), host.executor().workers(), ceilings, rows));
+    write_json(arguments.json, bench_json(host.source().path(), host.executor().workers(), ceilings, rows));
 }
 
 }  // namespace
 
 void add_bench(CLI::App& program) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<BenchArguments>();
   CLI::App& command =
       *program.add_subcommand("bench", "time prefill and decode of recipes beside the machine's limits");
   add_model_options(command, arguments->host);

@@ -17,7 +17,7 @@
 namespace llama {
 namespace {
 
-struct Arguments {
+struct CalibrateArguments {
   HostOptions host;
   MethodOptions method;
   std::string text = std::string(sampled), recipe = "w4a4kv4", method_name = "flatquant", out, parameters, blocks,
@@ -55,7 +55,7 @@ volatile std::sig_atomic_t interrupted = 0;
 void note_interrupt(int) { interrupted = 1; }
 
 /// The recipe whose parameters are learned: what was given, with the method's stage.
-Recipe recipe_of(const Arguments& arguments) {
+Recipe recipe_of(const CalibrateArguments& arguments) {
   Recipe recipe = require(parse_recipe(arguments.recipe));
   if (recipe.stages.empty()) recipe.stages.push_back(StageKind::flatquant);
   if (recipe.stages != std::vector<StageKind>{StageKind::flatquant})
@@ -68,7 +68,7 @@ Recipe recipe_of(const Arguments& arguments) {
 }
 
 /// Learns what can be learned here, and writes the artefact where all of it is learned and no other process does.
-void work(Host& host, CalibrationJob job, const Arguments& arguments) {
+void work(Host& host, CalibrationJob job, const CalibrateArguments& arguments) {
   const auto stop = [] { return interrupted != 0; };
   const bool writes = arguments.blocks.empty();
   const auto finished = [&] { return is_finished(host.source(), job) && (remove_leftovers(host.source(), job), true); };
@@ -105,7 +105,7 @@ void work(Host& host, CalibrationJob job, const Arguments& arguments) {
   print_memory(rest.learned > 0 ? rest : summary);
 }
 
-void run(Arguments arguments, const std::string& command, JobShare share) {
+void run(CalibrateArguments arguments, const std::string& command, JobShare share) {
   arguments.host.calibration_text = arguments.text;
   Host host(arguments.host);
   const Config& config = host.config();
@@ -136,7 +136,7 @@ void run(Arguments arguments, const std::string& command, JobShare share) {
 }  // namespace
 
 void add_calibrate(CLI::App& program) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<CalibrateArguments>();
   CLI::App& command = *program.add_subcommand("calibrate", "learn transforms and clips, and write the quantized model");
   add_model_options(command, arguments->host);
   command

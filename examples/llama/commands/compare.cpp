@@ -12,7 +12,7 @@
 namespace llama {
 namespace {
 
-struct Arguments {
+struct CompareArguments {
   HostOptions host;
   std::vector<std::string> recipes;
   ScoredText scored;
@@ -69,7 +69,7 @@ RecipeFigures measure(Host& host, const Recipe& recipe, int head_bits, const Win
   return figures;
 }
 
-void run(const Arguments& arguments) {
+void run(const CompareArguments& arguments) {
   using Clock = std::chrono::steady_clock;
   const auto seconds_since = [](Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
@@ -106,7 +106,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_compare(CLI::App& program) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<CompareArguments>();
   arguments->host.calibration_text = sampled;
   CLI::App& command = *program.add_subcommand("compare", "compare recipes in one table: accuracy, size, memory, speed");
   add_model_options(command, arguments->host);

@@ -13,7 +13,7 @@
 namespace llama {
 namespace {
 
-struct Arguments {
+struct GenerateArguments {
   HostOptions host;
   std::string recipe, prompt, json;
   index tokens = 128;
@@ -21,7 +21,7 @@ struct Arguments {
   bool chat = false;
 };
 
-void run(const Arguments& arguments) {
+void run(const GenerateArguments& arguments) {
   using Clock = std::chrono::steady_clock;
   Host host(arguments.host);
   const Recipe recipe = host.check_recipe(arguments.recipe);
@@ -68,7 +68,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_generate(CLI::App& program) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<GenerateArguments>();
   CLI::App& command = *program.add_subcommand("generate", "continue a prompt, or answer it");
   add_model_options(command, arguments->host);
   add_backend_option(command, arguments->host);

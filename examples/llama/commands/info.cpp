@@ -10,7 +10,7 @@
 namespace llama {
 namespace {
 
-struct Arguments {
+struct InfoArguments {
   HostOptions host;
   std::string recipe, json;
   bool all = false;
@@ -39,7 +39,7 @@ void print_facts(const WeightSource& source) {
   std::printf("  %-17s %s\n", "q/k norms", c.head_norms ? "yes" : "no");
 }
 
-void run(const Arguments& arguments) {
+void run(const InfoArguments& arguments) {
   Host host(arguments.host);
   const Recipe recipe = host.check_recipe(arguments.recipe);
   print_facts(host.source());
@@ -68,7 +68,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_info(CLI::App& program) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<InfoArguments>();
   CLI::App& command = *program.add_subcommand("info", "show a model's facts, and what a recipe runs in each layer");
   add_model_options(command, arguments->host);
   add_recipe_option(command, arguments->recipe);

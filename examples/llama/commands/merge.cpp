@@ -6,13 +6,13 @@
 namespace llama {
 namespace {
 
-struct Arguments {
+struct MergeArguments {
   HostOptions host;
   std::string out, parameters;
   std::vector<std::string> parts;
 };
 
-void run(Arguments arguments) {
+void run(MergeArguments arguments) {
   if (arguments.parts.empty()) arguments.parts.push_back(arguments.out + ".parts");
   Host host(arguments.host);
   const MergedJob job = merge_parts(host.source(), arguments.parts, arguments.out);
@@ -24,7 +24,7 @@ void run(Arguments arguments) {
 }  // namespace
 
 void add_merge(CLI::App& program) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<MergeArguments>();
   CLI::App& command = *program.add_subcommand("merge", "write the quantized model from calibrated blocks");
   add_model_options(command, arguments->host);
   command

@@ -14,7 +14,7 @@
 namespace llama {
 namespace {
 
-struct Arguments {
+struct PerplexityArguments {
   HostOptions host;
   ScoredText scored;
   std::string recipe, json, logits;
@@ -38,7 +38,7 @@ void write_logits(const std::string& path, const Windows& windows, const HiddenS
   require(writer.write(path), path);
 }
 
-void run(const Arguments& arguments) {
+void run(const PerplexityArguments& arguments) {
   Host host(arguments.host);
   const Recipe recipe = host.check_recipe(arguments.recipe);
   const std::vector<int> ids = host.text_ids(arguments.scored.text);
@@ -69,7 +69,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_perplexity(CLI::App& program) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<PerplexityArguments>();
   CLI::App& command = *program.add_subcommand("perplexity", "score a text with one recipe");
   add_model_options(command, arguments->host);
   add_backend_option(command, arguments->host);

@@ -11,13 +11,13 @@
 namespace llama {
 namespace {
 
-struct Arguments {
+struct QuantizeArguments {
   HostOptions host;
   std::string recipe, out, json;
   bool packed = false;
 };
 
-void run(const Arguments& arguments) {
+void run(const QuantizeArguments& arguments) {
   Host host(arguments.host);
   const Recipe recipe = host.check_recipe(arguments.recipe);
   reset_peak_memory();
@@ -38,7 +38,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_quantize(CLI::App& program) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<QuantizeArguments>();
   CLI::App& command =
       *program.add_subcommand("quantize", "write a recipe's transforms, quantizers and codes to a file");
   add_model_options(command, arguments->host);

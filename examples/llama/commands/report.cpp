@@ -10,11 +10,11 @@
 namespace llama {
 namespace {
 
-struct Arguments {
+struct ReportArguments {
   std::string planish, out, json;
 };
 
-void run(const Arguments& arguments) {
+void run(const ReportArguments& arguments) {
   if (arguments.out.empty() && arguments.json.empty()) fail("report: give --out FILE.html, --json FILE, or both");
   const CalibrationRecord record = read_calibration(arguments.planish);
   if (!arguments.json.empty()) write_json(arguments.json, to_json(record));
@@ -29,7 +29,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_report(CLI::App& program) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ReportArguments>();
   CLI::App& command = *program.add_subcommand("report", "show what a calibration did, as a page to read");
   command.add_option("--planish", arguments->planish, "An artefact that calibrate wrote.")
       ->required()
