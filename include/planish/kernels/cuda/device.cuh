@@ -16,9 +16,11 @@ struct DeviceCapabilities {
   [[nodiscard]] constexpr bool has_matrix_units() const noexcept { return major >= 8; }
 };
 
-/// How a planned kernel is launched: plain data. `cluster`: blocks that run on neighbouring multiprocessors.
+/// How a planned kernel is launched: plain data. `cluster`: blocks that run on neighbouring multiprocessors; `early`:
+/// while the kernel before it on the stream still runs.
 struct LaunchShape {
   int blocks = 0, threads = 0, shared_bytes = 0, cluster = 1;
+  bool early = false;
 };
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda

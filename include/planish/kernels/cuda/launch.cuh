@@ -61,12 +61,19 @@ struct LaunchKernel {
     configuration.blockDim = dim3(static_cast<unsigned>(shape.threads));
     configuration.dynamicSmemBytes = static_cast<std::size_t>(shape.shared_bytes);
     configuration.stream = stream;
-    cudaLaunchAttribute cluster;
-    cluster.id = cudaLaunchAttributeClusterDimension;
-    cluster.val.clusterDim.x = static_cast<unsigned>(shape.cluster);
-    cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
-    configuration.attrs = &cluster;
-    configuration.numAttrs = shape.cluster > 1 ? 1 : 0;
+    cudaLaunchAttribute attributes[2];
+    configuration.attrs = attributes;
+    if (shape.cluster > 1) {
+      cudaLaunchAttribute& cluster = attributes[configuration.numAttrs++];
+      cluster.id = cudaLaunchAttributeClusterDimension;
+      cluster.val.clusterDim.x = static_cast<unsigned>(shape.cluster);
+      cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+    }
+    if (shape.early) {
+      cudaLaunchAttribute& early = attributes[configuration.numAttrs++];
+      early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      early.val.programmaticStreamSerializationAllowed = 1;
+    }
     return with_addresses(configuration, static_cast<Parameters>(arguments)...);
   }
 
