@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <planish/kernels/cuda/pipeline.cuh>
+#include <planish/kernels/cuda/weight_only_cluster.cuh>
 
 #include "emulator.hpp"
 #include "emulator_machine.hpp"
@@ -139,6 +140,11 @@ void commit_bulk() noexcept {}
 void wait_bulk_read() noexcept { wait_bulk(); }
 void wait_bulk() noexcept {
   while (machine.self().bulk > 0) emulator::yield();
+}
+Vector16 load_from_block(const Vector16* shared, int rank) noexcept {
+  machine.require(rank >= 0 && rank < machine.cluster && machine.in_shared(shared, 16) &&
+                  reinterpret_cast<std::uintptr_t>(shared) % 16 == 0);
+  return *emulator::there(const_cast<Vector16*>(shared), rank);
 }
 void cluster_barrier() noexcept { emulator::meet(machine.whole_cluster, machine.cluster * machine.threads); }
 void group_arrive(int barrier, int threads) noexcept {

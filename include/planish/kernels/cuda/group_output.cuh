@@ -6,6 +6,8 @@
 #include <planish/core/abi.hpp>
 #include <planish/kernels/cuda/element_type.cuh>
 #include <planish/kernels/cuda/matrix_fragments.cuh>
+#include <planish/kernels/cuda/pipeline.cuh>
+#include <planish/kernels/cuda/pipeline_output.cuh>
 #include <planish/kernels/cuda/warp.cuh>
 #include <planish/kernels/cuda/warpgroup.cuh>
 
@@ -22,8 +24,7 @@ struct GroupOutput {
   int first_channel, first_token;
 };
 
-/// Of register pair i of a thread (its channel and the next): which register, and which token of the block.
-[[nodiscard]] PLANISH_DEVICE int pair_register(int i) noexcept { return i / 2 * 4 + i % 2; }
+/// Of register pair i of a thread (its channel and the next): which token of the block.
 [[nodiscard]] PLANISH_DEVICE int pair_token(int i) noexcept { return i / 2 * 8 + 2 * (thread_index() % 4) + i % 2; }
 /// The first of a thread's two channels, of the block's 128.
 [[nodiscard]] PLANISH_DEVICE int pair_channel() noexcept {
@@ -33,7 +34,7 @@ struct GroupOutput {
 
 /// Stores the outputs `value(i, h)` of every pair i and channel h = 0, 1. `shared`: Tokens · 256 bytes that nobody else
 /// uses; every thread of the block comes here.
-template <int Tokens, int Threads, class Value>
+template <int Tokens, int Threads, int Barrier = 0, class Value>
 PLANISH_DEVICE void store_group_pairs(const GroupOutput& out, unsigned char* shared, const Value& value) noexcept {
   const int within = pair_channel(), channel = out.first_channel + within;
   const bool sixteen = element_bytes(out.type) == 2;
@@ -59,7 +60,10 @@ PLANISH_DEVICE void store_group_pairs(const GroupOutput& out, unsigned char* sha
     reinterpret_cast<std::uint32_t*>(shared)[column * 64 + (word ^ column / 2 % 4)] = pair;
   }
   if (!sixteen) return;
-  block_barrier();
+  if constexpr (Barrier == 0)
+    block_barrier();
+  else
+    group_barrier(Barrier, Threads);
   auto* const y = static_cast<std::uint16_t*>(out.y);
   for (int i = thread_index(); i < Tokens * 16; i += Threads) {
     const int column = i / 16, token = out.first_token + column, begin = out.first_channel + i % 16 * 8;
