@@ -125,7 +125,7 @@ void check_bound(const Case& c, Path path, int splits, std::uint64_t seed) {
   CHECK(wrong == 0);
 }
 
-constexpr Path all_paths[] = {Path::stream8,  Path::stream16,  Path::stream32, Path::tiles64,
+constexpr Path all_paths[] = {Path::stream8,  Path::stream16,   Path::stream32,   Path::tiles64,
                               Path::tiles128, Path::pipeline64, Path::pipeline128};
 
 TEST_CASE("weight-only products of every path equal the reference to the bit where sums are exact") {
@@ -265,6 +265,25 @@ TEST_CASE("plans of weight-only products take the path that a device has") {
     CHECK_FALSE(plan.has_value());
     return std::string(plan.status().message());
   };
+  cuda::WeightOnlyShape early{1, 8192, 8192};
+  early.early = true;
+  CHECK(cuda::plan_weight_only(early, hopper)->launch.early);
+  CHECK_FALSE(cuda::plan_weight_only(early, ada)->launch.early);  // has no such launches
+  CHECK_FALSE(cuda::plan_weight_only({1, 8192, 8192}, hopper)->launch.early);
+  auto old_driver = hopper;
+  old_driver.encode_rows = nullptr;
+  for (const int rows : {64, 8192}) CHECK(path(old_driver, rows, 4, 0) < Path::pipeline64);
+  const auto refused = [&](const cuda::DeviceCapabilities& device, Path of, int splits, int columns) {
+    const auto plan = cuda::plan_weight_only({64, 8192, columns}, device, of, splits);
+    CHECK_FALSE(plan.has_value());
+    return std::string(plan.status().message());
+  };
+  CHECK(refused(ada, Path::pipeline64, 1, 8192) ==
+        "pipelined tiles of 256 x 64, wgmma of 16 bits: needs a Hopper GPU, a driver that describes tensors, and code "
+        "compiled for sm_90a");
+  CHECK(refused(hopper, Path::pipeline64, 3, 8192) ==
+        "pipelined tiles of 256 x 64, wgmma of 16 bits: splits columns by 2, 4 or 8, not by 3");
+  CHECK(refused(hopper, Path::pipeline64, 1, 0) == "pipelined tiles of 256 x 64, wgmma of 16 bits: needs columns");
   CHECK(message({1, 64, 64}, turing) == "weight-only products need compute capability 8.0, this device has 7.5");
   CHECK(message({1, 64, 64, 4, 48}, ada) ==
         "weight-only products on a GPU take groups of a multiple of 32 columns, not of 48");
