@@ -265,11 +265,13 @@ TEST_CASE("plans of weight-only products take the path that a device has") {
     CHECK_FALSE(plan.has_value());
     return std::string(plan.status().message());
   };
-  cuda::WeightOnlyShape early{1, 8192, 8192};
+  cuda::WeightOnlyShape early{1, 14336, 4096};
   early.early = true;
   CHECK(cuda::plan_weight_only(early, hopper)->launch.early);
   CHECK_FALSE(cuda::plan_weight_only(early, ada)->launch.early);  // has no such launches
-  CHECK_FALSE(cuda::plan_weight_only({1, 8192, 8192}, hopper)->launch.early);
+  CHECK_FALSE(cuda::plan_weight_only({1, 14336, 4096}, hopper)->launch.early);
+  early.channels = 8192;
+  CHECK_FALSE(cuda::plan_weight_only(early, hopper)->launch.early);  // one block on a multiprocessor
   auto old_driver = hopper;
   old_driver.encode_rows = nullptr;
   for (const int rows : {64, 8192}) CHECK(path(old_driver, rows, 4, 0) < Path::pipeline64);

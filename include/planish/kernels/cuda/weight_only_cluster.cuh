@@ -28,75 +28,102 @@ PLANISH_DEVICE Vector16 load_from_block(const Vector16* shared, int rank) noexce
 Vector16 load_from_block(const Vector16* shared, int rank) noexcept;
 #endif
 
+/// Of a warpgroup: 64 channels of every 128, in passes of 64 tokens through shared memory, so that whole pieces of 16
+/// bytes are written. The passes are not unrolled: instructions that run once take longer to come than to run.
 template <class Tile>
 struct FloatTileOutputs {
   static constexpr int halves = Tile::halves, count = Tile::half_registers;
-  static constexpr int barrier = 1;       // of the warpgroups that multiply
-  static constexpr int slice_tokens = 8;  // that four registers of a thread belong to
+  static constexpr int pass_tokens = 64, pass_registers = pass_tokens / 2;
+  static constexpr int half_passes = Tile::tokens / pass_tokens, passes = halves * half_passes;
+  static constexpr int line_bytes = pass_tokens * unit_channels * 4;  // of a warpgroup
   using Sums = float[halves][count];
   const WeightOnlyArguments& a;
   ElementType type;
   int channel_tile, token_tile;
-  unsigned char* lines;  // of Tile::tokens tokens
+  unsigned char* lines;  // of both warpgroups
 
-  PLANISH_DEVICE void store(const Sums& sums) const noexcept {
-    PLANISH_UNROLL
-    for (int j = 0; j < halves; ++j) store_tokens<Tile::tokens>(sums[j], j, 0);
-  }
-
-  /// Adds the sums of the cluster's blocks in the order of their columns. `meeting`: of shared memory, at the same
-  /// place in every block; nothing else uses it.
-  PLANISH_DEVICE void join(const Sums& sums, unsigned char* meeting, int splits) const noexcept {
+  /// `meeting`: of shared memory, at the same place in every block of the cluster; nothing else uses it if there are
+  /// splits. Their sums are added in the order of their columns.
+  PLANISH_DEVICE void store(const Sums& sums, unsigned char* meeting, int splits) const noexcept {
     auto* const own = reinterpret_cast<Vector16*>(meeting) + thread_index();
-    group_barrier(barrier, Tile::consumers);  // nobody reads the ring any more
-    PLANISH_UNROLL
-    for (int j = 0; j < halves; ++j) PLANISH_UNROLL
-    for (int i = 0; i < count; i += 4)
-      own[(j * count + i) / 4 * Tile::consumers] = {
-          {word_of(sums[j][i]), word_of(sums[j][i + 1]), word_of(sums[j][i + 2]), word_of(sums[j][i + 3])}};
-    cluster_barrier();
-    constexpr int slices = Tile::tokens / slice_tokens;
-    const int rank = block_index() % splits;
-    PLANISH_NO_UNROLL
-    for (int slice = slices * rank / splits; slice < slices * (rank + 1) / splits; ++slice) {
-      if (token_tile * Tile::tokens + slice * slice_tokens >= a.rows) break;
+    if (splits > 1) {
+      group_barrier(1, Tile::consumers);  // nobody reads the ring any more
       PLANISH_UNROLL
-      for (int j = 0; j < halves; ++j) {
-        float total[4] = {};
+      for (int j = 0; j < halves; ++j) PLANISH_UNROLL
+      for (int i = 0; i < count; i += 4)
+        own[(j * count + i) / 4 * Tile::consumers] = {
+            {word_of(sums[j][i]), word_of(sums[j][i + 1]), word_of(sums[j][i + 2]), word_of(sums[j][i + 3])}};
+      cluster_barrier();
+    }
+    PLANISH_NO_UNROLL
+    for (int pass = splits == 1 ? 0 : block_index() % splits; pass < passes; pass += splits) {
+      float total[pass_registers];
+      if (splits == 1) {
         PLANISH_UNROLL
-        for (int r = 0; r < Tile::most_splits; ++r) {
-          if (r >= splits) break;
-          const Vector16 four = load_from_block(own + (j * count / 4 + slice) * Tile::consumers, r);
+        for (int p = 0; p < passes; ++p) {
+          if (p != pass) continue;
           PLANISH_UNROLL
-          for (int i = 0; i < 4; ++i) total[i] += float_of(four.words[i]);
+          for (int i = 0; i < pass_registers; ++i)
+            total[i] = sums[p / half_passes][p % half_passes * pass_registers + i];
         }
-        store_tokens<slice_tokens>(total, j, slice * slice_tokens);
+      } else {
+        add_blocks(total, own + pass * (pass_registers / 4) * Tile::consumers, splits);
       }
+      store_pass(total, pass);
     }
   }
 
  private:
-  /// `Tokens` of the tile from `first` on, 128 channels.
-  template <int Tokens>
-  PLANISH_DEVICE void store_tokens(const float (&sums)[Tokens / 2], int j, int first) const noexcept {
-    const GroupOutput out{a.y,
-                          a.y_stride,
-                          a.residual,
-                          a.residual_stride,
-                          type,
-                          a.rows,
-                          a.w.channels,
-                          (channel_tile * halves + j) * 2 * unit_channels,
-                          token_tile * Tile::tokens + first};
-    float biases[2] = {};
+  PLANISH_DEVICE static void add_blocks(float (&total)[pass_registers], const Vector16* own, int splits) noexcept {
     PLANISH_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      const int channel = out.first_channel + pair_channel() + h;
-      if (a.bias != nullptr && channel < out.channels) biases[h] = a.bias[channel];
+    for (int i = 0; i < pass_registers; ++i) total[i] = 0.0f;
+    PLANISH_NO_UNROLL
+    for (int block = 0; block < splits; ++block) {
+      Vector16 theirs[pass_registers / 4];
+      PLANISH_UNROLL
+      for (int i = 0; i < pass_registers / 4; ++i) theirs[i] = load_from_block(own + i * Tile::consumers, block);
+      PLANISH_UNROLL
+      for (int i = 0; i < pass_registers; ++i) total[i] += float_of(theirs[i / 4].words[i % 4]);
     }
-    group_barrier(barrier, Tile::consumers);  // nobody reads the lines before any more
-    store_group_pairs<Tokens, Tile::consumers, barrier>(
-        out, lines, [&](int i, int h) { return sums[pair_register(i) + 2 * h] + biases[h]; });
+  }
+  /// Lines of 64 floats, in pairs of channels; those of eight channels exchanged by the token.
+  PLANISH_DEVICE void store_pass(const float (&total)[pass_registers], int pass) const noexcept {
+    const int group = thread_index() / group_size, lane = thread_index() % warp_size;
+    unsigned char* const own_lines = lines + group * line_bytes;
+    auto* const pairs =
+        reinterpret_cast<Vector8*>(own_lines) + lane / 4 * 4 + (thread_index() / warp_size % 4 ^ lane % 4);
+    group_barrier(2 + group, group_size);  // nobody reads the lines before any more
+    PLANISH_UNROLL
+    for (int i = 0; i < pass_registers / 2; ++i)
+      pairs[pair_token(i) * (unit_channels / 2)] = {
+          {word_of(total[pair_register(i)]), word_of(total[pair_register(i) + next_channel])}};
+    group_barrier(2 + group, group_size);
+    constexpr int eights = unit_channels / 8;
+    const int unit = channel_tile * Tile::channel_warps + 2 * (pass / half_passes) + group;
+    const int channel = unit * unit_channels + thread_index() % eights * 8, channels = a.w.channels - channel;
+    const int first = token_tile * Tile::tokens + pass % half_passes * pass_tokens;
+    if (channels <= 0) return;
+    PLANISH_NO_UNROLL
+    for (int i = thread_index() % group_size; i < pass_tokens * eights; i += group_size) {
+      const int token = first + i / eights;
+      if (token >= a.rows) break;
+      const auto* const eight = reinterpret_cast<const Vector8*>(own_lines) + i * 4;
+      float values[8];
+      PLANISH_UNROLL
+      for (int pair = 0; pair < 4; ++pair) {
+        const Vector8 two = eight[pair ^ i / eights / 2 % 4];
+        PLANISH_UNROLL
+        for (int h = 0; h < 2; ++h) {
+          const int c = 2 * pair + h;
+          values[c] = float_of(two.words[h]);
+          if (c >= channels) continue;
+          if (a.bias != nullptr) values[c] += a.bias[channel + c];
+          if (a.residual != nullptr)
+            values[c] += load_element(a.residual, type, token * a.residual_stride + channel + c);
+        }
+      }
+      store_eight(a.y, type, token * a.y_stride + channel, values, channels);
+    }
   }
 };
 

@@ -28,7 +28,7 @@ struct WeightOnlyPipeline {
   static constexpr int token_bytes = tokens * box_columns;  // of a stage; they come first: 1024-byte boundaries
   static constexpr int stage_bytes = token_bytes + channel_warps * unit_bytes;
   struct Ends {
-    unsigned char lines[tokens * 256];
+    unsigned char lines[2 * 64 * unit_channels * 4];  // of FloatTileOutputs
     MemoryBarrier full[Stages], empty[Stages];
   };
   static constexpr int shared_bytes = 1024 + Stages * stage_bytes + static_cast<int>(sizeof(Ends));
@@ -205,10 +205,7 @@ PLANISH_DEVICE void multiply_float_stages(const WeightOnlyArguments& a, ElementT
     if (before >= 0) release_float_stage<Tile>(ends, before);
     const FloatTileOutputs<Tile> outputs{a, type, walk.channel_tile, walk.token_tile, ends.lines};
     auto& all = sums.scaled(a, walk.channel_tile, walk.begin);
-    if (splits == 1)
-      outputs.store(all);
-    else
-      outputs.join(all, ring, splits);
+    outputs.store(all, ring, splits);
   }
 }
 

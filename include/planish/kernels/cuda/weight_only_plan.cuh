@@ -189,7 +189,9 @@ constexpr auto with_weight_only_block(const WeightOnlyShape& s, WeightOnlyPath p
         plan.workspace_bytes = float_split_bytes(std::int64_t{tiles} * Block::split_slots, Block::warp_words, splits);
     }
   });
-  plan.launch.early = shape.early && device.major >= 9;
+  // Blocks of the next kernel must find their places wherever they come: where a kernel leaves half of them free, two
+  // of its successor's would meet on one multiprocessor while others idle.
+  plan.launch.early = shape.early && device.major >= 9 && 2 * plan.launch.blocks > 3 * device.multiprocessors;
   if (is_pipelined(path)) {
     if (!device.group_products || device.encode_rows == nullptr)
       return Status(ErrorCode::unsupported, plan.describe(),

@@ -201,6 +201,7 @@ weight_only_stream(WeightOnlyArguments a, ElementType type, int channel_tiles, i
   const int end = static_cast<int>(std::int64_t{units} * (split + 1) / splits);
   unsigned char* const ring = shared_memory() + warp * S::ring_bytes;
   const StreamFetcher<S> fetcher(a, channel_tile, token_tile);
+  let_next_kernel_start();
   const auto fill = [&](bool weights, bool tokens) {
     PLANISH_NO_UNROLL
     for (int s = 0; s < S::stages; ++s) {
@@ -238,7 +239,6 @@ weight_only_stream(WeightOnlyArguments a, ElementType type, int channel_tiles, i
     commit_copies();
     stage = stage + 1 == S::stages ? 0 : stage + 1;
   }
-  let_next_kernel_start();  // not earlier: two blocks of a kernel may not meet on a multiprocessor while others idle
   wait_copies<0>();
   block_barrier();  // nor the rings
   if constexpr (S::grouped)
