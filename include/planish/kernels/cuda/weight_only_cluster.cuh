@@ -4,8 +4,8 @@
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
-#include <planish/kernels/cuda/group_output.cuh>
 #include <planish/kernels/cuda/pipeline.cuh>
+#include <planish/kernels/cuda/pipeline_output.cuh>
 #include <planish/kernels/cuda/weight_only_output.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
@@ -27,6 +27,11 @@ PLANISH_DEVICE Vector16 load_from_block(const Vector16* shared, int rank) noexce
 #else
 Vector16 load_from_block(const Vector16* shared, int rank) noexcept;
 #endif
+
+/// The first of the two channels of a unit that a thread of a warpgroup has.
+[[nodiscard]] PLANISH_DEVICE int pair_channel() noexcept {
+  return 8 * (thread_index() % warp_size / 4) + 2 * (thread_index() / warp_size % 4);
+}
 
 /// Of a warpgroup: 64 channels of every 128, in passes of 64 tokens through shared memory, so that whole pieces of 16
 /// bytes are written. The passes are not unrolled: instructions that run once take longer to come than to run.
@@ -88,30 +93,28 @@ struct FloatTileOutputs {
   }
   /// Lines of 64 floats, in pairs of channels; those of eight channels exchanged by the token.
   PLANISH_DEVICE void store_pass(const float (&total)[pass_registers], int pass) const noexcept {
-    const int group = thread_index() / group_size, lane = thread_index() % warp_size;
+    const int group = thread_index() / group_size;
     unsigned char* const own_lines = lines + group * line_bytes;
-    auto* const pairs =
-        reinterpret_cast<Vector8*>(own_lines) + lane / 4 * 4 + (thread_index() / warp_size % 4 ^ lane % 4);
+    auto* const pairs = reinterpret_cast<Vector8*>(own_lines) + own_pair_place();
     group_barrier(2 + group, group_size);  // nobody reads the lines before any more
     PLANISH_UNROLL
     for (int i = 0; i < pass_registers / 2; ++i)
-      pairs[pair_token(i) * (unit_channels / 2)] = {
+      pairs[sum_token(pair_register(i)) * (unit_channels / 2)] = {
           {word_of(total[pair_register(i)]), word_of(total[pair_register(i) + next_channel])}};
     group_barrier(2 + group, group_size);
     constexpr int eights = unit_channels / 8;
     const int unit = channel_tile * Tile::channel_warps + 2 * (pass / half_passes) + group;
     const int channel = unit * unit_channels + thread_index() % eights * 8, channels = a.w.channels - channel;
     const int first = token_tile * Tile::tokens + pass % half_passes * pass_tokens;
-    if (channels <= 0) return;
+    const int end = channels <= 0 ? 0 : a.rows - first < pass_tokens ? (a.rows - first) * eights : pass_tokens * eights;
     PLANISH_NO_UNROLL
-    for (int i = thread_index() % group_size; i < pass_tokens * eights; i += group_size) {
+    for (int i = thread_index() % group_size; i < end; i += group_size) {
       const int token = first + i / eights;
-      if (token >= a.rows) break;
       const auto* const eight = reinterpret_cast<const Vector8*>(own_lines) + i * 4;
       float values[8];
       PLANISH_UNROLL
       for (int pair = 0; pair < 4; ++pair) {
-        const Vector8 two = eight[pair ^ i / eights / 2 % 4];
+        const Vector8 two = eight[pair ^ pair_exchange(i / eights)];
         PLANISH_UNROLL
         for (int h = 0; h < 2; ++h) {
           const int c = 2 * pair + h;

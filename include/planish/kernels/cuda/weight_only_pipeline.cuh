@@ -112,7 +112,7 @@ struct PipelineSums {
   PLANISH_DEVICE void begin(const WeightOnlyArguments& a, int channel_tile, int unit) noexcept {
     PLANISH_UNROLL
     for (int j = 0; j < halves; ++j)
-      side[j].begin(a.w, unit_of(a, channel_tile, j), pair_channel() % unit_channels, unit * float_unit_columns);
+      side[j].begin(a.w, unit_of(a, channel_tile, j), pair_channel(), unit * float_unit_columns);
   }
   /// Starts the products of half a stage; those of the half before are done.
   PLANISH_DEVICE void multiply(const unsigned char* stage, int half) noexcept {
@@ -145,7 +145,7 @@ struct PipelineSums {
     add_scaled();
     add = false;
     PLANISH_UNROLL
-    for (int j = 0; j < halves; ++j) side[j].next(a.w, unit_of(a, channel_tile, j), pair_channel() % unit_channels);
+    for (int j = 0; j < halves; ++j) side[j].next(a.w, unit_of(a, channel_tile, j), pair_channel());
   }
   PLANISH_DEVICE void add_scaled() noexcept {
     PLANISH_UNROLL
