@@ -11,13 +11,23 @@
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
 /// The compiled shapes of the weight-only product. Tokens of a block in their names.
-enum class WeightOnlyPath : std::uint8_t { stream8, stream16, stream32, tiles64, tiles128, pipeline64, pipeline128 };
-inline constexpr int weight_only_paths = 7;
+enum class WeightOnlyPath : std::uint8_t {
+  stream8,
+  stream16,
+  stream32,
+  stream64,  // one scale per channel
+  tiles64,
+  tiles128,
+  pipeline64,
+  pipeline128
+};
+inline constexpr int weight_only_paths = 8;
 
 [[nodiscard]] constexpr const char* weight_only_path_name(WeightOnlyPath path) noexcept {
   constexpr const char* names[] = {"streamed weights, 8 tokens, mma.sync of 16 bits",
                                    "streamed weights, 16 tokens, mma.sync of 16 bits",
                                    "streamed weights, 32 tokens, mma.sync of 16 bits",
+                                   "streamed weights, 64 tokens, mma.sync of 16 bits",
                                    "tiles of 128 x 64, mma.sync of 16 bits",
                                    "tiles of 128 x 128, mma.sync of 16 bits",
                                    "pipelined tiles of 256 x 64, wgmma of 16 bits",
@@ -77,6 +87,10 @@ struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::stream32> {
   using Type = WeightOnlyStream<E, Bits, 1, 4, 8, 2, 1, Grouped>;
 };
 template <class E, int Bits, bool Grouped>
+struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::stream64> {
+  using Type = WeightOnlyStream<E, Bits, 1, 8, 8, 2, 1, false>;
+};
+template <class E, int Bits, bool Grouped>
 struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::tiles64> {
   using Type = WeightOnlyTile<E, Bits, 2, 2, 4, 4, 2>;
 };
@@ -109,6 +123,8 @@ constexpr auto with_weight_only_path(WeightOnlyPath path, F&& f) {
       return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::stream16>::Type>{});
     case P::stream32:
       return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::stream32>::Type>{});
+    case P::stream64:
+      return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::stream64>::Type>{});
     case P::tiles64:
       return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::tiles64>::Type>{});
     case P::tiles128:
@@ -192,6 +208,9 @@ constexpr auto with_weight_only_block(const WeightOnlyShape& s, WeightOnlyPath p
   // Blocks of the next kernel must find their places wherever they come: where a kernel leaves half of them free, two
   // of its successor's would meet on one multiprocessor while others idle.
   plan.launch.early = shape.early && device.major >= 9 && 2 * plan.launch.blocks > 3 * device.multiprocessors;
+  if (path == WeightOnlyPath::stream64 && detail::has_groups(shape))
+    return Status(ErrorCode::unsupported, plan.describe(), ": takes one scale per channel, not groups of ",
+                  shape.group_columns, " columns");
   if (is_pipelined(path)) {
     if (!device.group_products || device.encode_rows == nullptr)
       return Status(ErrorCode::unsupported, plan.describe(),
@@ -227,7 +246,7 @@ constexpr auto with_weight_only_block(const WeightOnlyShape& s, WeightOnlyPath p
   int most = plan->blocks_at_once * multiprocessors / blocks;
   if (most > steps / 4) most = steps / 4;
   int splits = most < 1 ? 1 : most;
-  if (path <= P::stream32) {
+  if (path <= P::stream64) {
     splits = 1;
     while (2 * splits * blocks <= multiprocessors + multiprocessors / 8 && 2 * splits <= most) splits *= 2;
   }
