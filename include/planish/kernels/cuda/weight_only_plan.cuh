@@ -80,7 +80,7 @@ struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::stream8> {
 };
 template <class E, int Bits, bool Grouped>
 struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::stream16> {
-  using Type = WeightOnlyStream<E, Bits, 1, 2, 8, Bits == 8 ? 2 : 3, 2, Grouped>;
+  using Type = WeightOnlyStream<E, Bits, 1, 2, 8, Bits == 8 ? 2 : 3, Bits == 2 && Grouped ? 1 : 2, Grouped>;
 };
 template <class E, int Bits, bool Grouped>
 struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::stream32> {
@@ -233,7 +233,8 @@ constexpr auto with_weight_only_block(const WeightOnlyShape& s, WeightOnlyPath p
   using P = WeightOnlyPath;
   const int multiprocessors = device.multiprocessors > 0 ? device.multiprocessors : 1;
   P path = shape.rows <= 8 ? P::stream8 : shape.rows <= 16 ? P::stream16 : P::stream32;
-  if (shape.rows > 32) path = shape.rows <= 64 ? P::pipeline64 : P::pipeline128;
+  if (shape.rows > 32)
+    path = shape.rows > 64 ? P::pipeline128 : detail::has_groups(shape) ? P::pipeline64 : P::stream64;
   // Devices without the copy engine, or with less shared memory, take other tiles.
   for (const P other : {shape.rows <= 64 ? P::tiles64 : P::tiles128, P::tiles64, P::stream16, P::stream8})
     if (!plan_weight_only(shape, device, path, 1)) path = other;
