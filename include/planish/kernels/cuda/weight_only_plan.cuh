@@ -19,19 +19,18 @@ enum class WeightOnlyPath : std::uint8_t {
   tiles64,
   tiles128,
   pipeline64,
-  pipeline128
+  pipeline128,
+  pipeline256  // channels, of 128 tokens; one scale per channel
 };
-inline constexpr int weight_only_paths = 8;
+inline constexpr int weight_only_paths = 9;
 
 [[nodiscard]] constexpr const char* weight_only_path_name(WeightOnlyPath path) noexcept {
-  constexpr const char* names[] = {"streamed weights, 8 tokens, mma.sync of 16 bits",
-                                   "streamed weights, 16 tokens, mma.sync of 16 bits",
-                                   "streamed weights, 32 tokens, mma.sync of 16 bits",
-                                   "streamed weights, 64 tokens, mma.sync of 16 bits",
-                                   "tiles of 128 x 64, mma.sync of 16 bits",
-                                   "tiles of 128 x 128, mma.sync of 16 bits",
-                                   "pipelined tiles of 256 x 64, wgmma of 16 bits",
-                                   "pipelined tiles of 256 x 128, of 128 x 128 with groups, wgmma of 16 bits"};
+  constexpr const char* names[] = {
+      "streamed weights, 8 tokens, mma.sync of 16 bits",  "streamed weights, 16 tokens, mma.sync of 16 bits",
+      "streamed weights, 32 tokens, mma.sync of 16 bits", "streamed weights, 64 tokens, mma.sync of 16 bits",
+      "tiles of 128 x 64, mma.sync of 16 bits",           "tiles of 128 x 128, mma.sync of 16 bits",
+      "pipelined tiles of 256 x 64, wgmma of 16 bits",    "pipelined tiles of 128 x 128, wgmma of 16 bits",
+      "pipelined tiles of 256 x 128, wgmma of 16 bits"};
   return names[static_cast<int>(path)];
 }
 
@@ -104,7 +103,11 @@ struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::pipeline64> {
 };
 template <class E, int Bits, bool Grouped>
 struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::pipeline128> {
-  using Type = WeightOnlyPipeline<E, Bits, Grouped ? 1 : 2, 128, Bits == 8 ? (Grouped ? 7 : 5) : 7, Grouped>;
+  using Type = WeightOnlyPipeline<E, Bits, 1, 128, Bits == 8 ? 7 : 8, Grouped>;
+};
+template <class E, int Bits, bool Grouped>
+struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::pipeline256> {
+  using Type = WeightOnlyPipeline<E, Bits, 2, 128, Bits == 8 ? 5 : 7, false>;
 };
 
 template <class Type>
@@ -131,8 +134,10 @@ constexpr auto with_weight_only_path(WeightOnlyPath path, F&& f) {
       return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::tiles128>::Type>{});
     case P::pipeline64:
       return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::pipeline64>::Type>{});
-    default:
+    case P::pipeline128:
       return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::pipeline128>::Type>{});
+    default:
+      return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::pipeline256>::Type>{});
   }
 }
 
@@ -208,7 +213,7 @@ constexpr auto with_weight_only_block(const WeightOnlyShape& s, WeightOnlyPath p
   // Blocks of the next kernel must find their places wherever they come: where a kernel leaves half of them free, two
   // of its successor's would meet on one multiprocessor while others idle.
   plan.launch.early = shape.early && device.major >= 9 && 2 * plan.launch.blocks > 3 * device.multiprocessors;
-  if (path == WeightOnlyPath::stream64 && detail::has_groups(shape))
+  if ((path == WeightOnlyPath::stream64 || path == WeightOnlyPath::pipeline256) && detail::has_groups(shape))
     return Status(ErrorCode::unsupported, plan.describe(), ": takes one scale per channel, not groups of ",
                   shape.group_columns, " columns");
   if (is_pipelined(path)) {
@@ -233,8 +238,12 @@ constexpr auto with_weight_only_block(const WeightOnlyShape& s, WeightOnlyPath p
   using P = WeightOnlyPath;
   const int multiprocessors = device.multiprocessors > 0 ? device.multiprocessors : 1;
   P path = shape.rows <= 8 ? P::stream8 : shape.rows <= 16 ? P::stream16 : P::stream32;
-  if (shape.rows > 32)
-    path = shape.rows > 64 ? P::pipeline128 : detail::has_groups(shape) ? P::pipeline64 : P::stream64;
+  if (shape.rows > 32) {
+    const bool groups = detail::has_groups(shape);
+    path = shape.rows <= 64              ? (groups ? P::tiles64 : P::stream64)
+           : groups || shape.rows <= 128 ? P::pipeline128
+                                         : P::pipeline256;
+  }
   // Devices without the copy engine, or with less shared memory, take other tiles.
   for (const P other : {shape.rows <= 64 ? P::tiles64 : P::tiles128, P::tiles64, P::stream16, P::stream8})
     if (!plan_weight_only(shape, device, path, 1)) path = other;
@@ -251,7 +260,10 @@ constexpr auto with_weight_only_block(const WeightOnlyShape& s, WeightOnlyPath p
     splits = 1;
     while (2 * splits * blocks <= multiprocessors + multiprocessors / 8 && 2 * splits <= most) splits *= 2;
   }
-  if (is_pipelined(path)) splits = splits >= 8 ? 8 : splits >= 4 ? 4 : splits >= 2 ? 2 : 1;
+  if (is_pipelined(path)) {  // larger clusters do not find room on every multiprocessor
+    const int room = multiprocessors * 7 / 8 / blocks;
+    splits = splits >= 8 && room >= 8 ? 8 : splits >= 4 && room >= 4 ? 4 : splits >= 2 ? 2 : 1;
+  }
   return plan_weight_only(shape, device, path, splits);
 }
 
