@@ -269,6 +269,7 @@ TEST_CASE("plans of weight-only products take the path that a device has") {
     CHECK_FALSE(plan.has_value());
     return std::string(plan.status().message());
   };
+  CHECK(cuda::plan_weight_only({64, 14336, 4096}, hopper)->path == Path::pipeline64);
   cuda::WeightOnlyShape early{1, 14336, 4096};
   early.early = true;
   CHECK(cuda::plan_weight_only(early, hopper)->launch.early);

@@ -243,8 +243,11 @@ constexpr auto with_weight_only_block(const WeightOnlyShape& s, WeightOnlyPath p
     path = shape.rows <= 64              ? (groups ? P::tiles64 : P::stream64)
            : groups || shape.rows <= 128 ? P::pipeline128
                                          : P::pipeline256;
+    // 256 channels a block pay where such blocks, split in two at most, are about as many as the multiprocessors.
+    const int blocks = ((shape.channels + 255) / 256) * (2 * ((shape.channels + 255) / 256) <= multiprocessors ? 2 : 1);
+    if (shape.rows <= 64 && 4 * blocks >= 3 * multiprocessors && blocks <= multiprocessors) path = P::pipeline64;
   }
-  // Devices without the copy engine, or with less shared memory, take other tiles.
+  // Devices without the copy engine, or with less shared memory, take other paths.
   for (const P other : {shape.rows <= 64 ? P::tiles64 : P::tiles128, P::tiles64, P::stream16, P::stream8})
     if (!plan_weight_only(shape, device, path, 1)) path = other;
   auto plan = plan_weight_only(shape, device, path, 1);
