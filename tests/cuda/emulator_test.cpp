@@ -170,14 +170,14 @@ void group_bytes(int (&d)[Registers], const std::uint32_t (&a)[4], const unsigne
   meet_warp();
 }
 
-/// 64 × 128 × 16: rows of shared memory have 128 bytes, their pieces of 16 exchanged by the row.
-template <class E>
-void group_floats(float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) {
-  machine.require(machine.in_shared(rows, 128 * 128) && reinterpret_cast<std::uintptr_t>(rows) % 1024 == 0);
+/// 64 × 2·Sums × 16: rows of shared memory have 128 bytes, their pieces of 16 exchanged by the row.
+template <class E, int Sums>
+void group_floats(float (&d)[Sums], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) {
+  machine.require(machine.in_shared(rows, 2 * Sums * 128) && reinterpret_cast<std::uintptr_t>(rows) % 1024 == 0);
   machine.require(byte >= 0 && byte % 32 == 0 && byte < 128);
   publish(a, 0, 0);
   const int group = lane() / 4, quad = lane() % 4;
-  for (int i = 0; i < 64; ++i) {
+  for (int i = 0; i < Sums; ++i) {
     const int row = group + (i % 4 >= 2 ? 8 : 0), column = i / 4 * 8 + 2 * quad + i % 2;
     double sum = 0.0;
     for (int k = 0; k < 16; ++k) {
@@ -353,6 +353,14 @@ void multiply_group(BFloat16, float (&d)[64], const std::uint32_t (&a)[4], const
   emulator::group_floats<BFloat16>(d, a, rows, byte, add);
 }
 void multiply_group(Half, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                    bool add) noexcept {
+  emulator::group_floats<Half>(d, a, rows, byte, add);
+}
+void multiply_group(BFloat16, float (&d)[32], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                    bool add) noexcept {
+  emulator::group_floats<BFloat16>(d, a, rows, byte, add);
+}
+void multiply_group(Half, float (&d)[32], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
                     bool add) noexcept {
   emulator::group_floats<Half>(d, a, rows, byte, add);
 }

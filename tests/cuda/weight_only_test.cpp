@@ -125,21 +125,22 @@ void check_bound(const Case& c, Path path, int splits, std::uint64_t seed) {
   CHECK(wrong == 0);
 }
 
-constexpr Path all_paths[] = {Path::stream8,  Path::stream16,  Path::stream32, Path::tiles64,
-                              Path::tiles128, Path::groups128, Path::groups256};
+constexpr Path all_paths[] = {Path::stream8,  Path::stream16,   Path::stream32,    Path::stream64,   Path::tiles64,
+                              Path::tiles128, Path::pipeline64, Path::pipeline128, Path::pipeline256};
 
 TEST_CASE("weight-only products of every path equal the reference to the bit where sums are exact") {
   std::uint64_t seed = 1;
   constexpr auto brain = ElementType::bfloat16, half = ElementType::half, wide = ElementType::float32;
   for (const auto path : all_paths) {
-    const bool groups = path != Path::groups256;
+    const int three = cuda::is_pipelined(path) ? 4 : 3;  // clusters are powers of two
     for (const int bits : {2, 3, 4, 8}) {
       check_exact({5, 72, 200, bits, 0, symmetric, brain, wide}, path, 1, seed++);
       check_exact({37, 130, 333, bits, 0, asymmetric, half, wide}, path, 2, seed++);
-      if (!groups) continue;
+      if (path == Path::stream64 || path == Path::pipeline256) continue;  // take no groups
       check_exact({9, 66, 300, bits, 32, asymmetric, brain, half}, path, 1, seed++);
-      check_exact({19, 130, 576, bits, 128, symmetric, half, brain}, path, 3, seed++);
+      check_exact({19, 130, 576, bits, 128, symmetric, half, brain}, path, three, seed++);
       check_exact({6, 64, 416, bits, 96, asymmetric, half, wide}, path, 2, seed++);
+      check_exact({70, 300, 136, bits, 128, asymmetric, brain, half}, path, 1, seed++);  // half a unit has no columns
     }
   }
 }
@@ -151,7 +152,7 @@ TEST_CASE("weight-only products as they are planned, splits included, are exact 
       const Case c{rows, 200, 2100, 4, group, asymmetric, ElementType::bfloat16, ElementType::bfloat16};
       const auto plan = cuda::plan_weight_only({c.rows, c.channels, c.columns, 4, c.group}, emulator::small_device);
       REQUIRE(plan.has_value());
-      CHECK(plan->splits > 1);
+      CHECK((plan->splits > 1 || rows <= 64));  // streams rather leave some multiprocessors idle
       check_exact(c, plan->path, plan->splits, seed++);
     }
 }
@@ -160,8 +161,10 @@ TEST_CASE("weight-only products stay within their bound and give the same bits i
   std::uint64_t seed = 100;
   for (const auto path : all_paths)
     for (const int group : {0, 64}) {
-      if (group != 0 && path == Path::groups256) continue;
-      check_bound({7, 80, 1000, 4, group, asymmetric, ElementType::bfloat16, ElementType::float32}, path, 3, seed++);
+      if (group != 0 && (path == Path::stream64 || path == Path::pipeline256)) continue;
+      const int three = cuda::is_pipelined(path) ? 4 : 3;
+      check_bound({7, 80, 1000, 4, group, asymmetric, ElementType::bfloat16, ElementType::float32}, path, three,
+                  seed++);
       check_bound({18, 70, 520, 8, group, symmetric, ElementType::half, ElementType::float32}, path, 1, seed++);
     }
 }
@@ -169,7 +172,7 @@ TEST_CASE("weight-only products stay within their bound and give the same bits i
 TEST_CASE("a token that holds infinity or NaN spoils its own outputs only") {
   pl::Random random(3);
   Product p({10, 70, 130, 4, 32, asymmetric, ElementType::bfloat16, ElementType::float32}, true, random);
-  constexpr Path paths[] = {Path::stream16, Path::tiles64, Path::groups128};
+  constexpr Path paths[] = {Path::stream16, Path::tiles64, Path::pipeline64};
   std::vector<oracles::Matrix> clean;
   for (const auto path : paths) clean.push_back(p.run(plan_of(p, path, 1), false, 1));
   const float bad[] = {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()};
@@ -243,7 +246,7 @@ TEST_CASE("every code less every zero point is exact in 16 bits") {
 }
 
 TEST_CASE("plans of weight-only products take the path that a device has") {
-  cuda::DeviceCapabilities hopper{9, 0, 132, 227 * 1024, true}, ada{8, 9, 128, 99 * 1024, false},
+  cuda::DeviceCapabilities hopper{9, 0, 132, 227 * 1024, true, &emulator::any_driver}, ada{8, 9, 128, 99 * 1024, false},
       turing{7, 5, 40, 64 * 1024, false};
   const auto path = [](const cuda::DeviceCapabilities& device, int rows, int bits, int group) {
     auto plan = cuda::plan_weight_only({rows, 8192, 8192, bits, group}, device);
@@ -254,16 +257,40 @@ TEST_CASE("plans of weight-only products take the path that a device has") {
   for (const int bits : {2, 4, 8}) {
     CHECK(path(hopper, 1, bits, 128) == Path::stream8);
     CHECK(path(hopper, 16, bits, 0) == Path::stream16);
-    CHECK(path(hopper, 64, bits, 0) == Path::tiles64);
-    CHECK(path(hopper, 8192, bits, 0) == Path::groups256);
-    CHECK(path(hopper, 8192, bits, 128) == Path::groups128);
-    for (const int rows : {1, 9, 17, 33, 65, 8192}) CHECK(path(ada, rows, bits, 64) < Path::groups128);
+    CHECK(path(hopper, 64, bits, 0) == Path::stream64);
+    CHECK(path(hopper, 64, bits, 128) == Path::tiles64);
+    CHECK(path(hopper, 128, bits, 0) == Path::pipeline128);
+    CHECK(path(hopper, 8192, bits, 0) == Path::pipeline256);
+    CHECK(path(hopper, 8192, bits, 128) == Path::pipeline128);
+    for (const int rows : {1, 9, 17, 33, 65, 8192}) CHECK(path(ada, rows, bits, 64) < Path::pipeline64);
   }
   const auto message = [](const cuda::WeightOnlyShape& shape, const cuda::DeviceCapabilities& device) {
     const auto plan = cuda::plan_weight_only(shape, device);
     CHECK_FALSE(plan.has_value());
     return std::string(plan.status().message());
   };
+  CHECK(cuda::plan_weight_only({64, 14336, 4096}, hopper)->path == Path::pipeline64);
+  cuda::WeightOnlyShape early{1, 14336, 4096};
+  early.early = true;
+  CHECK(cuda::plan_weight_only(early, hopper)->launch.early);
+  CHECK_FALSE(cuda::plan_weight_only(early, ada)->launch.early);  // has no such launches
+  CHECK_FALSE(cuda::plan_weight_only({1, 14336, 4096}, hopper)->launch.early);
+  early.channels = 8192;
+  CHECK_FALSE(cuda::plan_weight_only(early, hopper)->launch.early);  // one block on a multiprocessor
+  auto old_driver = hopper;
+  old_driver.encode_rows = nullptr;
+  for (const int rows : {64, 8192}) CHECK(path(old_driver, rows, 4, 0) < Path::pipeline64);
+  const auto refused = [&](const cuda::DeviceCapabilities& device, Path of, int splits, int columns) {
+    const auto plan = cuda::plan_weight_only({64, 8192, columns}, device, of, splits);
+    CHECK_FALSE(plan.has_value());
+    return std::string(plan.status().message());
+  };
+  CHECK(refused(ada, Path::pipeline64, 1, 8192) ==
+        "pipelined tiles of 256 x 64, wgmma of 16 bits: needs a Hopper GPU, a driver that describes tensors, and code "
+        "compiled for sm_90a");
+  CHECK(refused(hopper, Path::pipeline64, 3, 8192) ==
+        "pipelined tiles of 256 x 64, wgmma of 16 bits: splits columns by 2, 4 or 8, not by 3");
+  CHECK(refused(hopper, Path::pipeline64, 1, 0) == "pipelined tiles of 256 x 64, wgmma of 16 bits: needs columns");
   CHECK(message({1, 64, 64}, turing) == "weight-only products need compute capability 8.0, this device has 7.5");
   CHECK(message({1, 64, 64, 4, 48}, ada) ==
         "weight-only products on a GPU take groups of a multiple of 32 columns, not of 48");
@@ -318,7 +345,7 @@ TEST_CASE("weights and arguments that do not fit are refused in a sentence") {
 
 TEST_CASE("a product without tokens, channels or columns") {
   pl::Random random(6);
-  for (const auto path : {Path::stream8, Path::groups256}) {
+  for (const auto path : {Path::stream8, Path::tiles128}) {
     const Product none({3, 64, 0, 4, 0, symmetric, ElementType::half, ElementType::float32}, true, random);
     const auto y = none.run(plan_of(none, path, 1), true, 1);
     for (index n = 0; n < 64; ++n) CHECK(y(2, n) == none.bias[static_cast<std::size_t>(n)] + none.residual(2, n));

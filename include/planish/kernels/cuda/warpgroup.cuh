@@ -164,6 +164,34 @@ PLANISH_DEVICE void multiply_group(Half, float (&d)[64], const std::uint32_t (&a
 #endif
 }
 #undef PLANISH_MULTIPLY_GROUP
+
+// The same over 64 × 64 × 16, with 32 sums of a thread.
+#define PLANISH_HALF_SUM_NAMES                                             \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define PLANISH_MULTIPLY_GROUP(name)                                                            \
+  asm volatile(                                                                                 \
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"                                              \
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32." name "." name " {" PLANISH_HALF_SUM_NAMES   \
+      "}, "                                                                                     \
+      "{%32, %33, %34, %35}, %36, p, 1, 1, 0;\n}"                                               \
+      : PLANISH_EIGHT_SUMS("+f", 0), PLANISH_EIGHT_SUMS("+f", 8), PLANISH_EIGHT_SUMS("+f", 16), \
+        PLANISH_EIGHT_SUMS("+f", 24)                                                            \
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(product_rows(rows, byte)), "r"(add ? 1 : 0))
+PLANISH_DEVICE void multiply_group(BFloat16, float (&d)[32], const std::uint32_t (&a)[4], const unsigned char* rows,
+                                   int byte, bool add) noexcept {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  PLANISH_MULTIPLY_GROUP("bf16");
+#endif
+}
+PLANISH_DEVICE void multiply_group(Half, float (&d)[32], const std::uint32_t (&a)[4], const unsigned char* rows,
+                                   int byte, bool add) noexcept {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  PLANISH_MULTIPLY_GROUP("f16");
+#endif
+}
+#undef PLANISH_MULTIPLY_GROUP
+#undef PLANISH_HALF_SUM_NAMES
 #undef PLANISH_MORE_SUMS
 #undef PLANISH_MORE_SUM_NAMES
 #undef PLANISH_SUMS
@@ -192,6 +220,10 @@ void multiply_group(int (&d)[128], const std::uint32_t (&a)[4], const unsigned c
 void multiply_group(BFloat16, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
                     bool add) noexcept;
 void multiply_group(Half, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                    bool add) noexcept;
+void multiply_group(BFloat16, float (&d)[32], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                    bool add) noexcept;
+void multiply_group(Half, float (&d)[32], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
                     bool add) noexcept;
 
 #endif

@@ -4,120 +4,11 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/result.hpp>
 #include <planish/kernels/cuda/device.cuh>
-#include <planish/kernels/cuda/weight_only_groups.cuh>
-#include <planish/kernels/cuda/weight_only_tiles.cuh>
+#include <planish/kernels/cuda/weight_only_paths.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
-/// The compiled shapes of the weight-only product. Tokens of a block in their names; of `groups256` channels.
-enum class WeightOnlyPath : std::uint8_t { stream8, stream16, stream32, tiles64, tiles128, groups128, groups256 };
-inline constexpr int weight_only_paths = 7;
-
-[[nodiscard]] constexpr const char* weight_only_path_name(WeightOnlyPath path) noexcept {
-  constexpr const char* names[] = {"streamed weights, 8 tokens, mma.sync of 16 bits",
-                                   "streamed weights, 16 tokens, mma.sync of 16 bits",
-                                   "streamed weights, 32 tokens, mma.sync of 16 bits",
-                                   "tiles of 128 x 64, mma.sync of 16 bits",
-                                   "tiles of 128 x 128, mma.sync of 16 bits",
-                                   "tiles of 128 x 128, wgmma of 16 bits",
-                                   "tiles of 256 x 128, wgmma of 16 bits"};
-  return names[static_cast<int>(path)];
-}
-
-/// What is known of a weight-only product before its data.
-struct WeightOnlyShape {
-  int rows = 0;  // tokens
-  int channels = 0;
-  int columns = 0;
-  int stored_bits = 4;    // of the weights: 2, 4 or 8
-  int group_columns = 0;  // that share a scale; 0: all of a channel
-  ElementType input = ElementType::bfloat16;
-  ElementType output = ElementType::bfloat16;
-};
-
-/// How a weight-only product runs: plain data, made once per shape on the host.
-struct WeightOnlyPlan {
-  WeightOnlyShape shape;
-  WeightOnlyPath path = WeightOnlyPath::tiles128;
-  int channel_tiles = 0, token_tiles = 0, splits = 1;
-  int blocks_at_once = 1, split_columns = 1;  // of a multiprocessor; that a step of a block takes
-  LaunchShape launch;
-  std::int64_t workspace_bytes = 0;  // zeroed once by the caller; one per stream
-
-  [[nodiscard]] constexpr const char* describe() const noexcept { return weight_only_path_name(path); }
-};
-
 namespace detail {
-
-/// The block of a path: what a template of element, bits and path names.
-template <class E, int Bits, WeightOnlyPath Path>
-struct WeightOnlyBlock;
-template <class E, int Bits>
-struct WeightOnlyBlock<E, Bits, WeightOnlyPath::stream8> {
-  using Type = WeightOnlyTile<E, Bits, 2, 1, 4, 1, Bits == 8 ? 2 : 4, 2>;
-};
-template <class E, int Bits>
-struct WeightOnlyBlock<E, Bits, WeightOnlyPath::stream16> {
-  using Type = WeightOnlyTile<E, Bits, Bits == 8 ? 2 : 4, 1, 2, 2, Bits == 8 ? 3 : 4,
-                              Bits == 8   ? 3
-                              : Bits == 4 ? 2
-                                          : 1>;
-};
-template <class E, int Bits>
-struct WeightOnlyBlock<E, Bits, WeightOnlyPath::stream32> {
-  using Type = WeightOnlyTile<E, Bits, 4, 1, 2, 4, Bits == 8 ? 2 : 3, 1>;
-};
-template <class E, int Bits>
-struct WeightOnlyBlock<E, Bits, WeightOnlyPath::tiles64> {
-  using Type = WeightOnlyTile<E, Bits, 2, 2, 1, 4, 4, 2>;
-};
-template <class E, int Bits>
-struct WeightOnlyBlock<E, Bits, WeightOnlyPath::tiles128> {
-  using Type = WeightOnlyTile<E, Bits, 2, 4, 1, 4, 4, 1>;
-};
-template <class E, int Bits>
-struct WeightOnlyBlock<E, Bits, WeightOnlyPath::groups128> {
-  using Type = WeightOnlyGroup<E, Bits, false, Bits == 8 ? 4 : 5>;
-};
-template <class E, int Bits>
-struct WeightOnlyBlock<E, Bits, WeightOnlyPath::groups256> {
-  using Type = WeightOnlyGroup<E, Bits, true, Bits == 8 ? 3 : 4>;
-};
-
-template <class Type>
-struct TypeName {
-  using Block = Type;
-};
-
-/// f(TypeName<block>{}) for a path of weights of `Bits` bits.
-template <class E, int Bits, class F>
-constexpr auto with_weight_only_path(WeightOnlyPath path, F&& f) {
-  using P = WeightOnlyPath;
-  switch (path) {
-    case P::stream8:
-      return f(TypeName<typename WeightOnlyBlock<E, Bits, P::stream8>::Type>{});
-    case P::stream16:
-      return f(TypeName<typename WeightOnlyBlock<E, Bits, P::stream16>::Type>{});
-    case P::stream32:
-      return f(TypeName<typename WeightOnlyBlock<E, Bits, P::stream32>::Type>{});
-    case P::tiles64:
-      return f(TypeName<typename WeightOnlyBlock<E, Bits, P::tiles64>::Type>{});
-    case P::tiles128:
-      return f(TypeName<typename WeightOnlyBlock<E, Bits, P::tiles128>::Type>{});
-    case P::groups128:
-      return f(TypeName<typename WeightOnlyBlock<E, Bits, P::groups128>::Type>{});
-    default:
-      return f(TypeName<typename WeightOnlyBlock<E, Bits, P::groups256>::Type>{});
-  }
-}
-
-/// f(TypeName<block>{}) for a shape and a path.
-template <class E, class F>
-constexpr auto with_weight_only_bits(int bits, WeightOnlyPath path, F&& f) {
-  return bits == 2   ? with_weight_only_path<E, 2>(path, f)
-         : bits == 4 ? with_weight_only_path<E, 4>(path, f)
-                     : with_weight_only_path<E, 8>(path, f);
-}
 
 [[nodiscard]] constexpr Status check_weight_only(const WeightOnlyShape& s, const DeviceCapabilities& device) noexcept {
   if (!device.has_matrix_units())
@@ -146,11 +37,6 @@ constexpr auto with_weight_only_bits(int bits, WeightOnlyPath path, F&& f) {
   return {};
 }
 
-/// Whether a shape has several scales per channel.
-[[nodiscard]] constexpr bool has_groups(const WeightOnlyShape& s) noexcept {
-  return s.group_columns != 0 && s.group_columns < s.columns;
-}
-
 }  // namespace detail
 
 /// The plan that takes a given path with a given number of column splits (at least 1): for tuning and tests.
@@ -162,7 +48,7 @@ constexpr auto with_weight_only_bits(int bits, WeightOnlyPath path, F&& f) {
   plan.shape = shape;
   plan.path = path;
   plan.splits = splits;
-  detail::with_weight_only_bits<BFloat16>(shape.stored_bits, path, [&](auto name) {
+  detail::with_weight_only_block<BFloat16>(shape, path, [&](auto name) {
     using Block = typename decltype(name)::Block;
     const int units = (shape.channels + unit_channels - 1) / unit_channels;
     plan.channel_tiles = (units + Block::channel_warps - 1) / Block::channel_warps;
@@ -171,14 +57,32 @@ constexpr auto with_weight_only_bits(int bits, WeightOnlyPath path, F&& f) {
     plan.split_columns = Block::split_columns;
     const int tiles = plan.channel_tiles * plan.token_tiles;
     plan.launch = {tiles * splits, Block::threads, Block::shared_bytes};
-    if (splits > 1)
-      plan.workspace_bytes = float_split_bytes(std::int64_t{tiles} * Block::split_slots, Block::warp_words, splits);
+    if constexpr (requires { Block::consumers; }) {
+      if (splits == 1 && tiles > device.multiprocessors && device.multiprocessors > 0)
+        plan.launch.blocks = device.multiprocessors;  // they walk
+      plan.launch.cluster = splits;
+    } else if (splits > 1) {
+      if constexpr (requires { Block::items; })
+        plan.workspace_bytes = stream_split_bytes(tiles, Block::items, splits);
+      else
+        plan.workspace_bytes = float_split_bytes(std::int64_t{tiles} * Block::split_slots, Block::warp_words, splits);
+    }
   });
-  if (path >= WeightOnlyPath::groups128 && !device.group_products)
-    return Status(ErrorCode::unsupported, plan.describe(), ": needs a Hopper GPU and code compiled for sm_90a");
-  if (path == WeightOnlyPath::groups256 && detail::has_groups(shape))
+  // Blocks of the next kernel must find their places wherever they come: where a kernel leaves half of them free, two
+  // of its successor's would meet on one multiprocessor while others idle.
+  plan.launch.early = shape.early && device.major >= 9 && 2 * plan.launch.blocks > 3 * device.multiprocessors;
+  if ((path == WeightOnlyPath::stream64 || path == WeightOnlyPath::pipeline256) && detail::has_groups(shape))
     return Status(ErrorCode::unsupported, plan.describe(), ": takes one scale per channel, not groups of ",
                   shape.group_columns, " columns");
+  if (is_pipelined(path)) {
+    if (!device.group_products || device.encode_rows == nullptr)
+      return Status(ErrorCode::unsupported, plan.describe(),
+                    ": needs a Hopper GPU, a driver that describes tensors, and code compiled for sm_90a");
+    if (shape.columns == 0) return Status(ErrorCode::unsupported, plan.describe(), ": needs columns");
+    if (splits != 1 && splits != 2 && splits != 4 && splits != 8)
+      return Status(ErrorCode::unsupported, plan.describe(), ": splits columns by 2, 4 or 8, not by ", splits);
+    plan.encode_rows = device.encode_rows;
+  }
   if (plan.launch.shared_bytes > device.shared_bytes)
     return Status(ErrorCode::unsupported, plan.describe(), ": needs ", plan.launch.shared_bytes,
                   " bytes of shared memory, the device gives ", device.shared_bytes);
@@ -192,23 +96,35 @@ constexpr auto with_weight_only_bits(int bits, WeightOnlyPath path, F&& f) {
   using P = WeightOnlyPath;
   const int multiprocessors = device.multiprocessors > 0 ? device.multiprocessors : 1;
   P path = shape.rows <= 8 ? P::stream8 : shape.rows <= 16 ? P::stream16 : P::stream32;
-  if (shape.rows > 32) path = shape.rows <= 64 ? P::tiles64 : P::tiles128;
-  if (shape.rows > 64 && device.group_products) {
-    // The wide tiles read half as much of the tokens; they pay as soon as their last wave is about full.
-    const auto wide = plan_weight_only(shape, device, P::groups256, 1);
-    const int tiles = wide ? wide->launch.blocks : 0, waves = (tiles + multiprocessors - 1) / multiprocessors;
-    path = waves > 0 && 4 * tiles >= 3 * waves * multiprocessors ? P::groups256 : P::groups128;
+  if (shape.rows > 32) {
+    const bool groups = detail::has_groups(shape);
+    path = shape.rows <= 64              ? (groups ? P::tiles64 : P::stream64)
+           : groups || shape.rows <= 128 ? P::pipeline128
+                                         : P::pipeline256;
+    // 256 channels a block pay where such blocks, split in two at most, are about as many as the multiprocessors.
+    const int blocks = ((shape.channels + 255) / 256) * (2 * ((shape.channels + 255) / 256) <= multiprocessors ? 2 : 1);
+    if (shape.rows <= 64 && 4 * blocks >= 3 * multiprocessors && blocks <= multiprocessors) path = P::pipeline64;
   }
-  for (const P other : {P::tiles64, P::stream16, P::stream8})  // devices with less shared memory take smaller tiles
+  // Devices without the copy engine, or with less shared memory, take other paths.
+  for (const P other : {shape.rows <= 64 ? P::tiles64 : P::tiles128, P::tiles64, P::stream16, P::stream8})
     if (!plan_weight_only(shape, device, path, 1)) path = other;
   auto plan = plan_weight_only(shape, device, path, 1);
   if (!plan) return plan;
-  // Few blocks: split the columns until every multiprocessor has what it can hold at once, of at least four steps.
+  // Few blocks: split the columns, as long as all blocks run at once and have some steps each. A join costs the
+  // streams more than what half of the multiprocessors bring.
   const int blocks = plan->launch.blocks > 0 ? plan->launch.blocks : 1;
   const int steps = shape.columns / plan->split_columns;
-  const int wanted = plan->blocks_at_once * multiprocessors / blocks;
-  int splits = wanted < steps / 4 ? wanted : steps / 4;
-  if (splits < 1) splits = 1;
+  int most = plan->blocks_at_once * multiprocessors / blocks;
+  if (most > steps / 4) most = steps / 4;
+  int splits = most < 1 ? 1 : most;
+  if (path <= P::stream64) {
+    splits = 1;
+    while (2 * splits * blocks <= multiprocessors + multiprocessors / 8 && 2 * splits <= most) splits *= 2;
+  }
+  if (is_pipelined(path)) {  // larger clusters do not find room on every multiprocessor
+    const int room = multiprocessors * 7 / 8 / blocks;
+    splits = splits >= 8 && room >= 8 ? 8 : splits >= 4 && room >= 4 ? 4 : splits >= 2 ? 2 : 1;
+  }
   return plan_weight_only(shape, device, path, splits);
 }
 
@@ -218,21 +134,23 @@ Status dispatch(const WeightOnlyPlan& plan, const WeightOnlyArguments& a, Run&& 
   if (plan.launch.blocks == 0) return {};
   const auto with = [&](auto name) -> Status {
     using Block = typename decltype(name)::Block;
-    const auto start = [&](auto kernel) {
-      return run(kernel, plan.launch, a, plan.shape.output, plan.channel_tiles, plan.token_tiles, plan.splits);
+    const auto start = [&](auto kernel, const auto&... more) {
+      return run(kernel, plan.launch, a, more..., plan.shape.output, plan.channel_tiles, plan.token_tiles, plan.splits);
     };
-    if constexpr (requires { Block::wide; })
-      return start(weight_only_groups<Block>);
+    if constexpr (requires { Block::items; })
+      return run(weight_only_stream<Block>, plan.launch, a, plan.shape.output, plan.channel_tiles, plan.token_tiles,
+                 plan.splits, plan.launch.early);
+    else if constexpr (requires { Block::consumers; })
+      return start(weight_only_pipeline<Block>, FloatTokenMap{plan.encode_rows, a, Block::tokens});
     else
       return start(weight_only_tiles<Block>);
   };
-  return plan.shape.input == ElementType::half
-             ? detail::with_weight_only_bits<Half>(plan.shape.stored_bits, plan.path, with)
-             : detail::with_weight_only_bits<BFloat16>(plan.shape.stored_bits, plan.path, with);
+  return plan.shape.input == ElementType::half ? detail::with_weight_only_block<Half>(plan.shape, plan.path, with)
+                                               : detail::with_weight_only_block<BFloat16>(plan.shape, plan.path, with);
 }
 
-/// Whether arguments are of the planned shape. Alignment: x, units and scales 16 bytes, zeros 8, x_stride a multiple
-/// of 8 elements.
+/// Whether arguments are of the planned shape. Alignment: x, units, scales and zeros 16 bytes, x_stride a multiple of 8
+/// elements.
 [[nodiscard]] inline Status check(const WeightOnlyPlan& plan, const WeightOnlyArguments& a) noexcept {
   const WeightOnlyShape& s = plan.shape;
   if (a.rows != s.rows || a.w.channels != s.channels || a.w.columns != s.columns || a.w.stored_bits != s.stored_bits)
@@ -259,12 +177,23 @@ Status dispatch(const WeightOnlyPlan& plan, const WeightOnlyArguments& a, Run&& 
             detail::has_groups(s) ? s.group_columns : s.columns, " columns, not of ", a.w.group_columns};
   const auto aligned = [](const void* p, std::uintptr_t to) { return reinterpret_cast<std::uintptr_t>(p) % to == 0; };
   if (a.x_stride % 8 != 0 || a.x_stride < s.columns || !aligned(a.x, 16) || !aligned(a.w.units, 16) ||
-      !aligned(a.w.scales, 16) || !aligned(a.w.zeros, 8))
+      !aligned(a.w.scales, 16) || !aligned(a.w.zeros, 16))
     return {ErrorCode::invalid_argument,
-            "rows of tokens must be 16 bytes apart or a multiple of that, from such an address on, like units and "
-            "scales; zero points from 8 bytes on"};
-  if (plan.workspace_bytes > 0 && a.workspace == nullptr)
-    return {ErrorCode::invalid_argument, "the product needs a zeroed workspace of ", plan.workspace_bytes, " bytes"};
+            "rows of tokens must be 16 bytes apart or a multiple of that, from such an address on, like units, scales "
+            "and zero points"};
+  if (plan.workspace_bytes > 0 && (a.workspace == nullptr || !aligned(a.workspace, 16)))
+    return {ErrorCode::invalid_argument, "the product needs a zeroed workspace of ", plan.workspace_bytes,
+            " bytes at a multiple of 16"};
+  TensorMap map;
+  if (is_pipelined(plan.path) && plan.launch.blocks > 0 && !FloatTokenMap{plan.encode_rows, a, 64}.describe(map))
+    return {ErrorCode::invalid_argument,
+            "the driver refuses to describe ",
+            a.rows,
+            " rows of ",
+            s.columns,
+            " elements, ",
+            a.x_stride,
+            " apart, to the copy engine"};
   return {};
 }
 

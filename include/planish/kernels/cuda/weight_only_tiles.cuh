@@ -1,10 +1,11 @@
 #pragma once
-// Weight-only products by mma.sync, from one token to many: weights and tokens pass through a ring of shared memory
-// that is filled in the background, codes become 16-bit floats in registers, sums and scales are float. A block's warps
-// share channels, tokens, or, where tokens are few, columns: every set of columns has a ring of its own.
+// Weight-only products by mma.sync for many tokens: weights and tokens pass through a ring of shared memory that is
+// filled in the background, codes become 16-bit floats in registers, sums and scales are float. A block's warps share
+// channels and tokens.
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
+#include <planish/kernels/cuda/early_start.cuh>
 #include <planish/kernels/cuda/multiply_tiles.cuh>
 #include <planish/kernels/cuda/weight_only_output.cuh>
 #include <planish/kernels/cuda/weight_units.cuh>
@@ -12,32 +13,27 @@
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
 /// Shape of a block of weight_only_tiles. Every warp has 64 channels × 8·Tiles tokens.
-template <class Element, int StoredBits, int ChannelWarps, int TokenWarps, int ColumnWarps, int Tiles, int Stages,
-          int BlocksAtOnce>
+template <class Element, int StoredBits, int ChannelWarps, int TokenWarps, int Tiles, int Stages, int BlocksAtOnce>
 struct WeightOnlyTile {
   using E = Element;  // of x
   static constexpr int stored_bits = StoredBits, channel_warps = ChannelWarps, token_warps = TokenWarps;
-  static constexpr int column_warps = ColumnWarps, tiles = Tiles, stages = Stages, blocks_at_once = BlocksAtOnce;
+  static constexpr int tiles = Tiles, stages = Stages, blocks_at_once = BlocksAtOnce;
   static constexpr int warp_words = cuda::warp_words(Tiles);     // of sums
   static constexpr int split_slots = ChannelWarps * TokenWarps;  // of a tile
-  static constexpr int ring_threads = warp_size * ChannelWarps * TokenWarps;
-  static constexpr int threads = ring_threads * ColumnWarps;
+  static constexpr int threads = warp_size * ChannelWarps * TokenWarps;
   static constexpr int tokens = 8 * Tiles * TokenWarps;
-  static constexpr int split_columns = ColumnWarps * float_unit_columns;
+  static constexpr int split_columns = float_unit_columns;
   static constexpr int token_row_bytes = 2 * float_unit_columns;
   static constexpr int weight_bytes = ChannelWarps * float_unit_bytes(StoredBits);  // of a stage
   static constexpr int stage_bytes = weight_bytes + tokens * token_row_bytes;
-  static constexpr int ring_bytes = Stages * stage_bytes;
-  static constexpr int meeting_bytes = (ColumnWarps - 1) * ChannelWarps * TokenWarps * warp_words * 4;
-  static constexpr int shared_bytes =
-      ColumnWarps * ring_bytes > meeting_bytes ? ColumnWarps* ring_bytes : meeting_bytes;
+  static constexpr int shared_bytes = Stages * stage_bytes;
 };
 
 /// Where a thread of a ring finds its 16-byte pieces of the stage that is fetched next: those of its warp's channels,
 /// which the token warps share, and the same piece of rows some apart.
 template <class Tile>
 struct FloatTileFetcher {
-  static constexpr int rows_on = Tile::ring_threads / 8;
+  static constexpr int rows_on = Tile::threads / 8;
   const std::uint8_t* weights;
   const unsigned char* tokens;
   std::int64_t rows_on_bytes;
@@ -45,7 +41,7 @@ struct FloatTileFetcher {
   bool has_channels;
 
   PLANISH_DEVICE FloatTileFetcher(const WeightOnlyArguments& a, const TilePlace& place, int unit) noexcept {
-    const int thread = thread_index() % Tile::ring_threads, channel_warp = thread / warp_size % Tile::channel_warps;
+    const int thread = thread_index(), channel_warp = thread / warp_size % Tile::channel_warps;
     const int channel_unit = place.channel_tile * Tile::channel_warps + channel_warp;
     const int token = place.token_tile * Tile::tokens + thread / 8, column = unit * float_unit_columns + thread % 8 * 8;
     has_channels = channel_unit < a.w.channel_units();
@@ -62,7 +58,7 @@ struct FloatTileFetcher {
 
   /// `anywhere`: an address of 16 bytes that exist.
   PLANISH_DEVICE void fetch(unsigned char* stage, const void* anywhere) noexcept {
-    const int thread = thread_index() % Tile::ring_threads, lane = thread % warp_size;
+    const int thread = thread_index(), lane = thread % warp_size;
     const int token_warp = thread / warp_size / Tile::channel_warps;
     constexpr int pieces = float_unit_bytes(Tile::stored_bits) / 512;
     unsigned char* const to = stage + thread / warp_size % Tile::channel_warps * float_unit_bytes(Tile::stored_bits) +
@@ -108,7 +104,7 @@ template <class Tile>
 PLANISH_DEVICE void multiply_float_stage(const WeightOnlyArguments& a, const unsigned char* stage, int unit,
                                          WarpOutputs<Tile>& out) noexcept {
   using E = typename Tile::E;
-  const int lane = thread_index() % warp_size, warp = thread_index() % Tile::ring_threads / warp_size;
+  const int lane = thread_index() % warp_size, warp = thread_index() / warp_size;
   const unsigned char* weights = stage + warp % Tile::channel_warps * float_unit_bytes(Tile::stored_bits);
   const unsigned char* tokens = stage + Tile::weight_bytes;
   const int first = warp / Tile::channel_warps * 8 * Tile::tiles + lane % 8;
@@ -136,39 +132,18 @@ PLANISH_DEVICE void multiply_float_stage(const WeightOnlyArguments& a, const uns
   }
 }
 
-/// Adds the sums of a block's column warps to those of the first, in their order. True for that one. `meeting`: of
-/// shared memory that nobody else uses any more.
-template <class Tile>
-PLANISH_DEVICE bool join_column_warps(WarpFloats<Tile::tiles>& sums, float* meeting) noexcept {
-  if constexpr (Tile::column_warps == 1) return true;
-  constexpr int count = unit_tiles * Tile::tiles * 4, words = Tile::warp_words;
-  constexpr int others = Tile::channel_warps * Tile::token_warps;
-  const int lane = thread_index() % warp_size, warp = thread_index() / warp_size;
-  float* const mine = &sums[0][0][0];
-  if (warp >= others) {
-    PLANISH_UNROLL
-    for (int i = 0; i < count; ++i) meeting[(warp - others) * words + i * warp_size + lane] = mine[i];
-  }
-  block_barrier();
-  if (warp >= others) return false;
-  PLANISH_UNROLL
-  for (int other = 0; other < Tile::column_warps - 1; ++other) PLANISH_UNROLL
-  for (int i = 0; i < count; ++i) mine[i] += meeting[(other * others + warp) * words + i * warp_size + lane];
-  return true;
-}
-
 /// blocks = channel tiles × token tiles × splits, split slowest.
 template <class Tile>
 PLANISH_KERNEL(Tile::threads, Tile::blocks_at_once)
 weight_only_tiles(WeightOnlyArguments a, ElementType type, int channel_tiles, int token_tiles, int splits) {
+  let_next_kernel_start();
+  wait_for_kernel_before();
   const TilePlace place = tile_place(block_index(), channel_tiles, token_tiles);
-  const int lane = thread_index() % warp_size, warp = thread_index() % Tile::ring_threads / warp_size;
-  const int ring = thread_index() / Tile::ring_threads;
-  const int units = a.w.column_units(), parts = splits * Tile::column_warps;
-  const int part = place.split * Tile::column_warps + ring;
-  const int begin = static_cast<int>(std::int64_t{units} * part / parts);
-  const int end = static_cast<int>(std::int64_t{units} * (part + 1) / parts);
-  unsigned char* const memory = shared_memory() + ring * Tile::ring_bytes;
+  const int lane = thread_index() % warp_size, warp = thread_index() / warp_size;
+  const int units = a.w.column_units();
+  const int begin = static_cast<int>(std::int64_t{units} * place.split / splits);
+  const int end = static_cast<int>(std::int64_t{units} * (place.split + 1) / splits);
+  unsigned char* const memory = shared_memory();
   FloatTileFetcher<Tile> fetcher(a, place, begin);
   PLANISH_UNROLL
   for (int s = 0; s < Tile::stages - 1; ++s) {
@@ -184,10 +159,7 @@ weight_only_tiles(WeightOnlyArguments a, ElementType type, int channel_tiles, in
   PLANISH_NO_UNROLL
   for (int step = begin; step < end; ++step) {
     wait_copies<Tile::stages - 2>();
-    if constexpr (Tile::column_warps == 1)
-      block_barrier();  // this stage has come, and nobody still reads the one before
-    else
-      group_barrier(1 + ring, Tile::ring_threads);
+    block_barrier();  // this stage has come, and nobody still reads the one before
     if (step + Tile::stages - 1 < end) fetcher.fetch(memory + free_stage * Tile::stage_bytes, a.w.units);
     commit_copies();
     multiply_float_stage<Tile>(a, memory + stage * Tile::stage_bytes, unit, out);
@@ -196,8 +168,6 @@ weight_only_tiles(WeightOnlyArguments a, ElementType type, int channel_tiles, in
   }
   if (begin < end) out.end_group();  // nothing, where a group has just ended
   wait_copies<0>();
-  if constexpr (Tile::column_warps > 1) block_barrier();  // nobody reads the rings any more
-  if (!join_column_warps<Tile>(out.whole, reinterpret_cast<float*>(shared_memory()))) return;
   constexpr int warps = Tile::channel_warps * Tile::token_warps;
   const int slot = (place.channel_tile * token_tiles + place.token_tile) * warps + warp;
   if (!join_float_splits<unit_tiles * Tile::tiles * 4>(&out.whole[0][0][0], a.workspace, slot,

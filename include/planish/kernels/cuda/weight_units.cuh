@@ -5,6 +5,7 @@
 
 #include <planish/core/abi.hpp>
 #include <planish/core/half.hpp>
+#include <planish/kernels/cuda/half_pairs.cuh>
 #include <planish/kernels/cuda/matrix_fragments.cuh>
 #include <planish/kernels/cuda/warp.cuh>
 
@@ -105,7 +106,7 @@ PLANISH_DEVICE std::uint32_t expand_pair(std::uint32_t word, std::uint32_t zero_
   // The code may stand in the fraction where it is; else a shift brings it there, one for as many as the fraction has.
   constexpr int together = fraction / Bits * Bits, shift = At / together * together, position = At - shift;
   constexpr std::uint32_t mask = ((1u << Bits) - 1u) << position;
-  const std::uint32_t raised = (word >> shift & mask * 0x10001u) | power_pair<E>(fraction);
+  const std::uint32_t raised = masked_over(word >> shift, mask * 0x10001u, power_pair<E>(fraction));
   const std::uint32_t away = (power_pair<E>(fraction - position) | zero_pair << position) ^ 0x80008000u;
   return multiply_add_pair(E{}, raised, power_pair<E>(-position), away);
 }
