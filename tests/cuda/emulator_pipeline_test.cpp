@@ -144,13 +144,9 @@ void wait_bulk_read_until(int pending) noexcept {
   }
 }
 Vector16 load_of_block(const void* shared, int rank) noexcept {
-  machine.require(machine.in_shared(shared, 16) && rank >= 0 && rank < machine.cluster);
-  return *emulator::there(static_cast<const Vector16*>(shared), rank);
-}
-Vector16 load_from_block(const Vector16* shared, int rank) noexcept {
-  machine.require(rank >= 0 && rank < machine.cluster && machine.in_shared(shared, 16) &&
+  machine.require(machine.in_shared(shared, 16) && rank >= 0 && rank < machine.cluster &&
                   reinterpret_cast<std::uintptr_t>(shared) % 16 == 0);
-  return *emulator::there(const_cast<Vector16*>(shared), rank);
+  return *emulator::there(static_cast<const Vector16*>(shared), rank);
 }
 void cluster_barrier() noexcept { emulator::meet(machine.whole_cluster, machine.cluster * machine.threads); }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
+#include <planish/kernels/cuda/early_start.cuh>
 #include <planish/kernels/cuda/multiply_tiles.cuh>
 #include <planish/kernels/cuda/pipeline.cuh>
 #include <planish/kernels/cuda/pipeline_output.cuh>
@@ -102,7 +103,7 @@ PLANISH_DEVICE void produce_stages(const MultiplyArguments& a, const TensorMap* 
                                    typename Tile::Ends& ends, int producer, TileWalk walk) noexcept {
   constexpr int bytes = unit_bytes(Tile::stored_bits);
   const bool brings_tokens = producer == Tile::channel_warps;
-  if (brings_tokens) wait_previous_kernel();  // weights are older
+  if (brings_tokens) wait_for_kernel_before();  // weights are older
   unsigned char* const to = ring + (brings_tokens ? 0 : Tile::token_bytes + producer * bytes);
   RingPlace<Tile> place;
   for (; walk.here(); walk.next()) {
@@ -159,7 +160,7 @@ template <class Tile>
 PLANISH_DEVICE void consume_stages(const MultiplyArguments& a, const TensorMap* y, ElementType type,
                                    unsigned char* ring, typename Tile::Ends& ends, TileWalk walk) noexcept {
   const int group = thread_index() / group_size - 1, channel_units = a.w.channel_units();
-  wait_previous_kernel();
+  wait_for_kernel_before();
   const UnitOutput out{a, y, type, ends.rooms[group], ends.scales[group], 1 + group};
   RingPlace<Tile> place;
   bool more = walk.here();
@@ -218,7 +219,7 @@ multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tok
                   PLANISH_GRID_CONSTANT const TensorMap y, ElementType type, int channel_tiles, int token_tiles,
                   int splits) {
 #if !defined(__CUDA_ARCH__) || defined(PLANISH_HAS_GROUP_PRODUCTS)
-  release_next_kernel();
+  let_next_kernel_start();
   unsigned char* const memory = shared_memory();
   unsigned char* const ring = memory + (1024 - reinterpret_cast<std::uintptr_t>(memory) % 1024) % 1024;
   auto& ends = *reinterpret_cast<typename Tile::Ends*>(ring + Tile::stages * Tile::stage_bytes);

@@ -100,18 +100,6 @@ PLANISH_DEVICE void wait_bulk_read() noexcept {
   asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(Pending) : "memory");
 #endif
 }
-/// Lets the next kernel of the stream begin early, where it was launched so.
-PLANISH_DEVICE void release_next_kernel() noexcept {
-#if defined(PLANISH_HAS_GROUP_PRODUCTS)
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-/// Returns once the kernel in front has ended and its results are there.
-PLANISH_DEVICE void wait_previous_kernel() noexcept {
-#if defined(PLANISH_HAS_GROUP_PRODUCTS)
-  asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
 
 /// All threads of all blocks of the cluster meet; what they wrote to shared memory before is seen by all after.
 PLANISH_DEVICE void cluster_barrier() noexcept {
@@ -163,8 +151,6 @@ template <int Pending>
 void wait_bulk_read() noexcept {
   wait_bulk_read_until(Pending);
 }
-inline void release_next_kernel() noexcept {}
-inline void wait_previous_kernel() noexcept {}
 void cluster_barrier() noexcept;
 Vector16 load_of_block(const void* shared, int rank) noexcept;
 template <int Count>

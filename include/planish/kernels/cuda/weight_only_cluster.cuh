@@ -10,24 +10,6 @@
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
-#if defined(__CUDACC__)
-/// 16 bytes at the same place of shared memory of block `rank` of the cluster.
-PLANISH_DEVICE Vector16 load_from_block(const Vector16* shared, int rank) noexcept {
-  Vector16 v = {};
-#if defined(PLANISH_HAS_GROUP_PRODUCTS)
-  asm volatile(
-      "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %4, %5;\n"
-      "ld.shared::cluster.v4.u32 {%0, %1, %2, %3}, [there];\n}"
-      : "=r"(v.words[0]), "=r"(v.words[1]), "=r"(v.words[2]), "=r"(v.words[3])
-      : "r"(shared_address(shared)), "r"(rank)
-      : "memory");
-#endif
-  return v;
-}
-#else
-Vector16 load_from_block(const Vector16* shared, int rank) noexcept;
-#endif
-
 /// The first of the two channels of a unit that a thread of a warpgroup has.
 [[nodiscard]] PLANISH_DEVICE int pair_channel() noexcept {
   return 8 * (thread_index() % warp_size / 4) + 2 * (thread_index() / warp_size % 4);
@@ -86,7 +68,7 @@ struct FloatTileOutputs {
     for (int block = 0; block < splits; ++block) {
       Vector16 theirs[pass_registers / 4];
       PLANISH_UNROLL
-      for (int i = 0; i < pass_registers / 4; ++i) theirs[i] = load_from_block(own + i * Tile::consumers, block);
+      for (int i = 0; i < pass_registers / 4; ++i) theirs[i] = load_of_block(own + i * Tile::consumers, block);
       PLANISH_UNROLL
       for (int i = 0; i < pass_registers; ++i) total[i] += float_of(theirs[i / 4].words[i % 4]);
     }
@@ -95,12 +77,14 @@ struct FloatTileOutputs {
   PLANISH_DEVICE void store_pass(const float (&total)[pass_registers], int pass) const noexcept {
     const int group = thread_index() / group_size;
     unsigned char* const own_lines = lines + group * line_bytes;
-    auto* const pairs = reinterpret_cast<Vector8*>(own_lines) + own_pair_place();
+    auto* const pairs = reinterpret_cast<Vector8*>(own_lines);
+    const int lane = thread_index() % warp_size;
     group_barrier(2 + group, group_size);  // nobody reads the lines before any more
     PLANISH_UNROLL
-    for (int i = 0; i < pass_registers / 2; ++i)
-      pairs[sum_token(pair_register(i)) * (unit_channels / 2)] = {
-          {word_of(total[pair_register(i)]), word_of(total[pair_register(i) + next_channel])}};
+    for (int i = 0; i < pass_registers / 2; ++i) {
+      const int r = register_of_pair(i);
+      pairs[sum_pair(sum_token(lane, r), pair_channel())] = {{word_of(total[r]), word_of(total[r + next_channel])}};
+    }
     group_barrier(2 + group, group_size);
     constexpr int eights = unit_channels / 8;
     const int unit = channel_tile * Tile::channel_warps + 2 * (pass / half_passes) + group;
@@ -110,11 +94,10 @@ struct FloatTileOutputs {
     PLANISH_NO_UNROLL
     for (int i = thread_index() % group_size; i < end; i += group_size) {
       const int token = first + i / eights;
-      const auto* const eight = reinterpret_cast<const Vector8*>(own_lines) + i * 4;
       float values[8];
       PLANISH_UNROLL
       for (int pair = 0; pair < 4; ++pair) {
-        const Vector8 two = eight[pair ^ pair_exchange(i / eights)];
+        const Vector8 two = pairs[sum_pair(i / eights, i % eights * 8 + 2 * pair)];
         PLANISH_UNROLL
         for (int h = 0; h < 2; ++h) {
           const int c = 2 * pair + h;

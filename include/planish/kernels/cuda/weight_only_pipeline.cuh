@@ -178,7 +178,7 @@ struct PipelineSums {
 template <class Tile>
 PLANISH_DEVICE void release_float_stage(typename Tile::Ends& ends, int stage) noexcept {
   warp_barrier();
-  if (thread_index() % warp_size == 0) arrive_here(&ends.empty[stage]);
+  if (thread_index() % warp_size == 0) arrive(&ends.empty[stage]);
 }
 
 template <class Tile>
