@@ -152,7 +152,11 @@ void sweep_groups(Context& context, const pc::KroneckerPlan& plan, const std::ve
       other.sharing.groups = groups;
       other.sharing.stages = stages;
       other.launch.threads = groups * plan.sharing.group_threads;
-      other.launch.shared_bytes = pc::kronecker_shared_bytes(plan.shape.n1, plan.shape.n2, groups, stages);
+      other.launch.shared_bytes = plan.group_path == pc::KroneckerGroupPath::none
+                                      ? pc::kronecker_shared_bytes(plan.shape.n1, plan.shape.n2, groups, stages)
+                                      : pc::detail::with_group_size<pl::BFloat16>(plan.group_path, [=](auto size) {
+                                          return size.shared_bytes(groups, stages);
+                                        });
       if (other.launch.shared_bytes > context.capabilities.shared_bytes) continue;
       for (const int blocks : {1, 2, 3}) {
         if (blocks * other.launch.shared_bytes > context.capabilities.shared_bytes) continue;
@@ -182,6 +186,8 @@ void check_kronecker(Context& context) {
     check_units<pl::Half>(context, 64, 128, rows, half, half, CodeForm::nibbles, asymmetric, seed++);
     check_units<pl::BFloat16>(context, 33, 80, rows, brain, brain, CodeForm::nibbles, symmetric, seed++);
     check_units<pl::BFloat16>(context, 112, 128, rows, brain, brain, CodeForm::bytes, symmetric, seed++);
+    check_units<pl::Half>(context, 128, 128, rows, half, half, CodeForm::nibbles, asymmetric, seed++);
+    check_units<pl::BFloat16>(context, 50, 64, rows, brain, brain, CodeForm::bytes, asymmetric, seed++);
     check_units<pl::Half>(context, 86, 128, rows, single, half, CodeForm::bytes, symmetric, seed++);
     check_units<pl::BFloat16>(context, 100, 88, rows, brain, brain, CodeForm::bytes, symmetric, seed++);
     check_units<pl::BFloat16>(context, 128, 224, rows, brain, brain, CodeForm::nibbles, symmetric, seed++);

@@ -113,7 +113,8 @@ TEST_CASE("the float32 Kronecker transform gives the reference's codes to the bi
 
 template <class E>
 void check_units(int n1, int n2, index rows, cuda::ElementType input_type, cuda::ElementType type, cuda::CodeForm form,
-                 pl::Symmetry symmetry, std::uint64_t seed) {
+                 pl::Symmetry symmetry, std::uint64_t seed,
+                 const cuda::DeviceCapabilities& device = emulator::small_device) {
   INFO("n1 ", n1, " n2 ", n2, " rows ", rows, " seed ", seed);
   pl::Random random(seed);
   const index n = index{n1} * n2;
@@ -125,9 +126,8 @@ void check_units(int n1, int n2, index rows, cuda::ElementType input_type, cuda:
   const pl::RowQuantizer q{
       .bits = form == cuda::CodeForm::nibbles ? 4 : 8, .symmetry = symmetry, .clip = {0.9f, 0.95f}};
   samples::Rows made(rows, n, symmetry == pl::Symmetry::asymmetric);
-  const auto plan =
-      cuda::plan_kronecker({static_cast<int>(rows), n1, n2, input_type, type, form, input_type == type && n % 8 == 0},
-                           emulator::small_device);
+  const auto plan = cuda::plan_kronecker(
+      {static_cast<int>(rows), n1, n2, input_type, type, form, input_type == type && n % 8 == 0}, device);
   REQUIRE(plan.has_value());
   cuda::KroneckerArguments a;
   a.x = input.data();
@@ -187,6 +187,37 @@ TEST_CASE("Kronecker transforms on matrix units are those of their twin up to th
   check_units<pl::BFloat16>(5, 9, 4, single, brain, CodeForm::bytes, symmetric, 13);
   check_units<pl::BFloat16>(5, 9, 4, single, brain, CodeForm::nibbles, symmetric, 14);
   check_units<pl::Half>(31, 44, 5, half, half, CodeForm::nibbles, symmetric, 15);
+}
+
+TEST_CASE("Kronecker transforms on products of warpgroups, and without them, are those of the twin") {
+  using cuda::CodeForm;
+  using cuda::ElementType;
+  const auto symmetric = pl::Symmetry::symmetric, asymmetric = pl::Symmetry::asymmetric;
+  const auto brain = ElementType::bfloat16, half = ElementType::half;
+  auto plain = emulator::small_device;
+  plain.group_products = false;
+  std::uint64_t seed = 21;
+  for (const auto& device : {emulator::small_device, plain}) {
+    check_units<pl::BFloat16>(64, 64, 35, brain, brain, CodeForm::nibbles, asymmetric, seed++, device);
+    check_units<pl::BFloat16>(50, 64, 3, brain, brain, CodeForm::bytes, symmetric, seed++, device);
+    check_units<pl::Half>(64, 80, 9, half, half, CodeForm::nibbles, symmetric, seed++, device);
+    check_units<pl::BFloat16>(47, 80, 5, brain, brain, CodeForm::bytes, asymmetric, seed++, device);
+    check_units<pl::BFloat16>(64, 128, 5, brain, brain, CodeForm::nibbles, symmetric, seed++, device);
+    check_units<pl::BFloat16>(112, 128, 3, brain, brain, CodeForm::nibbles, symmetric, seed++, device);
+    check_units<pl::Half>(128, 128, 3, half, half, CodeForm::bytes, symmetric, seed++, device);
+    check_units<pl::BFloat16>(90, 128, 2, brain, brain, CodeForm::bytes, asymmetric, seed++, device);
+  }
+  const auto path = [](int n1, int n2, bool groups, bool background) {
+    auto device = emulator::small_device;
+    device.group_products = groups;
+    return cuda::plan_kronecker({8, n1, n2, brain, brain, CodeForm::bytes, background}, device)->group_path;
+  };
+  CHECK(path(64, 64, true, true) == cuda::KroneckerGroupPath::rows64_columns64);
+  CHECK(path(112, 128, true, true) == cuda::KroneckerGroupPath::rows112_columns128);
+  CHECK(path(64, 64, false, true) == cuda::KroneckerGroupPath::none);
+  CHECK(path(64, 64, true, false) == cuda::KroneckerGroupPath::none);
+  CHECK(path(32, 64, true, true) == cuda::KroneckerGroupPath::none);
+  CHECK(path(64, 72, true, true) == cuda::KroneckerGroupPath::none);
 }
 
 }  // namespace

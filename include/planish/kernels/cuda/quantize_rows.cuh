@@ -9,6 +9,7 @@
 #include <planish/core/result.hpp>
 #include <planish/kernels/cuda/device.cuh>
 #include <planish/kernels/cuda/element_type.cuh>
+#include <planish/kernels/cuda/pair_range.cuh>
 #include <planish/kernels/cuda/row_codes.cuh>
 #include <planish/packing/bit_packing.hpp>
 #include <planish/packing/quantized_rows.hpp>
@@ -32,7 +33,10 @@ struct QuantizeShape {
   bool aligned = true;
 };
 
-inline constexpr int quantize_threads = 512;  // at most
+/// Threads of a block at most, and blocks that a multiprocessor must have room for: while one waits for its row another
+/// computes. Two of 8 vectors a thread, 72 registers, hold 28672 columns of 16 bits.
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr int quantize_threads(int held) noexcept { return held == 8 ? 448 : 1024; }
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr int quantize_blocks(int held) noexcept { return held == 8 ? 2 : 1; }
 
 struct QuantizePlan {
   QuantizeShape shape;
@@ -54,12 +58,13 @@ struct QuantizePlan {
   plan.shape = shape;
   const int lanes = 16 / element_bytes(shape.input);
   const int vectors = (shape.columns + lanes - 1) / lanes;
-  int threads = 32;  // about 4 vectors each, 8 where the row is long
-  while (threads < 256 && threads * 4 < vectors) threads *= 2;
-  plan.held = 2;
-  while (plan.held < 8 && plan.held * threads < vectors) plan.held *= 2;
-  while (threads < quantize_threads && plan.held * threads < vectors) threads *= 2;
-  if (plan.held * threads < vectors || !shape.aligned) plan.held = 0;
+  const auto threads_of = [=](int held) { return vectors > held ? (vectors + 32 * held - 1) / (32 * held) * 32 : 32; };
+  plan.held = vectors <= 64 ? 2 : threads_of(4) <= 512 ? 4 : threads_of(8) <= quantize_threads(8) ? 8 : 4;
+  int threads = threads_of(plan.held);
+  if (threads > quantize_threads(plan.held) || !shape.aligned) {
+    plan.held = 0;
+    threads = threads_of(4) < 512 ? threads_of(4) : 512;
+  }
   plan.launch = {shape.rows, threads, static_cast<int>(sizeof(RangeSoFar)) * 32};
   return plan;
 }
@@ -97,29 +102,58 @@ PLANISH_DEVICE RowVector<E> load_row_vector(const E* row, int at, int columns, b
   return v;
 }
 
+/// Stores the codes of a vector of a row's elements, adds them to `sum`, and returns true; or does nothing, where one
+/// lies too near a tie for the product with the reciprocal. `Cut`: values may lie beyond the ends of the codes.
+template <class E, bool Cut>
+PLANISH_DEVICE bool store_quick_codes(const RowCoder& coder, const RowVector<E>& v, CodeForm form, std::int8_t* to,
+                                      int& sum) noexcept {
+  constexpr int lanes = RowVector<E>::lanes;
+  std::uint32_t steps[lanes];
+  float farthest = 0.0f;
+  PLANISH_UNROLL
+  for (int i = 0; i < lanes; ++i) steps[i] = coder.template probable_steps<Cut>(v.value(i), farthest);
+  if (farthest >= RowCoder::surely_nearest) return false;
+  if (form == CodeForm::bytes) {
+    std::uint32_t words[lanes / 4];
+    PLANISH_UNROLL
+    for (int i = 0; i < lanes / 4; ++i) {
+      words[i] = pack_steps<8, 4>(steps + 4 * i, coder.affine.zero_point);
+      sum = add_bytes(words[i], sum);
+    }
+    if constexpr (lanes == 8)
+      *reinterpret_cast<Vector8*>(to) = Vector8{{words[0], words[1]}};
+    else
+      *reinterpret_cast<std::uint32_t*>(to) = words[0];
+    return true;
+  }
+  const std::uint32_t nibbles = pack_steps<4, lanes>(steps, coder.affine.zero_point);
+  sum = add_nibbles(nibbles, sum - 8 * lanes);
+  if constexpr (lanes == 8)
+    *reinterpret_cast<std::uint32_t*>(to) = nibbles;
+  else
+    *reinterpret_cast<std::uint16_t*>(to) = static_cast<std::uint16_t>(nibbles);
+  return true;
+}
+
 /// Stores the codes of a vector and returns their sum. Behind the last column, byte codes are 0 up to the stride.
 template <class E>
 PLANISH_DEVICE int store_row_codes(const RowCoder& coder, const RowVector<E>& v, int at, int columns, CodeForm form,
                                    std::int8_t* row, int stride) noexcept {
   constexpr int lanes = RowVector<E>::lanes;
-  float values[8] = {};
+  const std::uint32_t nothing = 0x4b400000u - static_cast<std::uint32_t>(coder.affine.zero_point);
+  std::uint32_t steps[8] = {nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing};
   PLANISH_UNROLL
-  for (int i = 0; i < lanes; ++i) values[i] = v.value(i);
-  if (coder.shifted) {
-    PLANISH_UNROLL
-    for (int i = 0; i < lanes; ++i) values[i] = coder.shifted_value(values[i]);
+  for (int i = 0; i < lanes; ++i) {
+    const float value = coder.shifted ? coder.shifted_value(v.value(i)) : v.value(i);
+    steps[i] = coder.code(value) - static_cast<std::uint32_t>(coder.affine.zero_point);
   }
-  std::uint32_t codes[8] = {};
-  PLANISH_UNROLL
-  for (int i = 0; i < lanes; ++i) codes[i] = coder.code(values[i]);
   if (at + lanes > columns) {
     PLANISH_UNROLL
-    for (int i = 0; i < lanes; ++i) codes[i] = at + i < columns ? codes[i] : 0;
+    for (int i = 0; i < lanes; ++i) steps[i] = at + i < columns ? steps[i] : nothing;
   }
-  const std::uint32_t low = low_bytes(codes[0], codes[1], codes[2], codes[3]);
-  const std::uint32_t high = low_bytes(codes[4], codes[5], codes[6], codes[7]);
-  const int sum = add_bytes(high, add_bytes(low, 0));
   if (form == CodeForm::bytes) {
+    const std::uint32_t low = pack_steps<8, 4>(steps, coder.affine.zero_point);
+    const std::uint32_t high = lanes == 8 ? pack_steps<8, 4>(steps + 4, coder.affine.zero_point) : 0;
     if (at + lanes <= stride && stride % lanes == 0) {
       if constexpr (lanes == 8)
         *reinterpret_cast<Vector8*>(row + at) = Vector8{{low, high}};
@@ -128,11 +162,12 @@ PLANISH_DEVICE int store_row_codes(const RowCoder& coder, const RowVector<E>& v,
     } else {
       PLANISH_UNROLL
       for (int i = 0; i < lanes; ++i)
-        if (at + i < stride) row[at + i] = static_cast<std::int8_t>(codes[i]);
+        if (at + i < stride) row[at + i] = static_cast<std::int8_t>((i < 4 ? low : high) >> (i % 4 * 8));
     }
-    return sum;
+    return add_bytes(high, add_bytes(low, 0));
   }
-  const std::uint32_t nibbles = four_nibbles(low) | four_nibbles(high) << 16;
+  const std::uint32_t nibbles = pack_steps<4, 8>(steps, coder.affine.zero_point);
+  const int sum = add_nibbles(nibbles, -64);
   if (lanes == 8 && at + lanes <= columns && stride % 4 == 0) {
     *reinterpret_cast<std::uint32_t*>(row + at / 2) = nibbles;
     return sum;
@@ -161,46 +196,52 @@ PLANISH_DEVICE RangeSoFar join_block(RangeSoFar range, int threads) noexcept {
 
 /// One row per block; Held: 16-byte vectors that a thread keeps, or 0.
 template <class E, int Held>
-PLANISH_KERNEL(quantize_threads, 1)
+PLANISH_KERNEL(quantize_threads(Held), quantize_blocks(Held))
 quantize_rows(QuantizeArguments a, CodeForm form, int columns, int threads) {
   constexpr int lanes = RowVector<E>::lanes;
   const int r = block_index();
   const E* row = static_cast<const E*>(a.x) + r * a.row_stride;
-  [[maybe_unused]] const bool aligned = reinterpret_cast<std::uintptr_t>(row) % 16 == 0;
+  const bool aligned = reinterpret_cast<std::uintptr_t>(row) % 16 == 0;
   std::int8_t* out = a.out.row(r);
   const int stride = static_cast<int>(a.out.stride);
   const int step = threads * lanes, begin = thread_index() * lanes;
   const int end = form == CodeForm::bytes ? stride : columns;
 
-  RangeSoFar range;
+  PairRangeSoFar<E> pairs;
   RowVector<E> kept[Held > 0 ? Held : 1];
   if constexpr (Held > 0) {
     PLANISH_UNROLL
     for (int i = 0; i < Held; ++i) kept[i] = load_row_vector(row, begin + i * step, columns, true);
     PLANISH_UNROLL
-    for (int i = 0; i < Held; ++i) PLANISH_UNROLL
-    for (int j = 0; j < lanes; ++j) range.add(kept[i].value(j));
+    for (int i = 0; i < Held; ++i) pairs.add(kept[i].bytes);
   } else {
-    for (int at = begin; at < columns; at += step) {
-      const RowVector<E> v = load_row_vector(row, at, columns, aligned);
-      PLANISH_UNROLL
-      for (int j = 0; j < lanes; ++j) range.add(v.value(j));
-    }
+    for (int at = begin; at < columns; at += step) pairs.add(load_row_vector(row, at, columns, aligned).bytes);
   }
-  range = join_block(range, threads);
+  const RangeSoFar range = join_block(pairs.range(), threads);
   const RowCoder coder = RowCoder::make({range.lowest, range.highest}, range.finite(), a.quantizer);
 
   int sum = 0;
+  unsigned stored = 0;  // bit i: the vector that was kept as i
   if constexpr (Held > 0) {
-    PLANISH_UNROLL
-    for (int i = 0; i < Held; ++i)
-      if (begin + i * step < end) sum += store_row_codes(coder, kept[i], begin + i * step, columns, form, out, stride);
-    for (int at = begin + Held * step; at < end; at += step)
-      sum += store_row_codes(coder, RowVector<E>{}, at, columns, form, out, stride);
-  } else {
-    for (int at = begin; at < end; at += step)
-      sum += store_row_codes(coder, load_row_vector(row, at, columns, aligned), at, columns, form, out, stride);
+    const auto store = [&](auto cut) {
+      PLANISH_UNROLL
+      for (int i = 0; i < Held; ++i) {
+        const int at = begin + i * step;
+        if (at + lanes <= columns &&
+            store_quick_codes<E, cut.value>(coder, kept[i], form, out + (form == CodeForm::bytes ? at : at / 2), sum))
+          stored |= 1u << i;
+      }
+    };
+    if (coder.usable && coder.covers({range.lowest, range.highest}) && !coder.shifted)
+      store(std::false_type{});
+    else if (!coder.shifted)
+      store(std::true_type{});
   }
+  // What is left: near ties, at the end of the row, by a coder that shifts.
+  PLANISH_NO_UNROLL
+  for (int i = 0, at = begin; at < end; ++i, at += step)
+    if (i >= Held || (stored >> i & 1u) == 0)
+      sum += store_row_codes(coder, load_row_vector(row, at, columns, aligned), at, columns, form, out, stride);
   sum = sum_warp(sum);
   if (threads > warp_size) {
     auto* meeting = reinterpret_cast<int*>(shared_memory());
