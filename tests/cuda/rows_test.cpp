@@ -206,6 +206,8 @@ TEST_CASE("Kronecker transforms on products of warpgroups, and without them, are
     check_units<pl::BFloat16>(112, 128, 3, brain, brain, CodeForm::nibbles, symmetric, seed++, device);
     check_units<pl::Half>(128, 128, 3, half, half, CodeForm::bytes, symmetric, seed++, device);
     check_units<pl::BFloat16>(90, 128, 2, brain, brain, CodeForm::bytes, asymmetric, seed++, device);
+    check_units<pl::BFloat16>(128, 224, 17, brain, brain, CodeForm::nibbles, symmetric, seed++, device);
+    check_units<pl::Half>(100, 224, 2, half, half, CodeForm::bytes, symmetric, seed++, device);
   }
   const auto path = [](int n1, int n2, bool groups, bool background) {
     auto device = emulator::small_device;

@@ -15,6 +15,7 @@ enum class KroneckerGroupPath : std::uint8_t {
   rows64_columns128,
   rows112_columns128,
   rows128_columns128,
+  rows128_columns224,
 };
 
 namespace detail {
@@ -30,6 +31,8 @@ template <class E>
 struct GroupSizeOf<E, KroneckerGroupPath::rows112_columns128> : KroneckerGroupSize<E, 2, 7, 128, 512, false> {};
 template <class E>
 struct GroupSizeOf<E, KroneckerGroupPath::rows128_columns128> : KroneckerGroupSize<E, 2, 8, 128, 512, false> {};
+template <class E>
+struct GroupSizeOf<E, KroneckerGroupPath::rows128_columns224> : KroneckerGroupSize<E, 2, 8, 224, 256, true> {};
 
 /// Calls f with the compiled size of a path other than `none`.
 template <class E, class F>
@@ -43,8 +46,10 @@ constexpr auto with_group_size(KroneckerGroupPath path, F&& f) noexcept {
       return f(GroupSizeOf<E, KroneckerGroupPath::rows64_columns128>{});
     case KroneckerGroupPath::rows112_columns128:
       return f(GroupSizeOf<E, KroneckerGroupPath::rows112_columns128>{});
-    default:
+    case KroneckerGroupPath::rows128_columns128:
       return f(GroupSizeOf<E, KroneckerGroupPath::rows128_columns128>{});
+    default:
+      return f(GroupSizeOf<E, KroneckerGroupPath::rows128_columns224>{});
   }
 }
 
@@ -53,6 +58,7 @@ constexpr auto with_group_size(KroneckerGroupPath path, F&& f) noexcept {
   if (n1 <= 32 || n1 > 128) return KroneckerGroupPath::none;
   if (n1 <= 64 && n2 == 64) return KroneckerGroupPath::rows64_columns64;
   if (n1 <= 64 && n2 == 80) return KroneckerGroupPath::rows64_columns80;
+  if (n1 > 64 && n2 == 224) return KroneckerGroupPath::rows128_columns224;
   if (n2 != 128) return KroneckerGroupPath::none;
   if (n1 <= 64) return KroneckerGroupPath::rows64_columns128;
   return n1 <= 112 ? KroneckerGroupPath::rows112_columns128 : KroneckerGroupPath::rows128_columns128;
@@ -68,7 +74,7 @@ constexpr auto with_group_size(KroneckerGroupPath path, F&& f) noexcept {
     s.group_threads = size.token_threads;
     s.groups = size.most_threads / size.token_threads;
     if (s.groups > share) s.groups = share > 0 ? share : 1;
-    s.stages = 3;
+    s.stages = size.most_stages;
     const auto fits = [&] { return size.shared_bytes(s.groups, s.stages) <= device.shared_bytes; };
     if (!fits()) s.stages = 2;
     while (!fits() && s.groups > 1) --s.groups;

@@ -17,23 +17,38 @@ struct KroneckerGroupSize {
   static constexpr int token_threads = RowGroups * group_size;
   static constexpr int chunks = (Columns + 63) / 64;        // of 64 columns, rows of 128 bytes
   static constexpr int chunk_bytes = LeftSteps * 16 * 128;  // of M
-  static constexpr int stage_bytes = chunks * chunk_bytes;
+  // Half a chunk at the end shares one with the other stage, of which there are two then.
+  static constexpr bool paired = Columns % 64 == 32;
+  static constexpr int most_stages = paired ? 2 : 3, whole_chunks = chunks - (paired ? 1 : 0);
+  static constexpr int stage_bytes = whole_chunks * chunk_bytes;
+  // Columns of U at a time, so that U and V have registers.
+  static constexpr int block = Columns > 128 ? 64 : Columns;
   static constexpr int right_bytes = chunks * Columns * 128;  // R by columns, 64 k to a row of 128 bytes
   static constexpr bool left_in_registers = LeftInRegisters;  // or read again for every token
 
   /// From the next multiple of 1024 bytes on: R, the rings, and of every token at work its meeting.
   [[nodiscard]] static constexpr int shared_bytes(int groups, int stages) noexcept {
-    return 1024 + right_bytes + groups * (stages * stage_bytes + kronecker_meeting_bytes);
+    return 1024 + right_bytes + groups * (ring_bytes(stages) + kronecker_meeting_bytes);
+  }
+  [[nodiscard]] PLANISH_HOST_DEVICE static constexpr int ring_bytes(int stages) noexcept {
+    return stages * stage_bytes + (paired ? chunk_bytes : 0);
+  }
+  /// Where chunk `chunk` of a stage begins, and the byte of its rows.
+  [[nodiscard]] PLANISH_HOST_DEVICE static constexpr int chunk_at(int stage, int chunk) noexcept {
+    return paired && chunk == whole_chunks ? 2 * stage_bytes : stage * stage_bytes + chunk * chunk_bytes;
+  }
+  [[nodiscard]] PLANISH_HOST_DEVICE static constexpr int byte_at(int stage, int chunk) noexcept {
+    return paired && chunk == whole_chunks ? 64 * stage : 0;
   }
 };
 
 /// Brings a token's row into a stage in the background.
 template <class Size>
-PLANISH_DEVICE void fetch_columns(const void* row, int n1, int thread, unsigned char* stage) noexcept {
+PLANISH_DEVICE void fetch_columns(const void* row, int n1, int thread, unsigned char* ring, int stage) noexcept {
   constexpr int across = Size::columns / 8;  // pieces of 16 bytes
   for (int i = thread; i < n1 * across; i += Size::token_threads) {
     const int r = i / across, c = i % across;
-    copy_async_16(stage + c / 8 * Size::chunk_bytes + exchanged_offset(r, c % 8 * 16),
+    copy_async_16(ring + Size::chunk_at(stage, c / 8) + exchanged_offset(r, c % 8 * 16 + Size::byte_at(stage, c / 8)),
                   static_cast<const unsigned char*>(row) + i * 16, 16);
   }
 }
@@ -66,30 +81,43 @@ PLANISH_DEVICE void load_left(const KroneckerFactorsView& f, int tile, Vector16 
   }
 }
 
-/// V = round(Lᵀ · M) · R of one warpgroup's rows.
-template <class Size>
-PLANISH_DEVICE void transform_rows(const Vector16 (&left)[Size::left_steps], const unsigned char* stage,
-                                   const unsigned char* right, float (&sums)[Size::columns / 2]) noexcept {
+/// V = round(Lᵀ · M) · R of one warpgroup's rows: of `Width` columns of U, from `first` on.
+template <class Size, int Width>
+PLANISH_DEVICE void transform_columns(const Vector16 (&left)[Size::left_steps], const unsigned char* columns,
+                                      const unsigned char* right, int first,
+                                      float (&sums)[Size::columns / 2]) noexcept {
   using E = typename Size::Type;
-  float between[Size::columns / 2];
+  float between[Width / 2];
   begin_products();
   PLANISH_UNROLL
   for (int k = 0; k < Size::left_steps; ++k)
-    multiply_across<E>(between, left[k].words, stage + k * 2048, Size::chunk_bytes, k > 0);
+    multiply_across<E>(between, left[k].words, columns + k * 2048, Size::chunk_bytes, k > 0);
   commit_products();
   wait_products<0>();
   settle(between);
-  std::uint32_t rounded[Size::columns / 16][4];
+  std::uint32_t rounded[Width / 16][4];
   PLANISH_UNROLL
-  for (int i = 0; i < Size::columns / 4; ++i)
-    rounded[i / 4][i % 4] = round_pair(E{}, between[2 * i], between[2 * i + 1]);
+  for (int i = 0; i < Width / 4; ++i) rounded[i / 4][i % 4] = round_pair(E{}, between[2 * i], between[2 * i + 1]);
   begin_products();
   PLANISH_UNROLL
-  for (int k = 0; k < Size::columns / 16; ++k)
-    multiply_along<E>(sums, rounded[k], right + k / 4 * Size::columns * 128, k % 4 * 32, k > 0);
+  for (int i = 0; i < Width / 16; ++i) {
+    const int k = first / 16 + i;
+    multiply_along<E>(sums, rounded[i], right + k / 4 * Size::columns * 128, k % 4 * 32, k > 0);
+  }
   commit_products();
   wait_products<0>();
   settle(sums);
+}
+template <class Size>
+PLANISH_DEVICE void transform_rows(const Vector16 (&left)[Size::left_steps], const unsigned char* ring, int stage,
+                                   const unsigned char* right, float (&sums)[Size::columns / 2]) noexcept {
+  PLANISH_UNROLL
+  for (int first = 0; first + Size::block <= Size::columns; first += Size::block)
+    transform_columns<Size, Size::block>(left, ring + Size::chunk_at(stage, first / 64), right, first, sums);
+  constexpr int rest = Size::columns % Size::block, chunk = Size::chunks - 1;
+  if constexpr (rest > 0)
+    transform_columns<Size, rest>(left, ring + Size::chunk_at(stage, chunk) + Size::byte_at(stage, chunk), right,
+                                  Size::columns - rest, sums);
 }
 
 /// `Count` codes of a lane's neighbouring columns in one word, `Bits` each, first lowest.
@@ -127,6 +155,8 @@ PLANISH_DEVICE int store_group_codes(const RowCoder& coder, const float (&sums)[
         }
         if (together == 8)
           *reinterpret_cast<Vector16*>(out + at) = Vector16{{words[0], words[1], words[2], words[3]}};
+        else if (together == 4)
+          *reinterpret_cast<Vector8*>(out + at) = Vector8{{words[0], words[1]}};
         else
           *reinterpret_cast<std::uint32_t*>(out + at) = words[0];
         continue;
@@ -139,6 +169,10 @@ PLANISH_DEVICE int store_group_codes(const RowCoder& coder, const float (&sums)[
           sum = add_nibbles(words[word], sum) - 64;
         }
         *reinterpret_cast<Vector8*>(out + at / 2) = Vector8{{words[0], words[1]}};
+      } else if (together == 4) {
+        const std::uint32_t word = packed_codes<4, 8, Cut>(coder, sums, first);
+        sum = add_nibbles(word, sum) - 64;
+        *reinterpret_cast<std::uint32_t*>(out + at / 2) = word;
       } else {
         const std::uint32_t word = packed_codes<4, 4, Cut>(coder, sums, first);
         sum = add_nibbles(word, sum) - 32;
@@ -179,11 +213,12 @@ kronecker_groups(KroneckerArguments a, KroneckerSharing s, int rows) {
   constexpr int warps = Size::token_threads / warp_size;
   unsigned char* const right =
       shared_memory() + (1024 - reinterpret_cast<std::uintptr_t>(shared_memory()) % 1024) % 1024;
-  unsigned char* const ring = right + Size::right_bytes + group * s.stages * Size::stage_bytes;
+  unsigned char* const ring = right + Size::right_bytes + group * Size::ring_bytes(s.stages);
   auto* const meeting = reinterpret_cast<RangeSoFar*>(
-      right + Size::right_bytes + s.groups * s.stages * Size::stage_bytes + group * kronecker_meeting_bytes);
+      right + Size::right_bytes + s.groups * Size::ring_bytes(s.stages) + group * kronecker_meeting_bytes);
   // Rows of M beyond n1 are zero from here on.
-  for (int i = thread; i < s.stages * Size::chunks * (16 * Size::left_steps - n1) * 8; i += Size::token_threads) {
+  for (int i = thread; i < Size::ring_bytes(s.stages) / Size::chunk_bytes * (16 * Size::left_steps - n1) * 8;
+       i += Size::token_threads) {
     const int beyond = 16 * Size::left_steps - n1, chunk = i / 8 / beyond;
     *reinterpret_cast<Vector16*>(ring + chunk * Size::chunk_bytes + n1 * 128 + (i - chunk * 8 * beyond) * 16) =
         Vector16{{0, 0, 0, 0}};
@@ -192,8 +227,7 @@ kronecker_groups(KroneckerArguments a, KroneckerSharing s, int rows) {
   const std::int64_t first = std::int64_t{block_index()} * s.groups + group;
   const auto fetch = [&](std::int64_t token, int stage) {
     if (token < rows)
-      fetch_columns<Size>(static_cast<const typename Size::Type*>(a.x) + token * a.row_stride, n1, thread,
-                          ring + stage * Size::stage_bytes);
+      fetch_columns<Size>(static_cast<const typename Size::Type*>(a.x) + token * a.row_stride, n1, thread, ring, stage);
     commit_copies();
   };
   for (int i = 0; i < s.stages - 1; ++i) fetch(first + i * tokens_on, i);
@@ -215,7 +249,7 @@ kronecker_groups(KroneckerArguments a, KroneckerSharing s, int rows) {
     group_barrier(1 + group, Size::token_threads);  // this token has come, and nobody still reads the one before
     fetch(token + (s.stages - 1) * tokens_on, stage == 0 ? s.stages - 1 : stage - 1);
     float sums[Size::columns / 2];
-    transform_rows<Size>(left, ring + stage * Size::stage_bytes, right, sums);
+    transform_rows<Size>(left, ring, stage, right, sums);
     stage = stage + 1 == s.stages ? 0 : stage + 1;
 
     if (a.y != nullptr) {
