@@ -53,18 +53,26 @@ PLANISH_DEVICE void fetch_columns(const void* row, int n1, int thread, unsigned 
   }
 }
 
-/// R from its fragments to rows of 64 k, one per column in the order of kronecker_column.
+/// R from its fragments to rows of 64 k, one per column in the order of kronecker_column; several loads at a time, for
+/// a block that has one token waits for them.
 template <class Size>
 PLANISH_DEVICE void spread_right(const std::uint16_t* fragments, int threads, unsigned char* right) noexcept {
-  constexpr int pairs = Size::columns / 16;
-  for (int i = thread_index(); i < pairs * pairs * 32; i += threads) {
-    const Vector16 v = reinterpret_cast<const Vector16*>(fragments)[i];
-    const int lane = i % 32, pair = i / 32 % pairs, k = i / 32 / pairs;
+  constexpr int pairs = Size::columns / 16, count = pairs * pairs * 32, together = 8;
+  for (int begin = thread_index(); begin < count; begin += together * threads) {
+    Vector16 v[together];
     PLANISH_UNROLL
-    for (int w = 0; w < 4; ++w) {
-      const int column = 16 * pair + 8 * (w / 2) + lane / 4, byte = 32 * (k % 4) + 16 * (w % 2) + 4 * (lane % 4);
-      *reinterpret_cast<std::uint32_t*>(right + k / 4 * Size::columns * 128 + exchanged_offset(column, byte)) =
-          v.words[w];
+    for (int j = 0; j < together; ++j)
+      if (begin + j * threads < count) v[j] = reinterpret_cast<const Vector16*>(fragments)[begin + j * threads];
+    PLANISH_UNROLL
+    for (int j = 0; j < together; ++j) {
+      const int i = begin + j * threads, lane = i % 32, pair = i / 32 % pairs, k = i / 32 / pairs;
+      if (i >= count) break;
+      PLANISH_UNROLL
+      for (int w = 0; w < 4; ++w) {
+        const int column = 16 * pair + 8 * (w / 2) + lane / 4, byte = 32 * (k % 4) + 16 * (w % 2) + 4 * (lane % 4);
+        *reinterpret_cast<std::uint32_t*>(right + k / 4 * Size::columns * 128 + exchanged_offset(column, byte)) =
+            v[j].words[w];
+      }
     }
   }
 }
@@ -231,9 +239,9 @@ kronecker_groups(KroneckerArguments a, KroneckerSharing s, int rows) {
     commit_copies();
   };
   for (int i = 0; i < s.stages - 1; ++i) fetch(first + i * tokens_on, i);
-  spread_right<Size>(a.factors.right, s.groups * Size::token_threads, right);
   Vector16 left[Size::left_steps];
   if constexpr (Size::left_in_registers) load_left<Size>(a.factors, warp, left);
+  spread_right<Size>(a.factors.right, s.groups * Size::token_threads, right);
   publish_to_products();
   block_barrier();
 
