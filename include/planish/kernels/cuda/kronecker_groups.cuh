@@ -297,11 +297,13 @@ kronecker_groups(KroneckerArguments a, KroneckerSharing s, int rows) {
       sum = 0;
       for (int i = 0; i < warps; ++i) sum += parts[i];
     }
-    if (thread != 0) continue;
-    a.out.scales[token] = coder.affine.scale;
-    if (a.out.sums != nullptr) a.out.sums[token] = sum;
-    if (a.out.zero_points != nullptr) a.out.zero_points[token] = coder.affine.zero_point;
-    if (!coder.usable && a.bad_rows != nullptr) (void)atomic_add(a.bad_rows, 1);
+    if (thread == 0) {
+      a.out.scales[token] = coder.affine.scale;
+      if (a.out.sums != nullptr) a.out.sums[token] = sum;
+      if (a.out.zero_points != nullptr) a.out.zero_points[token] = coder.affine.zero_point;
+      if (!coder.usable && a.bad_rows != nullptr) (void)atomic_add(a.bad_rows, 1);
+    }
+    warp_barrier();  // products need whole warps
   }
 }
 

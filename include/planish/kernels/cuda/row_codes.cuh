@@ -120,13 +120,6 @@ PLANISH_DEVICE int sum_warp(int value) noexcept {
   return value;
 }
 
-/// Four bytes, each with the same added, without carries between them.
-[[nodiscard]] PLANISH_HOST_DEVICE constexpr std::uint32_t add_to_bytes(std::uint32_t bytes,
-                                                                       std::uint32_t added) noexcept {
-  const std::uint32_t all = (added & 255u) * 0x01010101u;
-  return ((bytes & 0x7f7f7f7fu) + (all & 0x7f7f7f7fu)) ^ ((bytes ^ all) & 0x80808080u);
-}
-
 /// `Count` words that are each 0x4b400000 and some steps, as `Bits` each in one word, first lowest: the constants, and
 /// their sum by places, go as `zero_point` comes, and what is stored as a signed byte or as 8 more is brought above 0.
 template <int Bits, int Count>
@@ -143,12 +136,6 @@ template <int Bits, int Count>
 /// Sum of eight nibbles as pack_steps leaves them, added to `sum`, which 64 must be taken from.
 PLANISH_DEVICE int add_nibbles(std::uint32_t word, int sum) noexcept {
   return add_bytes(word & 0x0f0f0f0fu, add_bytes(word >> 4 & 0x0f0f0f0fu, sum));
-}
-
-/// Four codes of 4 bits, a byte each, as four nibbles, first lowest: 8 is added, by the sign bit of each.
-[[nodiscard]] PLANISH_HOST_DEVICE constexpr std::uint32_t four_nibbles(std::uint32_t bytes) noexcept {
-  const std::uint32_t codes = bytes & 0x0f0f0f0fu, pairs = codes | codes >> 4;
-  return ((pairs & 0xffu) | (pairs >> 8 & 0xff00u)) ^ 0x8888u;
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda
