@@ -120,8 +120,10 @@ PLANISH_DEVICE int sum_warp(int value) noexcept {
   return value;
 }
 
-/// `Count` words that are each 0x4b400000 and some steps, as `Bits` each in one word, first lowest: the constants, and
-/// their sum by places, go as `zero_point` comes, and what is stored as a signed byte or as 8 more is brought above 0.
+/// The codes of `Count` quick_steps in one word, `Bits` each, first lowest, by one addition each: the words' common
+/// 0x4b400000 is taken from the sum. Each place is offset by 2^(Bits−1), so that none borrows from the next; nibbles
+/// keep the offset, as they are stored with it. Steps beyond the codes' ends would spoil their neighbours: see
+/// `covers`.
 template <int Bits, int Count>
 [[nodiscard]] PLANISH_HOST_DEVICE constexpr std::uint32_t pack_steps(const std::uint32_t* steps,
                                                                      int zero_point) noexcept {
@@ -133,7 +135,7 @@ template <int Bits, int Count>
   return Bits == 8 ? word ^ 0x80808080u : word;
 }
 
-/// Sum of eight nibbles as pack_steps leaves them, added to `sum`, which 64 must be taken from.
+/// Sum of eight nibbles as pack_steps leaves them, each 8 more than its code, added to `sum`.
 PLANISH_DEVICE int add_nibbles(std::uint32_t word, int sum) noexcept {
   return add_bytes(word & 0x0f0f0f0fu, add_bytes(word >> 4 & 0x0f0f0f0fu, sum));
 }
