@@ -125,8 +125,7 @@ PLANISH_DEVICE int sum_warp(int value) noexcept {
 /// keep the offset, as they are stored with it. Steps beyond the codes' ends would spoil their neighbours: see
 /// `covers`.
 template <int Bits, int Count>
-[[nodiscard]] PLANISH_HOST_DEVICE constexpr std::uint32_t pack_steps(const std::uint32_t* steps,
-                                                                     int zero_point) noexcept {
+[[nodiscard]] PLANISH_DEVICE std::uint32_t pack_steps(const std::uint32_t* steps, int zero_point) noexcept {
   constexpr std::uint32_t places = (Bits == 4 ? 0x11111111u : 0x01010101u) >> (32 - Bits * Count);
   std::uint32_t word = 0;
   PLANISH_UNROLL
