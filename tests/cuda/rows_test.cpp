@@ -140,7 +140,7 @@ void check_units(int n1, int n2, index rows, cuda::ElementType input_type, cuda:
       .bits = form == cuda::CodeForm::nibbles ? 4 : 8, .symmetry = symmetry, .clip = {0.9f, 0.95f}};
   samples::Rows made(rows, n, symmetry == pl::Symmetry::asymmetric);
   const auto plan = cuda::plan_kronecker(
-      {static_cast<int>(rows), n1, n2, input_type, type, form, input_type == type && n % 8 == 0}, device);
+      {static_cast<int>(rows), n1, n2, input_type, type, form, input_type == type && n % 8 == 0, true}, device);
   REQUIRE(plan.has_value());
   cuda::KroneckerArguments a;
   a.x = input.data();
@@ -225,7 +225,7 @@ TEST_CASE("Kronecker transforms on products of warpgroups, and without them, are
   const auto path = [](int n1, int n2, bool groups, bool background) {
     auto device = emulator::small_device;
     device.group_products = groups;
-    return cuda::plan_kronecker({8, n1, n2, brain, brain, CodeForm::bytes, background}, device)->group_path;
+    return cuda::plan_kronecker({8, n1, n2, brain, brain, CodeForm::bytes, background, true}, device)->group_path;
   };
   CHECK(path(64, 64, true, true) == cuda::KroneckerGroupPath::rows64_columns64);
   CHECK(path(112, 128, true, true) == cuda::KroneckerGroupPath::rows112_columns128);
@@ -233,6 +233,7 @@ TEST_CASE("Kronecker transforms on products of warpgroups, and without them, are
   CHECK(path(64, 64, true, false) == cuda::KroneckerGroupPath::none);
   CHECK(path(32, 64, true, true) == cuda::KroneckerGroupPath::none);
   CHECK(path(64, 72, true, true) == cuda::KroneckerGroupPath::none);
+  CHECK(cuda::plan_kronecker({8, 64, 64}, emulator::small_device)->group_path == cuda::KroneckerGroupPath::none);
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ struct KroneckerShape {
   ElementType arithmetic = ElementType::bfloat16;  // or half: matrix units; float32: exact
   CodeForm form = CodeForm::bytes;
   bool background = true;
+  bool groups = false;  // products of warpgroups, where device and size have them: only emulated so far, so asked for
 };
 
 /// The compiled sizes, by the most rows and columns of M.
@@ -148,7 +149,7 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
   s.input = shape.input;
   s.form = shape.form;
   s.background = shape.background && shape.input == shape.arithmetic && n2 % 8 == 0;
-  if (s.background && device.group_products) {
+  if (shape.groups && s.background && device.group_products) {
     plan.group_path = detail::kronecker_group_path(n1, n2);
     if (plan.group_path != KroneckerGroupPath::none)
       plan.launch = launch_kronecker_groups(plan.group_path, shape.rows, s, device);
