@@ -59,7 +59,7 @@ void check_exact(Context& context, int n1, int n2, pc::CodeForm form, std::uint6
 /// Codes within the bound of the rounding between the products, sums of codes exact, the same bits twice.
 template <class E>
 void check_units(Context& context, int n1, int n2, index rows, pc::ElementType input_type, pc::ElementType type,
-                 pc::CodeForm form, pl::Symmetry symmetry, std::uint64_t seed) {
+                 pc::CodeForm form, pl::Symmetry symmetry, std::uint64_t seed, bool groups = true) {
   Arena& arena = *context.arena;
   arena.reset();
   pl::Random random(seed);
@@ -73,8 +73,8 @@ void check_units(Context& context, int n1, int n2, index rows, pc::ElementType i
   const pl::RowQuantizer q{.bits = form == pc::CodeForm::nibbles ? 4 : 8, .symmetry = symmetry, .clip = {0.9f, 0.95f}};
   const samples::Rows made(rows, n, symmetry == pl::Symmetry::asymmetric),
       again(rows, n, symmetry == pl::Symmetry::asymmetric);
-  auto plan =
-      pc::plan_kronecker({static_cast<int>(rows), n1, n2, input_type, type, form, n % 8 == 0}, context.capabilities);
+  auto plan = pc::plan_kronecker({static_cast<int>(rows), n1, n2, input_type, type, form, n % 8 == 0, groups},
+                                 context.capabilities);
   require(plan.status());
   pc::KroneckerArguments a;
   a.x = arena.upload(static_cast<const char*>(input.data()), rows * n * pc::element_bytes(input_type));
@@ -152,7 +152,11 @@ void sweep_groups(Context& context, const pc::KroneckerPlan& plan, const std::ve
       other.sharing.groups = groups;
       other.sharing.stages = stages;
       other.launch.threads = groups * plan.sharing.group_threads;
-      other.launch.shared_bytes = pc::kronecker_shared_bytes(plan.shape.n1, plan.shape.n2, groups, stages);
+      other.launch.shared_bytes = plan.group_path == pc::KroneckerGroupPath::none
+                                      ? pc::kronecker_shared_bytes(plan.shape.n1, plan.shape.n2, groups, stages)
+                                      : pc::detail::with_group_size<pl::BFloat16>(plan.group_path, [=](auto size) {
+                                          return size.shared_bytes(groups, stages);
+                                        });
       if (other.launch.shared_bytes > context.capabilities.shared_bytes) continue;
       for (const int blocks : {1, 2, 3}) {
         if (blocks * other.launch.shared_bytes > context.capabilities.shared_bytes) continue;
@@ -176,12 +180,16 @@ void check_kronecker(Context& context) {
   const auto brain = ElementType::bfloat16, half = ElementType::half, single = ElementType::float32;
   for (const index rows : {1, 5, 700}) {
     check_units<pl::BFloat16>(context, 64, 64, rows, brain, brain, CodeForm::nibbles, symmetric, seed++);
+    check_units<pl::BFloat16>(context, 64, 64, rows, brain, brain, CodeForm::nibbles, asymmetric, seed++, false);
+    check_units<pl::Half>(context, 112, 128, rows, half, half, CodeForm::bytes, symmetric, seed++, false);
     check_units<pl::BFloat16>(context, 64, 80, rows, brain, brain, CodeForm::bytes, symmetric, seed++);
     check_units<pl::BFloat16>(context, 60, 40, rows, brain, brain, CodeForm::bytes, asymmetric, seed++);
     check_units<pl::Half>(context, 7, 12, rows, half, half, CodeForm::bytes, symmetric, seed++);
     check_units<pl::Half>(context, 64, 128, rows, half, half, CodeForm::nibbles, asymmetric, seed++);
     check_units<pl::BFloat16>(context, 33, 80, rows, brain, brain, CodeForm::nibbles, symmetric, seed++);
     check_units<pl::BFloat16>(context, 112, 128, rows, brain, brain, CodeForm::bytes, symmetric, seed++);
+    check_units<pl::Half>(context, 128, 128, rows, half, half, CodeForm::nibbles, asymmetric, seed++);
+    check_units<pl::BFloat16>(context, 50, 64, rows, brain, brain, CodeForm::bytes, asymmetric, seed++);
     check_units<pl::Half>(context, 86, 128, rows, single, half, CodeForm::bytes, symmetric, seed++);
     check_units<pl::BFloat16>(context, 100, 88, rows, brain, brain, CodeForm::bytes, symmetric, seed++);
     check_units<pl::BFloat16>(context, 128, 224, rows, brain, brain, CodeForm::nibbles, symmetric, seed++);
@@ -226,8 +234,9 @@ void bench_kronecker(Context& context) {
           a.out.scales = arena.take<float>(rows);
           sets.push_back(a);
         }
-        auto plan = pc::plan_kronecker({rows, n1, n2, pc::ElementType::bfloat16, pc::ElementType::bfloat16, form},
-                                       context.capabilities);
+        auto plan =
+            pc::plan_kronecker({rows, n1, n2, pc::ElementType::bfloat16, pc::ElementType::bfloat16, form, true, true},
+                               context.capabilities);
         require(plan.status());
         const double t = time_plan(context, *plan, sets, 15);
         char ratio[96];

@@ -22,11 +22,12 @@ using pl::index;
 TEST_CASE("rows are quantized as by the reference, to the bit") {
   std::uint64_t seed = 1;
   for (const auto type : {cuda::ElementType::float32, cuda::ElementType::bfloat16, cuda::ElementType::half})
-    for (const index columns : {1, 7, 64, 200, 1000, 4104})
+    for (const index columns : {1, 7, 64, 200, 1000, 4104, 16400})
       for (const auto symmetry : {pl::Symmetry::symmetric, pl::Symmetry::asymmetric})
         for (const int bits : {4, 8})
           for (const auto form : {cuda::CodeForm::bytes, cuda::CodeForm::nibbles}) {
             if (form == cuda::CodeForm::nibbles && bits != 4) continue;
+            if (columns > 10000 && (bits == 4) == (form == cuda::CodeForm::bytes)) continue;
             INFO("seed ", seed, " columns ", columns, " bits ", bits);
             pl::Random random(seed++);
             const index rows = columns > 1000 ? 2 : 7;
@@ -51,7 +52,7 @@ TEST_CASE("rows are quantized as by the reference, to the bit") {
 
 TEST_CASE("quotients near ties are those of the formula") {
   pl::Random random(7);
-  index wrong = 0;
+  index wrong = 0, sure = 0;
   for (int trial = 0; trial < 20000; ++trial) {
     const auto bits = static_cast<std::uint32_t>(random.bits());
     const int exponent =
@@ -72,9 +73,21 @@ TEST_CASE("quotients near ties are those of the formula") {
       const int expected = pl::to_code(value, affine, pl::code_range(8, q.symmetry)) - q.storage_offset();
       const float shifted = coder.shifted ? coder.shifted_value(value) : value;
       wrong += static_cast<std::int8_t>(coder.code(shifted)) != expected;
+      if (coder.shifted) continue;
+      // The short way, where it holds itself for sure: from ties to half a thousandth of a step beside them.
+      const float beside = middle + affine.scale * 0.0005f * static_cast<float>(random.uniform() - 0.5);
+      for (const float each : {value, beside < range.lowest || beside > range.highest ? value : beside}) {
+        float farthest = 0.0f;
+        const std::uint32_t cut = coder.probable_steps<true>(each, farthest);
+        if (farthest >= cuda::RowCoder::surely_nearest) continue;
+        const int code = pl::to_code(each, affine, pl::code_range(8, q.symmetry)) - q.storage_offset();
+        wrong += static_cast<std::int8_t>(cut + static_cast<std::uint32_t>(coder.affine.zero_point)) != code;
+        ++sure;
+      }
     }
   }
   CHECK(wrong == 0);
+  CHECK(sure > 100000);
 }
 
 TEST_CASE("the float32 Kronecker transform gives the reference's codes to the bit") {
@@ -113,7 +126,8 @@ TEST_CASE("the float32 Kronecker transform gives the reference's codes to the bi
 
 template <class E>
 void check_units(int n1, int n2, index rows, cuda::ElementType input_type, cuda::ElementType type, cuda::CodeForm form,
-                 pl::Symmetry symmetry, std::uint64_t seed) {
+                 pl::Symmetry symmetry, std::uint64_t seed,
+                 const cuda::DeviceCapabilities& device = emulator::small_device) {
   INFO("n1 ", n1, " n2 ", n2, " rows ", rows, " seed ", seed);
   pl::Random random(seed);
   const index n = index{n1} * n2;
@@ -125,9 +139,8 @@ void check_units(int n1, int n2, index rows, cuda::ElementType input_type, cuda:
   const pl::RowQuantizer q{
       .bits = form == cuda::CodeForm::nibbles ? 4 : 8, .symmetry = symmetry, .clip = {0.9f, 0.95f}};
   samples::Rows made(rows, n, symmetry == pl::Symmetry::asymmetric);
-  const auto plan =
-      cuda::plan_kronecker({static_cast<int>(rows), n1, n2, input_type, type, form, input_type == type && n % 8 == 0},
-                           emulator::small_device);
+  const auto plan = cuda::plan_kronecker(
+      {static_cast<int>(rows), n1, n2, input_type, type, form, input_type == type && n % 8 == 0, true}, device);
   REQUIRE(plan.has_value());
   cuda::KroneckerArguments a;
   a.x = input.data();
@@ -187,6 +200,40 @@ TEST_CASE("Kronecker transforms on matrix units are those of their twin up to th
   check_units<pl::BFloat16>(5, 9, 4, single, brain, CodeForm::bytes, symmetric, 13);
   check_units<pl::BFloat16>(5, 9, 4, single, brain, CodeForm::nibbles, symmetric, 14);
   check_units<pl::Half>(31, 44, 5, half, half, CodeForm::nibbles, symmetric, 15);
+}
+
+TEST_CASE("Kronecker transforms on products of warpgroups, and without them, are those of the twin") {
+  using cuda::CodeForm;
+  using cuda::ElementType;
+  const auto symmetric = pl::Symmetry::symmetric, asymmetric = pl::Symmetry::asymmetric;
+  const auto brain = ElementType::bfloat16, half = ElementType::half;
+  auto plain = emulator::small_device;
+  plain.group_products = false;
+  std::uint64_t seed = 21;
+  for (const auto& device : {emulator::small_device, plain}) {
+    check_units<pl::BFloat16>(64, 64, 35, brain, brain, CodeForm::nibbles, asymmetric, seed++, device);
+    check_units<pl::BFloat16>(50, 64, 3, brain, brain, CodeForm::bytes, symmetric, seed++, device);
+    check_units<pl::Half>(64, 80, 9, half, half, CodeForm::nibbles, symmetric, seed++, device);
+    check_units<pl::BFloat16>(47, 80, 5, brain, brain, CodeForm::bytes, asymmetric, seed++, device);
+    check_units<pl::BFloat16>(64, 128, 5, brain, brain, CodeForm::nibbles, symmetric, seed++, device);
+    check_units<pl::BFloat16>(112, 128, 3, brain, brain, CodeForm::nibbles, symmetric, seed++, device);
+    check_units<pl::Half>(128, 128, 3, half, half, CodeForm::bytes, symmetric, seed++, device);
+    check_units<pl::BFloat16>(90, 128, 2, brain, brain, CodeForm::bytes, asymmetric, seed++, device);
+    check_units<pl::BFloat16>(128, 224, 17, brain, brain, CodeForm::nibbles, symmetric, seed++, device);
+    check_units<pl::Half>(100, 224, 2, half, half, CodeForm::bytes, symmetric, seed++, device);
+  }
+  const auto path = [](int n1, int n2, bool groups, bool background) {
+    auto device = emulator::small_device;
+    device.group_products = groups;
+    return cuda::plan_kronecker({8, n1, n2, brain, brain, CodeForm::bytes, background, true}, device)->group_path;
+  };
+  CHECK(path(64, 64, true, true) == cuda::KroneckerGroupPath::rows64_columns64);
+  CHECK(path(112, 128, true, true) == cuda::KroneckerGroupPath::rows112_columns128);
+  CHECK(path(64, 64, false, true) == cuda::KroneckerGroupPath::none);
+  CHECK(path(64, 64, true, false) == cuda::KroneckerGroupPath::none);
+  CHECK(path(32, 64, true, true) == cuda::KroneckerGroupPath::none);
+  CHECK(path(64, 72, true, true) == cuda::KroneckerGroupPath::none);
+  CHECK(cuda::plan_kronecker({8, 64, 64}, emulator::small_device)->group_path == cuda::KroneckerGroupPath::none);
 }
 
 }  // namespace

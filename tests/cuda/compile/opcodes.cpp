@@ -53,6 +53,7 @@ bool check(const char* path) {
     }
     const bool product = name.find("multiply_") != std::string::npos;
     const bool transform = name.find("kronecker_rows") != std::string::npos ||
+                           name.find("kronecker_groups") != std::string::npos ||
                            name.find("weight_only_") != std::string::npos ||
                            name.find("attend_decode") != std::string::npos;
     std::printf("%5d IMMA %5d HMMA %3d LDGSTS %6d instructions  %s\n", whole, floats, async_copies,

@@ -5,6 +5,7 @@
 #include <planish/core/result.hpp>
 #include <planish/kernels/cuda/device.cuh>
 #include <planish/kernels/cuda/kronecker_exact.cuh>
+#include <planish/kernels/cuda/kronecker_group_plan.cuh>
 #include <planish/kernels/cuda/kronecker_rows.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
@@ -17,6 +18,7 @@ struct KroneckerShape {
   ElementType arithmetic = ElementType::bfloat16;  // or half: matrix units; float32: exact
   CodeForm form = CodeForm::bytes;
   bool background = true;
+  bool groups = false;  // products of warpgroups, where device and size have them: only emulated so far, so asked for
 };
 
 /// The compiled sizes, by the most rows and columns of M.
@@ -37,11 +39,13 @@ enum class KroneckerPath : std::uint8_t {
 struct KroneckerPlan {
   KroneckerShape shape;
   KroneckerPath path = KroneckerPath::exact;
+  KroneckerGroupPath group_path = KroneckerGroupPath::none;  // in its place where there is one
   KroneckerSharing sharing;
   LaunchShape launch;
 
   [[nodiscard]] constexpr const char* describe() const noexcept {
     if (path == KroneckerPath::exact) return "float32, sums in the order of the reference";
+    if (group_path != KroneckerGroupPath::none) return "wgmma of 16-bit floats, rows fetched in the background";
     return sharing.background ? "mma.sync of 16-bit floats, rows fetched in the background"
                               : "mma.sync of 16-bit floats, rows converted on the way";
   }
@@ -145,6 +149,13 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
   s.input = shape.input;
   s.form = shape.form;
   s.background = shape.background && shape.input == shape.arithmetic && n2 % 8 == 0;
+  if (shape.groups && s.background && device.group_products) {
+    plan.group_path = detail::kronecker_group_path(n1, n2);
+    if (plan.group_path != KroneckerGroupPath::none)
+      plan.launch = launch_kronecker_groups(plan.group_path, shape.rows, s, device);
+    if (plan.launch.shared_bytes > 0) return plan;
+    plan.group_path = KroneckerGroupPath::none;
+  }
   s.group_threads = warp_size * ((sixteens(n1) + row_tiles - 1) / row_tiles);
   s.groups = most_threads / s.group_threads;
   const int multiprocessors = device.multiprocessors > 0 ? device.multiprocessors : 1;
@@ -169,6 +180,13 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
 template <class Run>
 Status dispatch(const KroneckerPlan& plan, const KroneckerArguments& a, Run&& run) noexcept {
   if (plan.launch.blocks == 0) return {};
+  if (plan.group_path != KroneckerGroupPath::none) {
+    const auto with = [&](auto size) {
+      return run(kronecker_groups<decltype(size)>, plan.launch, a, plan.sharing, plan.shape.rows);
+    };
+    return plan.shape.arithmetic == ElementType::bfloat16 ? detail::with_group_size<BFloat16>(plan.group_path, with)
+                                                          : detail::with_group_size<Half>(plan.group_path, with);
+  }
   const auto with = [&](auto size) {
     return run(kronecker_rows<decltype(size)>, plan.launch, a, plan.sharing, plan.shape.rows);
   };

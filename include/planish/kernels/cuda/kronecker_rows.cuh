@@ -7,14 +7,14 @@
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
-/// Four codes of one row of V: products `tile` and `tile` + 1, registers of row half `h`.
-template <class Size, bool Cut>
+/// Four codes of one row of V in a word, `Bits` each: products `tile` and `tile` + 1, registers of row half `h`.
+template <class Size, bool Cut, int Bits>
 PLANISH_DEVICE std::uint32_t four_codes(const RowCoder& coder, const KroneckerSums<Size>& sums, int m, int tile,
                                         int h) noexcept {
   std::uint32_t steps[4];
   PLANISH_UNROLL
   for (int i = 0; i < 4; ++i) steps[i] = coder.template quick_steps<Cut>(sums[m][tile + i / 2][2 * h + i % 2]);
-  return low_bytes(steps[0], steps[1], steps[2], steps[3]);
+  return pack_steps<Bits, 4>(steps, coder.affine.zero_point);
 }
 
 /// Stores the codes of a warp's rows of V, which lie `pitch` codes apart, both a multiple of 16, and returns this
@@ -39,11 +39,14 @@ PLANISH_DEVICE int store_codes(const RowCoder& coder, const KroneckerSums<Size>&
       PLANISH_UNROLL
       for (int word = 0; word < 4; ++word) {
         if (tile + 2 * word >= Size::tiles || 2 * word >= together) break;
-        words[word] = four_codes<Size, Cut>(coder, sums, m, tile + 2 * word, h);
-        if (coder.affine.zero_point != 0)
-          words[word] = add_to_bytes(words[word], static_cast<std::uint32_t>(coder.affine.zero_point));
-        sum = add_bytes(words[word], sum);
-        nibbles[word / 2] |= four_nibbles(words[word]) << (word % 2 * 16);
+        if (form == CodeForm::bytes) {
+          words[word] = four_codes<Size, Cut, 8>(coder, sums, m, tile + 2 * word, h);
+          sum = add_bytes(words[word], sum);
+        } else {
+          const std::uint32_t four = four_codes<Size, Cut, 4>(coder, sums, m, tile + 2 * word, h);
+          sum = add_nibbles(four, sum) - 32;
+          nibbles[word / 2] |= four << (word % 2 * 16);
+        }
       }
       if (form == CodeForm::bytes) {
         if (together == 8) {

@@ -66,6 +66,19 @@ struct RowCoder {
     }
   }
 
+  /// As quick_steps, the quotient's distance from its integer joined to `farthest`: below `surely_nearest` in all, the
+  /// product with the reciprocal, at most two ulps of a quotient within the ends (2^-16 each) off, leads where the
+  /// quotient does.
+  template <bool Cut>
+  [[nodiscard]] PLANISH_DEVICE std::uint32_t probable_steps(float value, float& farthest) const noexcept {
+    float steps = value * reciprocal;
+    if constexpr (Cut) steps = least(greatest(steps, lowest), highest);
+    const float rounded = steps + 0x1.8p23f, away = steps - (rounded - 0x1.8p23f);
+    farthest = greatest(farthest, away < 0.0f ? -away : away);
+    return __builtin_bit_cast(std::uint32_t, rounded);
+  }
+  static constexpr float surely_nearest = 0.49995f;
+
   /// The lowest byte is the stored code. x / s, correctly rounded: from a first quotient that is some ulps off, a
   /// second that is less than one ulp off, and from that by Markstein's theorem the right one. NaN leads to `lowest`.
   [[nodiscard]] PLANISH_DEVICE std::uint32_t code(float value) const noexcept {
@@ -107,17 +120,23 @@ PLANISH_DEVICE int sum_warp(int value) noexcept {
   return value;
 }
 
-/// Four bytes, each with the same added, without carries between them.
-[[nodiscard]] PLANISH_HOST_DEVICE constexpr std::uint32_t add_to_bytes(std::uint32_t bytes,
-                                                                       std::uint32_t added) noexcept {
-  const std::uint32_t all = (added & 255u) * 0x01010101u;
-  return ((bytes & 0x7f7f7f7fu) + (all & 0x7f7f7f7fu)) ^ ((bytes ^ all) & 0x80808080u);
+/// The codes of `Count` quick_steps in one word, `Bits` each, first lowest, by one addition each: the words' common
+/// 0x4b400000 is taken from the sum. Each place is offset by 2^(Bits−1), so that none borrows from the next; nibbles
+/// keep the offset, as they are stored with it. Steps beyond the codes' ends would spoil their neighbours: see
+/// `covers`.
+template <int Bits, int Count>
+[[nodiscard]] PLANISH_DEVICE std::uint32_t pack_steps(const std::uint32_t* steps, int zero_point) noexcept {
+  constexpr std::uint32_t places = (Bits == 4 ? 0x11111111u : 0x01010101u) >> (32 - Bits * Count);
+  std::uint32_t word = 0;
+  PLANISH_UNROLL
+  for (int i = Count - 1; i >= 0; --i) word = (word << Bits) + steps[i];
+  word += (static_cast<std::uint32_t>(zero_point) - 0x4b400000u + (1u << (Bits - 1))) * places;
+  return Bits == 8 ? word ^ 0x80808080u : word;
 }
 
-/// Four codes of 4 bits, a byte each, as four nibbles, first lowest: 8 is added, by the sign bit of each.
-[[nodiscard]] PLANISH_HOST_DEVICE constexpr std::uint32_t four_nibbles(std::uint32_t bytes) noexcept {
-  const std::uint32_t codes = bytes & 0x0f0f0f0fu, pairs = codes | codes >> 4;
-  return ((pairs & 0xffu) | (pairs >> 8 & 0xff00u)) ^ 0x8888u;
+/// Sum of eight nibbles as pack_steps leaves them, each 8 more than its code, added to `sum`.
+PLANISH_DEVICE int add_nibbles(std::uint32_t word, int sum) noexcept {
+  return add_bytes(word & 0x0f0f0f0fu, add_bytes(word >> 4 & 0x0f0f0f0fu, sum));
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda

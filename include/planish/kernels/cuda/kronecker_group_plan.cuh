@@ -1,0 +1,88 @@
+#pragma once
+#include <cstdint>
+
+#include <planish/core/abi.hpp>
+#include <planish/kernels/cuda/device.cuh>
+#include <planish/kernels/cuda/kronecker_groups.cuh>
+
+namespace planish::inline PLANISH_ABI::kernels::cuda {
+
+/// The sizes compiled for products of warpgroups, by the most rows and the columns of M.
+enum class KroneckerGroupPath : std::uint8_t {
+  none,
+  rows64_columns64,
+  rows64_columns80,
+  rows64_columns128,
+  rows112_columns128,
+  rows128_columns128,
+  rows128_columns224,
+};
+
+namespace detail {
+template <class E, KroneckerGroupPath Path>
+struct GroupSizeOf;
+template <class E>
+struct GroupSizeOf<E, KroneckerGroupPath::rows64_columns64> : KroneckerGroupSize<E, 1, 4, 64, 512, true> {};
+template <class E>
+struct GroupSizeOf<E, KroneckerGroupPath::rows64_columns80> : KroneckerGroupSize<E, 1, 4, 80, 512, true> {};
+template <class E>
+struct GroupSizeOf<E, KroneckerGroupPath::rows64_columns128> : KroneckerGroupSize<E, 1, 4, 128, 512, false> {};
+template <class E>
+struct GroupSizeOf<E, KroneckerGroupPath::rows112_columns128> : KroneckerGroupSize<E, 2, 7, 128, 512, false> {};
+template <class E>
+struct GroupSizeOf<E, KroneckerGroupPath::rows128_columns128> : KroneckerGroupSize<E, 2, 8, 128, 512, false> {};
+template <class E>
+struct GroupSizeOf<E, KroneckerGroupPath::rows128_columns224> : KroneckerGroupSize<E, 2, 8, 224, 256, true> {};
+
+/// Calls f with the compiled size of a path other than `none`.
+template <class E, class F>
+constexpr auto with_group_size(KroneckerGroupPath path, F&& f) noexcept {
+  switch (path) {
+    case KroneckerGroupPath::rows64_columns64:
+      return f(GroupSizeOf<E, KroneckerGroupPath::rows64_columns64>{});
+    case KroneckerGroupPath::rows64_columns80:
+      return f(GroupSizeOf<E, KroneckerGroupPath::rows64_columns80>{});
+    case KroneckerGroupPath::rows64_columns128:
+      return f(GroupSizeOf<E, KroneckerGroupPath::rows64_columns128>{});
+    case KroneckerGroupPath::rows112_columns128:
+      return f(GroupSizeOf<E, KroneckerGroupPath::rows112_columns128>{});
+    case KroneckerGroupPath::rows128_columns128:
+      return f(GroupSizeOf<E, KroneckerGroupPath::rows128_columns128>{});
+    default:
+      return f(GroupSizeOf<E, KroneckerGroupPath::rows128_columns224>{});
+  }
+}
+
+/// The size for n1 × n2; `none` where no compiled size has those columns, or most of its rows would be padding.
+[[nodiscard]] constexpr KroneckerGroupPath kronecker_group_path(int n1, int n2) noexcept {
+  if (n1 <= 32 || n1 > 128) return KroneckerGroupPath::none;
+  if (n1 <= 64 && n2 == 64) return KroneckerGroupPath::rows64_columns64;
+  if (n1 <= 64 && n2 == 80) return KroneckerGroupPath::rows64_columns80;
+  if (n1 > 64 && n2 == 224) return KroneckerGroupPath::rows128_columns224;
+  if (n2 != 128) return KroneckerGroupPath::none;
+  if (n1 <= 64) return KroneckerGroupPath::rows64_columns128;
+  return n1 <= 112 ? KroneckerGroupPath::rows112_columns128 : KroneckerGroupPath::rows128_columns128;
+}
+}  // namespace detail
+
+/// How a block of the kernel for `path` shares `rows` tokens, and its launch; no blocks where a stage does not fit.
+[[nodiscard]] inline LaunchShape launch_kronecker_groups(KroneckerGroupPath path, int rows, KroneckerSharing& s,
+                                                         const DeviceCapabilities& device) noexcept {
+  return detail::with_group_size<BFloat16>(path, [&](auto size) -> LaunchShape {
+    const int multiprocessors = device.multiprocessors > 0 ? device.multiprocessors : 1;
+    const int share = (rows + multiprocessors - 1) / multiprocessors;  // tokens of a block
+    s.group_threads = size.token_threads;
+    s.groups = size.most_threads / size.token_threads;
+    if (s.groups > share) s.groups = share > 0 ? share : 1;
+    s.stages = size.most_stages;
+    const auto fits = [&] { return size.shared_bytes(s.groups, s.stages) <= device.shared_bytes; };
+    if (!fits()) s.stages = 2;
+    while (!fits() && s.groups > 1) --s.groups;
+    if (!fits()) return {};
+    const int blocks = (rows + s.groups - 1) / s.groups;
+    return {blocks < multiprocessors ? blocks : multiprocessors, s.groups * s.group_threads,
+            size.shared_bytes(s.groups, s.stages)};
+  });
+}
+
+}  // namespace planish::inline PLANISH_ABI::kernels::cuda
