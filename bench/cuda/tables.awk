@@ -40,12 +40,12 @@ END {
   }
 
   print ""
-  row("weight-only, 8192 × 8192, of bfloat16 | per channel | groups of 128 | per channel, % of copy")
+  row("tokens, weight-only 8192 × 8192 | per channel, of bfloat16 | groups of 128, of bfloat16 | per channel, % of copy")
   row("--: | --: | --: | --:")
   sizes = split("1 8 16 32 64 128 512 2048 8192", tokens, " ")
   for (j = 1; j <= sizes; ++j) {
     shape = "/m:" tokens[j] "/n:8192/k:8192"
-    row(tokens[j] " tokens | " faster("weight_only/w4a16/group:0" shape, "cublaslt/bfloat16" shape) \
+    row(tokens[j] " | " faster("weight_only/w4a16/group:0" shape, "cublaslt/bfloat16" shape) \
       " | " faster("weight_only/w4a16/group:128" shape, "cublaslt/bfloat16" shape) \
       " | " of_copy("weight_only/w4a16/group:0" shape))
   }

@@ -18,7 +18,8 @@ struct KroneckerShape {
   ElementType arithmetic = ElementType::bfloat16;  // or half: matrix units; float32: exact
   CodeForm form = CodeForm::bytes;
   bool background = true;
-  bool groups = false;  // products of warpgroups, where device and size have them: only emulated so far, so asked for
+  bool groups =
+      false;  // of warpgroups, where device and size have them: checked on a device but not timed, so asked for
 };
 
 /// The compiled sizes, by the most rows and columns of M.

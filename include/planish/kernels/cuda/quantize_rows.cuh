@@ -9,9 +9,7 @@
 #include <planish/core/result.hpp>
 #include <planish/kernels/cuda/device.cuh>
 #include <planish/kernels/cuda/element_type.cuh>
-#include <planish/kernels/cuda/pair_range.cuh>
 #include <planish/kernels/cuda/row_codes.cuh>
-#include <planish/kernels/cuda/row_vector.cuh>
 #include <planish/packing/bit_packing.hpp>
 #include <planish/packing/quantized_rows.hpp>
 
@@ -34,10 +32,7 @@ struct QuantizeShape {
   bool aligned = true;
 };
 
-/// Threads of a block at most, and blocks that a multiprocessor must have room for: while one waits for its row another
-/// computes. Two of 8 vectors a thread, 72 registers, hold 28672 columns of 16 bits.
-[[nodiscard]] PLANISH_HOST_DEVICE constexpr int quantize_threads(int held) noexcept { return held == 8 ? 448 : 1024; }
-[[nodiscard]] PLANISH_HOST_DEVICE constexpr int quantize_blocks(int held) noexcept { return held == 8 ? 2 : 1; }
+inline constexpr int quantize_threads = 512;  // at most
 
 struct QuantizePlan {
   QuantizeShape shape;
@@ -59,15 +54,96 @@ struct QuantizePlan {
   plan.shape = shape;
   const int lanes = 16 / element_bytes(shape.input);
   const int vectors = (shape.columns + lanes - 1) / lanes;
-  const auto threads_of = [=](int held) { return vectors > held ? (vectors + 32 * held - 1) / (32 * held) * 32 : 32; };
-  plan.held = vectors <= 64 ? 2 : threads_of(4) <= 512 ? 4 : threads_of(8) <= quantize_threads(8) ? 8 : 4;
-  int threads = threads_of(plan.held);
-  if (threads > quantize_threads(plan.held) || !shape.aligned) {
-    plan.held = 0;
-    threads = threads_of(4) < 512 ? threads_of(4) : 512;
-  }
+  int threads = 32;  // about 4 vectors each, 8 where the row is long
+  while (threads < 256 && threads * 4 < vectors) threads *= 2;
+  plan.held = 2;
+  while (plan.held < 8 && plan.held * threads < vectors) plan.held *= 2;
+  while (threads < quantize_threads && plan.held * threads < vectors) threads *= 2;
+  if (plan.held * threads < vectors || !shape.aligned) plan.held = 0;
   plan.launch = {shape.rows, threads, static_cast<int>(sizeof(RangeSoFar)) * 32};
   return plan;
+}
+
+/// The values of 16 bytes of a row.
+template <class E>
+struct RowVector {
+  static constexpr int lanes = 16 / static_cast<int>(sizeof(E));
+  Vector16 bytes;
+
+  [[nodiscard]] PLANISH_DEVICE float value(int i) const noexcept {
+    if constexpr (std::is_same_v<E, float>)
+      return __builtin_bit_cast(float, bytes.words[i]);
+    else
+      return widen(E{static_cast<std::uint16_t>(bytes.words[i / 2] >> (i % 2 * 16))});
+  }
+};
+
+/// Elements [at, at + lanes) of a row; those behind the last column are 0.
+template <class E>
+PLANISH_DEVICE RowVector<E> load_row_vector(const E* row, int at, int columns, bool aligned) noexcept {
+  RowVector<E> v{};
+  if (aligned && at + RowVector<E>::lanes <= columns) {
+    v.bytes = *reinterpret_cast<const Vector16*>(row + at);
+    return v;
+  }
+  PLANISH_UNROLL
+  for (int i = 0; i < RowVector<E>::lanes; ++i) {
+    if (at + i >= columns) continue;
+    if constexpr (std::is_same_v<E, float>)
+      v.bytes.words[i] = __builtin_bit_cast(std::uint32_t, row[at + i]);
+    else
+      v.bytes.words[i / 2] |= static_cast<std::uint32_t>(row[at + i].bits) << (i % 2 * 16);
+  }
+  return v;
+}
+
+/// Stores the codes of a vector and returns their sum. Behind the last column, byte codes are 0 up to the stride.
+template <class E>
+PLANISH_DEVICE int store_row_codes(const RowCoder& coder, const RowVector<E>& v, int at, int columns, CodeForm form,
+                                   std::int8_t* row, int stride) noexcept {
+  constexpr int lanes = RowVector<E>::lanes;
+  float values[8] = {};
+  PLANISH_UNROLL
+  for (int i = 0; i < lanes; ++i) values[i] = v.value(i);
+  if (coder.shifted) {
+    PLANISH_UNROLL
+    for (int i = 0; i < lanes; ++i) values[i] = coder.shifted_value(values[i]);
+  }
+  std::uint32_t codes[8] = {};
+  PLANISH_UNROLL
+  for (int i = 0; i < lanes; ++i) codes[i] = coder.code(values[i]);
+  if (at + lanes > columns) {
+    PLANISH_UNROLL
+    for (int i = 0; i < lanes; ++i) codes[i] = at + i < columns ? codes[i] : 0;
+  }
+  const std::uint32_t low = low_bytes(codes[0], codes[1], codes[2], codes[3]);
+  const std::uint32_t high = low_bytes(codes[4], codes[5], codes[6], codes[7]);
+  const int sum = add_bytes(high, add_bytes(low, 0));
+  if (form == CodeForm::bytes) {
+    if (at + lanes <= stride && stride % lanes == 0) {
+      if constexpr (lanes == 8)
+        *reinterpret_cast<Vector8*>(row + at) = Vector8{{low, high}};
+      else
+        *reinterpret_cast<std::uint32_t*>(row + at) = low;
+    } else {
+      PLANISH_UNROLL
+      for (int i = 0; i < lanes; ++i)
+        if (at + i < stride) row[at + i] = static_cast<std::int8_t>(codes[i]);
+    }
+    return sum;
+  }
+  const std::uint32_t nibbles = four_nibbles(low) | four_nibbles(high) << 16;
+  if (lanes == 8 && at + lanes <= columns && stride % 4 == 0) {
+    *reinterpret_cast<std::uint32_t*>(row + at / 2) = nibbles;
+    return sum;
+  }
+  PLANISH_UNROLL
+  for (int i = 0; i < lanes / 2; ++i) {
+    std::uint32_t byte = nibbles >> (8 * i) & 255u;
+    if (at + 2 * i + 1 >= columns) byte &= 15u;
+    if (at + 2 * i < columns) row[at / 2 + i] = static_cast<std::int8_t>(byte);
+  }
+  return sum;
 }
 
 /// The range of all threads of a block, in each.
@@ -85,52 +161,46 @@ PLANISH_DEVICE RangeSoFar join_block(RangeSoFar range, int threads) noexcept {
 
 /// One row per block; Held: 16-byte vectors that a thread keeps, or 0.
 template <class E, int Held>
-PLANISH_KERNEL(quantize_threads(Held), quantize_blocks(Held))
+PLANISH_KERNEL(quantize_threads, 1)
 quantize_rows(QuantizeArguments a, CodeForm form, int columns, int threads) {
   constexpr int lanes = RowVector<E>::lanes;
   const int r = block_index();
   const E* row = static_cast<const E*>(a.x) + r * a.row_stride;
-  const bool aligned = reinterpret_cast<std::uintptr_t>(row) % 16 == 0;
+  [[maybe_unused]] const bool aligned = reinterpret_cast<std::uintptr_t>(row) % 16 == 0;
   std::int8_t* out = a.out.row(r);
   const int stride = static_cast<int>(a.out.stride);
   const int step = threads * lanes, begin = thread_index() * lanes;
   const int end = form == CodeForm::bytes ? stride : columns;
 
-  PairRangeSoFar<E> pairs;
+  RangeSoFar range;
   RowVector<E> kept[Held > 0 ? Held : 1];
   if constexpr (Held > 0) {
     PLANISH_UNROLL
     for (int i = 0; i < Held; ++i) kept[i] = load_row_vector(row, begin + i * step, columns, true);
     PLANISH_UNROLL
-    for (int i = 0; i < Held; ++i) pairs.add(kept[i].bytes);
+    for (int i = 0; i < Held; ++i) PLANISH_UNROLL
+    for (int j = 0; j < lanes; ++j) range.add(kept[i].value(j));
   } else {
-    for (int at = begin; at < columns; at += step) pairs.add(load_row_vector(row, at, columns, aligned).bytes);
+    for (int at = begin; at < columns; at += step) {
+      const RowVector<E> v = load_row_vector(row, at, columns, aligned);
+      PLANISH_UNROLL
+      for (int j = 0; j < lanes; ++j) range.add(v.value(j));
+    }
   }
-  const RangeSoFar range = join_block(pairs.range(), threads);
+  range = join_block(range, threads);
   const RowCoder coder = RowCoder::make({range.lowest, range.highest}, range.finite(), a.quantizer);
 
   int sum = 0;
-  unsigned stored = 0;  // bit i: the vector that was kept as i
   if constexpr (Held > 0) {
-    const auto store = [&](auto cut) {
-      PLANISH_UNROLL
-      for (int i = 0; i < Held; ++i) {
-        const int at = begin + i * step;
-        if (at + lanes <= columns &&
-            store_quick_codes<E, cut.value>(coder, kept[i], form, out + (form == CodeForm::bytes ? at : at / 2), sum))
-          stored |= 1u << i;
-      }
-    };
-    if (coder.usable && coder.covers({range.lowest, range.highest}) && !coder.shifted)
-      store(std::false_type{});
-    else if (!coder.shifted)
-      store(std::true_type{});
-  }
-  // What is left: near ties, at the end of the row, by a coder that shifts.
-  PLANISH_NO_UNROLL
-  for (int i = 0, at = begin; at < end; ++i, at += step)
-    if (i >= Held || (stored >> i & 1u) == 0)
+    PLANISH_UNROLL
+    for (int i = 0; i < Held; ++i)
+      if (begin + i * step < end) sum += store_row_codes(coder, kept[i], begin + i * step, columns, form, out, stride);
+    for (int at = begin + Held * step; at < end; at += step)
+      sum += store_row_codes(coder, RowVector<E>{}, at, columns, form, out, stride);
+  } else {
+    for (int at = begin; at < end; at += step)
       sum += store_row_codes(coder, load_row_vector(row, at, columns, aligned), at, columns, form, out, stride);
+  }
   sum = sum_warp(sum);
   if (threads > warp_size) {
     auto* meeting = reinterpret_cast<int*>(shared_memory());

@@ -66,19 +66,6 @@ struct RowCoder {
     }
   }
 
-  /// As quick_steps, the quotient's distance from its integer joined to `farthest`: below `surely_nearest` in all, the
-  /// product with the reciprocal, at most two ulps of a quotient within the ends (2^-16 each) off, leads where the
-  /// quotient does.
-  template <bool Cut>
-  [[nodiscard]] PLANISH_DEVICE std::uint32_t probable_steps(float value, float& farthest) const noexcept {
-    float steps = value * reciprocal;
-    if constexpr (Cut) steps = least(greatest(steps, lowest), highest);
-    const float rounded = steps + 0x1.8p23f, away = steps - (rounded - 0x1.8p23f);
-    farthest = greatest(farthest, away < 0.0f ? -away : away);
-    return __builtin_bit_cast(std::uint32_t, rounded);
-  }
-  static constexpr float surely_nearest = 0.49995f;
-
   /// The lowest byte is the stored code. x / s, correctly rounded: from a first quotient that is some ulps off, a
   /// second that is less than one ulp off, and from that by Markstein's theorem the right one. NaN leads to `lowest`.
   [[nodiscard]] PLANISH_DEVICE std::uint32_t code(float value) const noexcept {
@@ -118,6 +105,12 @@ PLANISH_DEVICE int sum_warp(int value) noexcept {
   PLANISH_UNROLL
   for (int mask = 16; mask > 0; mask /= 2) value += shuffle_xor(value, mask);
   return value;
+}
+
+/// Four codes of 4 bits, a byte each, as four nibbles, first lowest: 8 is added, by the sign bit of each.
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr std::uint32_t four_nibbles(std::uint32_t bytes) noexcept {
+  const std::uint32_t codes = bytes & 0x0f0f0f0fu, pairs = codes | codes >> 4;
+  return ((pairs & 0xffu) | (pairs >> 8 & 0xff00u)) ^ 0x8888u;
 }
 
 /// The codes of `Count` quick_steps in one word, `Bits` each, first lowest, by one addition each: the words' common
