@@ -12,7 +12,9 @@ namespace llama::test {
 namespace {
 
 bool has_gpu() {
-  return message_of([] { gpu::require_gpu(); }) == "no error";
+  const std::string refusal = message_of([] { gpu::require_gpu(); });
+  if (refusal != "no error") MESSAGE("skipped: ", refusal);
+  return refusal == "no error";
 }
 
 /// Heads that a quantized cache takes, and sizes that fill no tile.

@@ -78,12 +78,13 @@ struct FloatTileOutputs {
     const int group = thread_index() / group_size;
     unsigned char* const own_lines = lines + group * line_bytes;
     auto* const pairs = reinterpret_cast<Vector8*>(own_lines);
-    const int lane = thread_index() % warp_size;
+    // A lane's tokens lie eights and ones apart, which moves no pair within its token.
+    auto* const own = pairs + sum_pair(sum_token(thread_index() % warp_size, 0), pair_channel());
     group_barrier(2 + group, group_size);  // nobody reads the lines before any more
     PLANISH_UNROLL
     for (int i = 0; i < pass_registers / 2; ++i) {
       const int r = register_of_pair(i);
-      pairs[sum_pair(sum_token(lane, r), pair_channel())] = {{word_of(total[r]), word_of(total[r + next_channel])}};
+      own[sum_token(0, r) * (unit_channels / 2)] = {{word_of(total[r]), word_of(total[r + next_channel])}};
     }
     group_barrier(2 + group, group_size);
     constexpr int eights = unit_channels / 8;
