@@ -39,6 +39,10 @@
 #define PLANISH_ENTRY template <int = 0>
 #endif
 
+// Before a function on the way from an entry to what is costly to compile: an inline function would compile what it
+// calls in every unit that includes it.
+#define PLANISH_LAZY template <int = 0>
+
 // Widest level first. A level is named after the integer dot product it brings; the suffixes are further
 // instruction sets that let the compiler emit code which the level alone does not promise.
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__) && \

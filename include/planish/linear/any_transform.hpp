@@ -47,7 +47,7 @@ class AnyTransform {
   }
 
   /// A stage from its name and parameters, by the registry's factories. Errors name the stage and what is wrong.
-  [[nodiscard]] static Result<AnyTransform> from(std::string_view name, std::span<const StageParameter> parameters,
+  PLANISH_LAZY [[nodiscard]] static Result<AnyTransform> from(std::string_view name, std::span<const StageParameter> parameters,
                                                  const StageRegistry& registry = {}) {
     auto stage = registry.make(name, parameters);
     if (!stage) return stage.status();
@@ -129,7 +129,7 @@ class AnyTransform {
   /// of `fold`. Stages are first reordered where that lets the producer take more, by identities that are exact:
   ///  * (x − z) ⊙ s = x ⊙ s − z ⊙ s, so that a Scale behind a Shift still reaches a norm gain;
   ///  * x (L ⊗ R) = x (I ⊗ R) (L ⊗ I), so that attention values take R, given the head size.
-  [[nodiscard]] Split split(Producer producer, index head_size = 0) const;
+  PLANISH_LAZY [[nodiscard]] Split split(Producer producer, index head_size = 0) const;
 
   /// visitor(const char* name, std::span<const StageParameter>) for every stage in order, as `from` takes them back.
   template <class Visitor>
@@ -205,7 +205,7 @@ struct AnyTransform::Split {
 namespace detail {
 
 /// If stage `at` is a Shift that is followed, perhaps after more Shifts, by a Scale: moves that Scale in front of them.
-inline bool move_scale_forward(std::vector<AnyStage>& stages, std::size_t at) {
+PLANISH_LAZY bool move_scale_forward(std::vector<AnyStage>& stages, std::size_t at) {
   std::size_t end = at;
   while (end < stages.size() && stages[end].get_if<Shift>() != nullptr) ++end;
   if (end == at || end == stages.size()) return false;
@@ -224,7 +224,7 @@ inline bool move_scale_forward(std::vector<AnyStage>& stages, std::size_t at) {
 }
 
 /// If stage `at` mixes heads and the channels of each: puts the two parts in its place.
-inline bool split_heads(std::vector<AnyStage>& stages, std::size_t at, index head_size) {
+PLANISH_LAZY bool split_heads(std::vector<AnyStage>& stages, std::size_t at, index head_size) {
   std::vector<AnyStage> parts = stages[at].split_heads(head_size);
   if (parts.empty()) return false;
   stages[at] = std::move(parts[1]);
@@ -234,7 +234,8 @@ inline bool split_heads(std::vector<AnyStage>& stages, std::size_t at, index hea
 
 }  // namespace detail
 
-inline AnyTransform::Split AnyTransform::split(Producer producer, index head_size) const {
+template <int>
+AnyTransform::Split AnyTransform::split(Producer producer, index head_size) const {
   std::vector<AnyStage> stages(stages_);
   Split parts{identity(size_), identity(size_)};
   std::size_t taken = 0;

@@ -133,7 +133,7 @@ inline void fetch_scales(const KvPage& page) noexcept {
 }
 
 /// Queries times query_scale, zeros behind them, their sums; nothing attended to yet.
-inline void start_lines(const Attention& a, index kv_head, Range range, const LineStates& lines) noexcept {
+PLANISH_LAZY void start_lines(const Attention& a, index kv_head, Range range, const LineStates& lines) noexcept {
   const index size = a.keys.head_size, stride = query_stride(size);
   for (index l = 0; l < range.end - range.begin; ++l) {
     const index line = range.begin + l, row = line / a.group;
@@ -164,7 +164,7 @@ inline void start_lines(const Attention& a, index kv_head, Range range, const Li
 }
 
 /// output = totals / sum; returns how many lines hold NaN or infinity.
-inline index finish_lines(const Attention& a, index kv_head, Range range, const LineStates& lines) noexcept {
+PLANISH_LAZY index finish_lines(const Attention& a, index kv_head, Range range, const LineStates& lines) noexcept {
   const index size = a.keys.head_size;
   index not_finite = 0;
   for (index l = 0; l < range.end - range.begin; ++l) {

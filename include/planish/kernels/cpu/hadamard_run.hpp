@@ -41,7 +41,7 @@ class HadamardRun {
 
   /// Takes rows in, with signs (or null), through the stages that lie within a vector, and, where there are as many as
   /// fill one, the next ones. `ahead`: the row behind them, if it comes next.
-  void load(MatrixView<const float> x, const float* signs, const float* ahead) noexcept {
+  PLANISH_LAZY void load(MatrixView<const float> x, const float* signs, const float* ahead) noexcept {
     size_ = plan_.size * x.rows();
     done_ = in_vector_;
     if (const int between = stages_of_pass(plan_.doublings - in_vector_); between > 0) {
@@ -69,7 +69,7 @@ class HadamardRun {
 
   /// The other passes. If `y` is given (one row) and the last pass is one of whole vectors, that pass writes y scaled
   /// and the answer is true.
-  [[nodiscard]] bool transform(float* y, FloatBatch scale) noexcept {
+  PLANISH_LAZY [[nodiscard]] bool transform(float* y, FloatBatch scale) noexcept {
     int stages = plan_.doublings - done_;
     index stride = index{1} << done_;
     while (stages > 0) {
@@ -101,7 +101,7 @@ class HadamardRun {
 
   /// The same for one row whose result stays in scratch: where it lies, scaled, until the next one comes; null if the
   /// last pass is none of whole vectors.
-  [[nodiscard]] float* transform_here(FloatBatch scale) noexcept {
+  PLANISH_LAZY [[nodiscard]] float* transform_here(FloatBatch scale) noexcept {
     float* const y = plan_.base_count == 0 || plan_.base_count % 2 == 0 ? from_ : to_;
     return transform(y, scale) ? y : nullptr;
   }

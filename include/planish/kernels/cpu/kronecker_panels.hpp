@@ -70,7 +70,7 @@ class KroneckerPanels {
   [[nodiscard]] float* between() const noexcept { return between_; }
 
   /// One row to y.
-  void one(const float* x, float* y, const float* next) const noexcept {
+  PLANISH_LAZY void one(const float* x, float* y, const float* next) const noexcept {
     const index half = n1_ * n2_ / 2 / 16 * 16, rest = n1_ * n2_ - half;
     if (right_ != nullptr)
       panel_product({x, n2_, 1, right_, right_stride_, between_, 0, n1_, n2_, n2_, ahead(next, half)});
@@ -82,7 +82,7 @@ class KroneckerPanels {
 
   /// Two rows, whose results lie element beside element in `both` (2 n), or, if that is null, in scratch until the next
   /// call. Returns where.
-  const float* two(const float* x0, const float* x1, float* both, const float* next0,
+  PLANISH_LAZY const float* two(const float* x0, const float* x1, float* both, const float* next0,
                    const float* next1) const noexcept {
     if (both == nullptr) both = abreast_rows_;
     const index n = n1_ * n2_, columns = 2 * n2_;

@@ -90,7 +90,7 @@ PLANISH_ALWAYS_INLINE void with_codes(int bits, Body&& body) noexcept {
 }
 
 /// All codes of a page, [steps][stride] floats, stride = lanes rounded up to whole blocks, steps rounded up to lines.
-inline void spread_codes(const std::uint8_t* codes, int bits, index lines, index blocks, float* out) noexcept {
+PLANISH_LAZY void spread_codes(const std::uint8_t* codes, int bits, index lines, index blocks, float* out) noexcept {
   const index stride = blocks * block_lanes, lane_bytes = 4;
   with_codes(
       bits, [&](const auto& reader) __attribute__((always_inline)) {

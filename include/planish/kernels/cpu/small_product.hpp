@@ -92,7 +92,7 @@ void product_columns(const SmallProduct& m, index column, index lanes) noexcept 
 }  // namespace detail
 
 /// Runs the product. Every element of C is one sum of multiply_add terms over rising depth, from zero.
-inline void small_product(const SmallProduct& m) noexcept {
+PLANISH_LAZY void small_product(const SmallProduct& m) noexcept {
   const index whole = m.columns / float_lanes, lanes = m.columns % float_lanes;
   const index vectors = whole + (lanes > 0 ? 1 : 0);
   for (index first = 0; first < vectors;) {

@@ -105,7 +105,7 @@ PLANISH_ALWAYS_INLINE void fill_unseen(PageWeights& page, index line, float valu
 }  // namespace detail
 
 /// correction = Σ weight · zero of every line.
-inline void correct_weights(PageWeights& page, index lines, const PageScales& values) noexcept {
+PLANISH_LAZY void correct_weights(PageWeights& page, index lines, const PageScales& values) noexcept {
   if (!values.has_codes) {
     for (index l = 0; l < lines; ++l) page.correction[l] = 0.0f;
     return;
@@ -127,7 +127,7 @@ inline void correct_weights(PageWeights& page, index lines, const PageScales& va
 /// Turns Σ q e of a page into scores, those into p = 2^(score − maximum), exactly 0 from each line's count on, and then
 /// into weights p · scale. One step for all lines before the next, because each is a chain of dependent
 /// operations.
-inline void soften(PageWeights& page, index lines, SoftmaxStates states, const PageScales& keys,
+PLANISH_LAZY void soften(PageWeights& page, index lines, SoftmaxStates states, const PageScales& keys,
                    const PageScales& values) noexcept {
   alignas(64) float lanes[softened_lines * 16], folded[softened_lines];
   const auto at = [&](index line, auto v) __attribute__((always_inline)) {

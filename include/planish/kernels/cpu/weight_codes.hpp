@@ -32,7 +32,7 @@ namespace planish::inline PLANISH_ABI::kernels::cpu {
 
 /// The weights of these lines become codes of 8 bits, in both forms, with their scales and sums; see
 /// `reference::quantize_weights`. Corrections are theirs.
-inline void quantize_weights(PageWeights& page, index lines, const PageScales& values) noexcept {
+PLANISH_LAZY void quantize_weights(PageWeights& page, index lines, const PageScales& values) noexcept {
   alignas(64) float lanes[softened_lines * 16], folded[softened_lines];
   const IntBatch magnitude(0x7fffffff), infinity(0x7f800000);
   const FloatBatch nothing(0.0f);
