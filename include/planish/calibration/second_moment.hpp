@@ -26,7 +26,7 @@ class SecondMoment {
   [[nodiscard]] index rows() const noexcept { return rows_; }
 
   /// Takes every row in, or none: NaN and infinity are refused.
-  Status observe(MatrixView<const float> x) {
+  PLANISH_LAZY Status observe(MatrixView<const float> x) {
     if (x.columns() != channels())
       return Status(ErrorCode::shape_mismatch, "observing ", x.columns(), " channels with second moments of ",
                     channels());
@@ -43,7 +43,7 @@ class SecondMoment {
     return {};
   }
 
-  Status merge(const SecondMoment& other) {
+  PLANISH_LAZY Status merge(const SecondMoment& other) {
     if (other.channels() != channels())
       return Status(ErrorCode::shape_mismatch, "merging second moments of ", other.channels(), " and ", channels(),
                     " channels");
@@ -54,7 +54,7 @@ class SecondMoment {
   }
 
   /// E[xᵀx], symmetric, channels × channels.
-  [[nodiscard]] DoubleMatrix moment() const {
+  PLANISH_LAZY [[nodiscard]] DoubleMatrix moment() const {
     DoubleMatrix full = sum_of_products_.selfadjointView<Eigen::Lower>();
     return full / static_cast<double>(rows_ > 0 ? rows_ : 1);
   }

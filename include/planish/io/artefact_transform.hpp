@@ -106,8 +106,8 @@ inline Status add_transform(ArtefactWriter& writer, const std::string& name, con
 
 /// The transform of that name; `registry` adds stages of the host. Errors: invalid_argument (no such transform),
 /// unsupported (an unknown stage), malformed, and what the stages' own checks say.
-[[nodiscard]] inline Result<AnyTransform> read_transform(const Artefact& artefact, std::string_view name,
-                                                         const StageRegistry& registry = {}) noexcept {
+PLANISH_LAZY [[nodiscard]] Result<AnyTransform> read_transform(const Artefact& artefact, std::string_view name,
+                                                               const StageRegistry& registry = {}) noexcept {
   return detail::guarded(artefact.path(), [&]() -> Result<AnyTransform> {
     const auto refuse = [&](ErrorCode code, const auto&... parts) {
       return detail::file_error(code, artefact.path(), "transform '", std::string_view(detail::shown(name, 80)),

@@ -24,8 +24,8 @@ struct Gptq {
 
   /// Rewrites the codes of `codes` (out × in, its scales set) for weights `w` (out × in) and `moment` = E[xᵀx] (in ×
   /// in) of the same, already transformed, inputs. Fails with `singular` if the damped moment has no Cholesky factor.
-  [[nodiscard]] Status round(MatrixView<const double> w, const DoubleMatrix& moment, Codes& codes,
-                             ExecutorReference executor = {}) const {
+  PLANISH_LAZY [[nodiscard]] Status round(MatrixView<const double> w, const DoubleMatrix& moment, Codes& codes,
+                                          ExecutorReference executor = {}) const {
     const index rows = w.rows(), columns = w.columns();
     const CodesView view = codes.view();
     if (view.rows != rows || view.columns != columns || moment.rows() != columns || moment.cols() != columns)
@@ -62,8 +62,9 @@ struct Gptq {
   }
 
   /// Upper U with H⁻¹ = UᵀU, H the damped second moment in `order`: one Cholesky of the reversed H and one inverse.
-  [[nodiscard]] Result<DoubleMatrix> error_factor(const DoubleMatrix& moment, const std::vector<index>& order,
-                                                  const std::vector<char>& dead) const {
+  PLANISH_LAZY [[nodiscard]] Result<DoubleMatrix> error_factor(const DoubleMatrix& moment,
+                                                               const std::vector<index>& order,
+                                                               const std::vector<char>& dead) const {
     const index n = moment.cols();
     const double added = damping * moment.diagonal().mean();
     DoubleMatrix reversed(n, n);
@@ -81,9 +82,9 @@ struct Gptq {
     return DoubleMatrix(upper.triangularView<Eigen::Upper>().solve(DoubleMatrix::Identity(n, n)));
   }
 
-  void round_rows(MatrixView<const double> w, index first_row, const DoubleMatrix& factor,
-                  const std::vector<index>& order, const std::vector<char>& dead, const CodesView& view,
-                  std::span<std::uint8_t> codes) const {
+  PLANISH_LAZY void round_rows(MatrixView<const double> w, index first_row, const DoubleMatrix& factor,
+                               const std::vector<index>& order, const std::vector<char>& dead, const CodesView& view,
+                               std::span<std::uint8_t> codes) const {
     const index rows = w.rows(), columns = w.columns();
     const CodeRange range = code_range(view.bits, view.symmetry);
     DoubleMatrix rest(rows, columns);  // weights still to be rounded, errors of the earlier columns already pushed in

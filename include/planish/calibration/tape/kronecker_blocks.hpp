@@ -16,11 +16,11 @@
 namespace planish::inline PLANISH_ABI::calibration::tape::detail {
 
 /// c = p · q; p of any strides, q and c with dense rows.
-inline void block_product(MatrixView<const float> p, MatrixView<const float> q, MatrixView<float> c) noexcept {
+PLANISH_LAZY void block_product(MatrixView<const float> p, MatrixView<const float> q, MatrixView<float> c) noexcept {
   kernels::cpu::small_product({p.data(), p.row_stride(), p.column_stride(), q.data(), q.row_stride(), c.data(),
                                c.row_stride(), p.rows(), p.columns(), q.columns()});
 }
-inline void block_product(MatrixView<const double> p, MatrixView<const double> q, MatrixView<double> c) noexcept {
+PLANISH_LAZY void block_product(MatrixView<const double> p, MatrixView<const double> q, MatrixView<double> c) noexcept {
   for (index i = 0; i < p.rows(); ++i) {
     std::fill_n(c.row(i), q.columns(), 0.0);
     for (index k = 0; k < p.columns(); ++k)
@@ -29,15 +29,15 @@ inline void block_product(MatrixView<const double> p, MatrixView<const double> q
 }
 
 /// Every row of y is leftᵀ · M for the matrix M in that row of x. Scratch: left_factor_scratch elements.
-inline void apply_left_factor(MatrixView<const float> x, index n1, const float* left, MatrixView<float> y,
-                              std::span<float> scratch) noexcept {
+PLANISH_LAZY void apply_left_factor(MatrixView<const float> x, index n1, const float* left, MatrixView<float> y,
+                                    std::span<float> scratch) noexcept {
   const index n2 = x.columns() / n1;
   if (n2 < kernels::cpu::float_lanes) return kernels::cpu::kronecker_rows(x, n1, n2, left, nullptr, y, scratch);
   for (index r = 0; r < x.rows(); ++r)
     kernels::cpu::small_product({left, 1, n1, x.row(r), n2, y.row(r), n2, n1, n1, n2});
 }
-inline void apply_left_factor(MatrixView<const double> x, index n1, const double* left, MatrixView<double> y,
-                              std::span<double> scratch) noexcept {
+PLANISH_LAZY void apply_left_factor(MatrixView<const double> x, index n1, const double* left, MatrixView<double> y,
+                                    std::span<double> scratch) noexcept {
   kernels::reference::kronecker_rows(x, n1, x.columns() / n1, left, static_cast<const double*>(nullptr), y, scratch);
 }
 [[nodiscard]] inline index left_factor_scratch(index n1, index n2) noexcept {
@@ -52,7 +52,7 @@ template <class T>
 
 /// Writes the n1 × n2 matrices in the rows of x as n1 × (abreast · n2) matrices; zeros stand for those that are missing
 /// in the last.
-inline void lay_abreast(MatrixView<const float> x, index n1, index abreast, float* to) noexcept {
+PLANISH_LAZY void lay_abreast(MatrixView<const float> x, index n1, index abreast, float* to) noexcept {
   const index n2 = x.columns() / n1, width = abreast * n2;
   for (index first = 0; first < x.rows(); first += abreast, to += n1 * width)
     for (index t = 0; t < abreast; ++t)
@@ -64,16 +64,17 @@ inline void lay_abreast(MatrixView<const float> x, index n1, index abreast, floa
           std::fill_n(at, n2, 0.0f);
       }
 }
-inline void lay_abreast(MatrixView<const double> x, index, index, double* to) noexcept {
+PLANISH_LAZY void lay_abreast(MatrixView<const double> x, index, index, double* to) noexcept {
   std::copy_n(x.data(), x.size(), to);
 }
 
 /// c (n1 × n1) = Σ A · Bᵀ over `count` matrices n1 × depth that lie one behind the other at a and at b.
-inline void sum_left_products(const float* a, const float* b, index count, index n1, index depth, float* c) noexcept {
+PLANISH_LAZY void sum_left_products(const float* a, const float* b, index count, index n1, index depth,
+                                    float* c) noexcept {
   kernels::cpu::row_dots({a, b, count, n1, n1, depth, c});
 }
-inline void sum_left_products(const double* a, const double* b, index count, index n1, index depth,
-                              double* c) noexcept {
+PLANISH_LAZY void sum_left_products(const double* a, const double* b, index count, index n1, index depth,
+                                    double* c) noexcept {
   std::fill_n(c, n1 * n1, 0.0);
   for (; count > 0; --count, a += n1 * depth, b += n1 * depth)
     for (index i = 0; i < n1; ++i)

@@ -24,8 +24,8 @@ struct ProductTasks {
 
 #if defined(PLANISH_HAS_AMX_BF16)
 /// As multiply_into, of operands split into pairs of bfloat16.
-inline void multiply_split_into(Tape<float>& tape, MatrixView<const float> a, MatrixView<const float> b,
-                                GradientTarget<float> c) {
+PLANISH_LAZY void multiply_split_into(Tape<float>& tape, MatrixView<const float> a, MatrixView<const float> b,
+                                      GradientTarget<float> c) {
   namespace cpu = kernels::cpu;
   const ExecutorReference executor = tape.executor();
   const index strips = (a.rows() + cpu::split_strip_rows - 1) / cpu::split_strip_rows;
@@ -54,8 +54,8 @@ inline void multiply_split_into(Tape<float>& tape, MatrixView<const float> a, Ma
 
 /// c (m × n) = a · bᵀ where c is fresh, else c += a · bᵀ; a: m × k, b: n × k, each with dense rows or dense columns.
 /// Memory for packed operands is borrowed.
-inline void multiply_into(Tape<float>& tape, MatrixView<const float> a, MatrixView<const float> b,
-                          GradientTarget<float> c) {
+PLANISH_LAZY void multiply_into(Tape<float>& tape, MatrixView<const float> a, MatrixView<const float> b,
+                                GradientTarget<float> c) {
   namespace cpu = kernels::cpu;
   const ExecutorReference executor = tape.executor();
   if (a.columns() == 0 && c.fresh)
@@ -85,8 +85,8 @@ inline void multiply_into(Tape<float>& tape, MatrixView<const float> a, MatrixVi
 }
 
 /// The same in float64, for checks: sums over rising k, plainly written.
-inline void multiply_into(Tape<double>& tape, MatrixView<const double> a, MatrixView<const double> b,
-                          GradientTarget<double> c) {
+PLANISH_LAZY void multiply_into(Tape<double>& tape, MatrixView<const double> a, MatrixView<const double> b,
+                                GradientTarget<double> c) {
   for_row_blocks(tape.executor(), a.rows(), 16, [&](index first, index count) {
     for (index i = first; i < first + count; ++i)
       accumulate(c.at.row(i), b.rows(), c.fresh, [&](index j) {

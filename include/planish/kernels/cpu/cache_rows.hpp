@@ -31,7 +31,7 @@ struct PageScales {
   bool has_codes;
 };
 
-inline void load_scales(const KvPages& pages, const KvPage& page, index count, PageScales& to) noexcept {
+PLANISH_LAZY void load_scales(const KvPages& pages, const KvPage& page, index count, PageScales& to) noexcept {
   to.float_tokens = page.float_tokens;
   to.has_codes = page.float_tokens < count;
   if (!to.has_codes) return;
@@ -46,7 +46,7 @@ inline void load_scales(const KvPages& pages, const KvPage& page, index count, P
 
 /// The keys of a page as [head_size][64] floats: the page itself if it is float, else `scratch`; floats of tokens, or
 /// codes less the centre.
-[[nodiscard]] inline const float* load_keys(const KvPages& keys, const KvPage& page, float* scratch) noexcept {
+PLANISH_LAZY [[nodiscard]] const float* load_keys(const KvPages& keys, const KvPage& page, float* scratch) noexcept {
   if (page.float_tokens == page_tokens) return page.values;
   spread_codes(page.codes, keys.bits, code_lines(keys.head_size, kv_code_width(keys.bits)), lane_blocks(page_tokens),
                scratch);
@@ -57,8 +57,8 @@ inline void load_scales(const KvPages& pages, const KvPage& page, index count, P
 }
 
 /// The first `count` values of a page as [64][value_stride] floats: the page itself or `scratch`.
-[[nodiscard]] inline const float* load_values(const KvPages& values, const KvPage& page, index count,
-                                              float* scratch) noexcept {
+PLANISH_LAZY [[nodiscard]] const float* load_values(const KvPages& values, const KvPage& page, index count,
+                                                    float* scratch) noexcept {
   if (page.float_tokens >= count) return page.values;
   spread_codes(page.codes, values.bits, code_lines(count, kv_code_width(values.bits)), lane_blocks(values.head_size),
                scratch);

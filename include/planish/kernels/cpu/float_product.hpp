@@ -98,7 +98,8 @@ void run_product_tile(const ProductTile& tile) noexcept {
 }  // namespace detail
 
 /// The rows of the strips [strips.begin, strips.end) of c in the channels of `panels`.
-inline void multiply_float_block(const FloatProduct& m, Range strips, Range panels, std::span<float> scratch) noexcept {
+PLANISH_LAZY void multiply_float_block(const FloatProduct& m, Range strips, Range panels,
+                                       std::span<float> scratch) noexcept {
   const index depth = m.b.columns();
   for (index panel = panels.begin; panel < panels.end; ++panel) {
     pack_float_panel(m.b, panel, scratch.data());

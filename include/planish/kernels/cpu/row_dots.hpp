@@ -109,7 +109,7 @@ void dots_tiles(const RowDots& m) noexcept {
 }  // namespace detail
 
 /// Runs the sums. Their order follows from the shape.
-inline void row_dots(const RowDots& m) noexcept {
+PLANISH_LAZY void row_dots(const RowDots& m) noexcept {
   using detail::dots_tile_columns, detail::dots_tile_rows;
   const auto with_columns = [&](auto rows) {
     if (m.columns >= dots_tile_columns) return detail::dots_tiles<rows, dots_tile_columns>(m);

@@ -24,13 +24,13 @@ struct SiteFit {
   LearnReport report;
 
   /// What runs online and folds into weights, as stages. Errors: a scale or factor without an inverse.
-  [[nodiscard]] Result<Transform<Scale, Kronecker<Dense, Dense>>> stages() const;
+  PLANISH_LAZY [[nodiscard]] Result<Transform<Scale, Kronecker<Dense, Dense>>> stages() const;
 };
 
 namespace detail {
 
 /// Fits one site; float32.
-class SiteLearner {
+PLANISH_LAZY class SiteLearner {
  public:
   SiteLearner(const FlatQuant& method, MatrixView<const float> x, std::span<const MatrixView<const float>> weights,
               const SiteBitwidths& bits, ExecutorReference executor)
@@ -152,7 +152,8 @@ class SiteLearner {
 
 }  // namespace detail
 
-inline Result<Transform<Scale, Kronecker<Dense, Dense>>> SiteFit::stages() const {
+template <int>
+Result<Transform<Scale, Kronecker<Dense, Dense>>> SiteFit::stages() const {
   const auto factor = [](const MatrixPair& pair, index n) {
     std::vector<float> identity(static_cast<std::size_t>(n * n));
     for (index i = 0; i < n; ++i) identity[static_cast<std::size_t>(i * n + i)] = 1.0f;
@@ -169,9 +170,10 @@ inline Result<Transform<Scale, Kronecker<Dense, Dense>>> SiteFit::stages() const
   return Transform<Scale, Kronecker<Dense, Dense>>(*std::move(scale), Kronecker(*std::move(left), *std::move(right)));
 }
 
-inline Result<SiteFit> FlatQuant::fit(MatrixView<const float> x, std::span<const MatrixView<const float>> weights,
-                                      const SiteBitwidths& bits, SiteObjective objective, ExecutorReference executor,
-                                      const std::function<bool(const LearnProgress&)>& on_step) const {
+template <int>
+Result<SiteFit> FlatQuant::fit(MatrixView<const float> x, std::span<const MatrixView<const float>> weights,
+                               const SiteBitwidths& bits, SiteObjective objective, ExecutorReference executor,
+                               const std::function<bool(const LearnProgress&)>& on_step) const {
   if (x.rows() == 0 || x.columns() == 0 || weights.empty())
     return Status(ErrorCode::invalid_argument, "a fit takes at least one row of input and one matrix of weights");
   if (!is_code_width(bits.weights) && bits.weights != 16)
@@ -182,7 +184,7 @@ inline Result<SiteFit> FlatQuant::fit(MatrixView<const float> x, std::span<const
     if (w.columns() != x.columns())
       return Status(ErrorCode::shape_mismatch, "weights of ", w.columns(), " columns read an input of ", x.columns());
   try {
-    return detail::SiteLearner(*this, x, weights, bits, executor).fit(objective, on_step);
+    return detail::SiteLearner<>(*this, x, weights, bits, executor).fit(objective, on_step);
   } catch (const Error& error) {
     return Status(error.code(), std::string_view(error.what()));
   }

@@ -15,7 +15,7 @@ namespace detail {
 
 /// R (n × n) with RᵀR / n = E[xᵀx]: n rows that a mean squared error takes for the inputs themselves, ‖R D‖² / n =
 /// E‖x D‖². A pivoted factorisation, so that dead and dependent channels are no error.
-[[nodiscard]] inline std::vector<float> rows_of_moment(const SecondMoment& moment) {
+PLANISH_LAZY [[nodiscard]] std::vector<float> rows_of_moment(const SecondMoment& moment) {
   const index n = moment.channels();
   const Eigen::LDLT<DoubleMatrix> factors(moment.moment());
   DoubleMatrix r = factors.transpositionsP() * DoubleMatrix::Identity(n, n);
@@ -29,9 +29,10 @@ namespace detail {
 
 }  // namespace detail
 
-inline Result<SiteFit> FlatQuant::fit(const SecondMoment& moment, std::span<const MatrixView<const float>> weights,
-                                      const SiteBitwidths& bits, ExecutorReference executor,
-                                      const std::function<bool(const LearnProgress&)>& on_step) const {
+template <int>
+Result<SiteFit> FlatQuant::fit(const SecondMoment& moment, std::span<const MatrixView<const float>> weights,
+                               const SiteBitwidths& bits, ExecutorReference executor,
+                               const std::function<bool(const LearnProgress&)>& on_step) const {
   if (bits.activations != 16)
     return Status(ErrorCode::invalid_argument, "second moments say nothing about the error of ", bits.activations,
                   "-bit activations; fit from rows of input, or keep activations at 16 bits");

@@ -112,16 +112,19 @@ struct FlatQuant {
   /// that read it; include fit.hpp. Of a block, see LearnedSite and LearnedLinear. `on_step` returns false to stop.
   /// Errors: shape_mismatch, invalid_argument, not_finite (input, or learning that diverges), singular, unsupported
   /// (products that this machine does not have).
-  [[nodiscard]] Result<SiteFit> fit(MatrixView<const float> x, std::span<const MatrixView<const float>> weights,
-                                    const SiteBitwidths& bits, SiteObjective objective = SiteObjective::layer,
-                                    ExecutorReference executor = {},
-                                    const std::function<bool(const LearnProgress&)>& on_step = {}) const;
+  PLANISH_LAZY [[nodiscard]] Result<SiteFit> fit(MatrixView<const float> x,
+                                                 std::span<const MatrixView<const float>> weights,
+                                                 const SiteBitwidths& bits,
+                                                 SiteObjective objective = SiteObjective::layer,
+                                                 ExecutorReference executor = {},
+                                                 const std::function<bool(const LearnProgress&)>& on_step = {}) const;
 
   /// The same where activations stay float, from E[xᵀx] of the input alone: the squared error of the layers' outputs,
   /// whatever `loss` says; include fit_moment.hpp. Errors: those of `fit`; a moment of no rows.
-  [[nodiscard]] Result<SiteFit> fit(const SecondMoment& moment, std::span<const MatrixView<const float>> weights,
-                                    const SiteBitwidths& bits, ExecutorReference executor = {},
-                                    const std::function<bool(const LearnProgress&)>& on_step = {}) const;
+  PLANISH_LAZY [[nodiscard]] Result<SiteFit> fit(const SecondMoment& moment,
+                                                 std::span<const MatrixView<const float>> weights,
+                                                 const SiteBitwidths& bits, ExecutorReference executor = {},
+                                                 const std::function<bool(const LearnProgress&)>& on_step = {}) const;
 
   /// Anything else, for a sentence.
   template <class X, class Weights, class... Rest>
