@@ -41,3 +41,7 @@ set_source_files_properties(${units}/planish_bodies_hpp.cpp PROPERTIES COMPILE_O
 
 add_test(NAME headers.alone COMMAND ${CMAKE_COMMAND} --build ${PROJECT_BINARY_DIR} --target headers-alone)
 set_tests_properties(headers.alone PROPERTIES RESOURCE_LOCK build_folder TIMEOUT 1200)
+
+add_test(NAME headers.lean COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/lean.sh ${CMAKE_CXX_COMPILER}
+                                   ${PROJECT_SOURCE_DIR}/include)
+set_tests_properties(headers.lean PROPERTIES SKIP_RETURN_CODE 77)
