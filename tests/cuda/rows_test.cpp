@@ -221,7 +221,8 @@ TEST_CASE("Kronecker transforms on products of warpgroups, and without them, are
   CHECK(path(64, 64, true, false) == cuda::KroneckerGroupPath::none);
   CHECK(path(32, 64, true, true) == cuda::KroneckerGroupPath::none);
   CHECK(path(64, 72, true, true) == cuda::KroneckerGroupPath::none);
-  CHECK(cuda::plan_kronecker({8, 64, 64}, emulator::small_device)->group_path == cuda::KroneckerGroupPath::none);
+  CHECK(cuda::plan_kronecker({8, 64, 64}, emulator::small_device)->group_path ==
+        cuda::KroneckerGroupPath::rows64_columns64);
 }
 
 }  // namespace

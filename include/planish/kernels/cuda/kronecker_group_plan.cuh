@@ -70,17 +70,13 @@ constexpr auto with_group_size(KroneckerGroupPath path, F&& f) noexcept {
                                                          const DeviceCapabilities& device) noexcept {
   return detail::with_group_size<BFloat16>(path, [&](auto size) -> LaunchShape {
     const int multiprocessors = device.multiprocessors > 0 ? device.multiprocessors : 1;
-    const int share = (rows + multiprocessors - 1) / multiprocessors;  // tokens of a block
     s.group_threads = size.token_threads;
-    s.groups = size.most_threads / size.token_threads;
-    if (s.groups > share) s.groups = share > 0 ? share : 1;
-    s.stages = size.most_stages;
+    s.groups = size.most_threads / size.token_threads;  // those without a token help with the factors
+    s.stages = 2;
     const auto fits = [&] { return size.shared_bytes(s.groups, s.stages) <= device.shared_bytes; };
-    if (!fits()) s.stages = 2;
     while (!fits() && s.groups > 1) --s.groups;
     if (!fits()) return {};
-    const int blocks = (rows + s.groups - 1) / s.groups;
-    return {blocks < multiprocessors ? blocks : multiprocessors, s.groups * s.group_threads,
+    return {rows < multiprocessors ? rows : multiprocessors, s.groups * s.group_threads,
             size.shared_bytes(s.groups, s.stages)};
   });
 }
