@@ -97,8 +97,7 @@ inline void meet_warp() { meet(machine.warps[static_cast<std::size_t>(machine.cu
 struct EmulatedMap {
   unsigned char* data;
   std::int64_t rows, columns, stride, box_rows;
-  std::int64_t matrices = 1, distance = 0;
-  int box_columns = 128;
+  std::int64_t matrices, distance, box_columns;
 };
 
 }  // namespace emulator
