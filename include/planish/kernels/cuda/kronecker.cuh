@@ -27,6 +27,7 @@ struct KroneckerSharing {
   ElementType input = ElementType::bfloat16;
   CodeForm form = CodeForm::bytes;
   bool early = false;  // rows may not be touched before the kernel in front is done
+  bool few = false;    // of the products of warpgroups: one token a block
 };
 
 /// Bytes from row to row of M in shared memory: an odd number of 16-byte pieces, so that eight rows fill all banks.

@@ -73,6 +73,7 @@ constexpr auto with_group_size(KroneckerGroupPath path, F&& f) noexcept {
     s.group_threads = size.token_threads;
     s.groups = size.most_threads / size.token_threads;  // those without a token help with the factors
     s.stages = 2;
+    s.few = rows <= multiprocessors;
     const auto fits = [&] { return size.shared_bytes(s.groups, s.stages) <= device.shared_bytes; };
     while (!fits() && s.groups > 1) --s.groups;
     if (!fits()) return {};

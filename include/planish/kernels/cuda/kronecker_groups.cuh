@@ -13,6 +13,19 @@
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
+/// Brings the one token of a block by all of its threads: the copy engine would have to fetch its map first.
+template <class Size>
+PLANISH_DEVICE void fetch_at_once(const void* row, int n1, int threads, unsigned char* stage) noexcept {
+  constexpr int across = Size::columns / 8;  // pieces of 16 bytes
+  PLANISH_NO_UNROLL
+  for (int i = thread_index(); i < n1 * across; i += threads) {
+    const int r = i / across, piece = i % across % 8, chunk = i % across / 8;
+    const int place = Size::narrow && chunk == Size::whole_chunks ? r * 64 + (piece ^ r / 2 % 4) * 16
+                                                                  : exchanged_offset(r, piece * 16);
+    copy_async_16(stage + chunk * Size::chunk_bytes + place, static_cast<const unsigned char*>(row) + i * 16, 16);
+  }
+}
+
 /// A factor from its fragments, `count` vectors, to rows of 64 k: `place` says where a word goes; several loads at a
 /// time, for a block that has one token waits for them.
 template <int Together, class Load, class Place>
@@ -27,8 +40,7 @@ PLANISH_DEVICE void spread_factor(int count, int threads, const Load& load, cons
     for (int j = 0; j < Together; ++j) {
       if (begin + j * threads >= count) break;
       PLANISH_UNROLL
-      for (int w = 0; w < 4; ++w)
-        *reinterpret_cast<std::uint32_t*>(place(begin + j * threads, w)) = v[j].words[w];
+      for (int w = 0; w < 4; ++w) *reinterpret_cast<std::uint32_t*>(place(begin + j * threads, w)) = v[j].words[w];
     }
   }
 }
@@ -125,8 +137,8 @@ PLANISH_DEVICE void round_left(float (&between)[Width], int first,
 
 /// V = round(Lᵀ · M) · R of one warpgroup's rows. Where U is wide it comes in blocks of 64 columns, two at a time.
 template <class Size>
-PLANISH_DEVICE void transform_rows(const GroupLeft<Size>& left, const unsigned char* stage,
-                                   const unsigned char* right, float (&sums)[Size::columns / 2]) noexcept {
+PLANISH_DEVICE void transform_rows(const GroupLeft<Size>& left, const unsigned char* stage, const unsigned char* right,
+                                   float (&sums)[Size::columns / 2]) noexcept {
   std::uint32_t rounded[Size::columns / 16][4];
   if constexpr (!Size::narrow) {
     float between[Size::columns / 2];
@@ -238,8 +250,8 @@ PLANISH_DEVICE void store_group_values(const float (&sums)[Size::columns / 2], f
   }
 }
 
-/// Persistent blocks; group g of block b takes tokens g · blocks + b, and so on by the number of all groups. `narrow`: of the half chunk at the end of a row, where there
-/// is one.
+/// Persistent blocks; group g of block b takes tokens g · blocks + b, and so on by the number of all groups. `narrow`:
+/// of the half chunk at the end of a row, where there is one.
 template <class Size>
 PLANISH_KERNEL(Size::most_threads, 1)
 kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap whole,
@@ -268,7 +280,12 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
       copy_box(to + Size::whole_chunks * Size::chunk_bytes, &narrow, Size::whole_chunks * 128, 0,
                static_cast<int>(token), full);
   };
-  if (thread == 0) {
+  const auto fetch_all = [&] {
+    fetch_at_once<Size>(static_cast<const typename Size::Type*>(a.x) + block_index() * a.row_stride, n1,
+                        s.groups * Size::token_threads, rings);
+  };
+  if (s.few && !s.early) fetch_all();
+  if (thread == 0 && !s.few) {
     PLANISH_UNROLL
     for (int i = 0; i < Size::most_stages; ++i) start_barrier(&ends.full[i], 1);
     publish_barriers();
@@ -288,8 +305,14 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
   if constexpr (!Size::left_in_registers) spread_left<Size>(a.factors, s.groups * Size::token_threads, lefts);
   spread_right<Size>(a.factors, s.groups * Size::token_threads, right);
   wait_for_kernel_before();  // the factors are older
-  if (thread == 0) PLANISH_NO_UNROLL
+  if (s.few) {
+    if (s.early) fetch_all();
+    commit_copies();
+    wait_copies<0>();
+  } else if (thread == 0) {
+    PLANISH_NO_UNROLL
     for (int i = s.early ? 0 : 1; i < s.stages; ++i) fetch(first + i * tokens_on, i);
+  }
   publish_to_products();
   block_barrier();
 
@@ -297,7 +320,7 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
   PLANISH_NO_UNROLL
   for (std::int64_t token = first; token < rows; token += tokens_on, turn ^= 1) {
     const int here = stage;
-    wait_phase(&ends.full[here], parity);
+    if (!s.few) wait_phase(&ends.full[here], parity);
     float sums[Size::columns / 2];
     transform_rows<Size>(left, ring + here * Size::stage_bytes, right, sums);
     if (++stage == s.stages) {
