@@ -26,54 +26,55 @@ PLANISH_DEVICE void fetch_at_once(const void* row, int n1, int threads, unsigned
   }
 }
 
-/// A factor from its fragments, `count` vectors, to rows of 64 k: `place` says where a word goes; several loads at a
-/// time, for a block that has one token waits for them.
-template <int Together, class Load, class Place>
-PLANISH_DEVICE void spread_factor(int count, int threads, const Load& load, const Place& place) noexcept {
+/// A word of R's fragments in its row: one per column in the order of kronecker_column, 64 k to a row.
+template <class Size>
+[[nodiscard]] PLANISH_DEVICE int right_place(int i, int w) noexcept {
+  constexpr int pairs = Size::columns / 16;
+  const int lane = i % 32, pair = i / 32 % pairs, k = i / 32 / pairs;
+  const int column = 16 * pair + 8 * (w / 2) + lane / 4, byte = 32 * (k % 4) + 16 * (w % 2) + 4 * (lane % 4);
+  return k / 4 * Size::columns * 128 + exchanged_offset(column, byte);
+}
+/// One of Lᵀ, by rows.
+template <class Size>
+[[nodiscard]] PLANISH_DEVICE int left_place(int i, int w) noexcept {
+  const int lane = i % 32, tile = i / 32 / Size::left_steps, k = i / 32 % Size::left_steps;
+  const int row = 16 * tile + 8 * (w % 2) + lane / 4, byte = 32 * (k % 4) + 16 * (w / 2) + 4 * (lane % 4);
+  return k / 4 * Size::left_chunk_bytes + exchanged_offset(row, byte);
+}
+
+/// The factors from fragments to rows, behind each other. All loads of a thread, or as many as it has registers for,
+/// come before its first store: a block that has one token waits for them.
+template <class Size>
+PLANISH_DEVICE void spread_factors(const KroneckerFactorsView& f, int threads, unsigned char* to) noexcept {
+  constexpr int rights = Size::columns / 16 * (Size::columns / 16) * 32;
+  constexpr int lefts = Size::left_in_registers ? 0 : 4 * Size::row_groups * Size::left_steps * 32;
+  constexpr int all = rights + lefts, each = (all + Size::most_threads - 1) / Size::most_threads;
+  constexpr int together = each < 13 ? each : 13;
+  const int steps = sixteens(f.n1);
   PLANISH_NO_UNROLL
-  for (int begin = thread_index(); begin < count; begin += Together * threads) {
-    Vector16 v[Together];
+  for (int begin = thread_index(); begin < all; begin += together * threads) {
+    Vector16 v[together];
     PLANISH_UNROLL
-    for (int j = 0; j < Together; ++j)
-      if (begin + j * threads < count) v[j] = load(begin + j * threads);
+    for (int j = 0; j < together; ++j) {
+      const int i = begin + j * threads, left = i - rights;
+      const int tile = left / 32 / Size::left_steps, k = left / 32 % Size::left_steps;
+      v[j] = Vector16{{0, 0, 0, 0}};
+      if (i < rights)
+        v[j] = reinterpret_cast<const Vector16*>(f.right)[i];
+      else if (i < all && tile < steps && k < steps)
+        v[j] = reinterpret_cast<const Vector16*>(f.left)[(tile * steps + k) * 32 + left % 32];
+    }
     PLANISH_UNROLL
-    for (int j = 0; j < Together; ++j) {
-      if (begin + j * threads >= count) break;
+    for (int j = 0; j < together; ++j) {
+      const int i = begin + j * threads;
+      if (i >= all) break;
       PLANISH_UNROLL
-      for (int w = 0; w < 4; ++w) *reinterpret_cast<std::uint32_t*>(place(begin + j * threads, w)) = v[j].words[w];
+      for (int w = 0; w < 4; ++w) {
+        const int place = i < rights ? right_place<Size>(i, w) : Size::right_bytes + left_place<Size>(i - rights, w);
+        *reinterpret_cast<std::uint32_t*>(to + place) = v[j].words[w];
+      }
     }
   }
-}
-
-/// R, a row per column in the order of kronecker_column.
-template <class Size>
-PLANISH_DEVICE void spread_right(const KroneckerFactorsView& f, int threads, unsigned char* right) noexcept {
-  constexpr int pairs = Size::columns / 16;
-  spread_factor<8>(
-      pairs * pairs * 32, threads, [&](int i) { return reinterpret_cast<const Vector16*>(f.right)[i]; },
-      [=](int i, int w) {
-        const int lane = i % 32, pair = i / 32 % pairs, k = i / 32 / pairs;
-        const int column = 16 * pair + 8 * (w / 2) + lane / 4, byte = 32 * (k % 4) + 16 * (w % 2) + 4 * (lane % 4);
-        return right + k / 4 * Size::columns * 128 + exchanged_offset(column, byte);
-      });
-}
-
-/// Lᵀ by rows, zeros where there are none.
-template <class Size>
-PLANISH_DEVICE void spread_left(const KroneckerFactorsView& f, int threads, unsigned char* left) noexcept {
-  const int steps = sixteens(f.n1);
-  spread_factor<4>(
-      4 * Size::row_groups * Size::left_steps * 32, threads,
-      [&](int i) {
-        const int tile = i / 32 / Size::left_steps, k = i / 32 % Size::left_steps;
-        if (tile >= steps || k >= steps) return Vector16{{0, 0, 0, 0}};
-        return reinterpret_cast<const Vector16*>(f.left)[(tile * steps + k) * 32 + i % 32];
-      },
-      [=](int i, int w) {
-        const int lane = i % 32, tile = i / 32 / Size::left_steps, k = i / 32 % Size::left_steps;
-        const int row = 16 * tile + 8 * (w % 2) + lane / 4, byte = 32 * (k % 4) + 16 * (w / 2) + 4 * (lane % 4);
-        return left + k / 4 * Size::left_chunk_bytes + exchanged_offset(row, byte);
-      });
 }
 
 /// Lᵀ as a warp has it: its fragments, or the 64 rows of its warpgroup in shared memory.
@@ -133,6 +134,9 @@ PLANISH_DEVICE void round_left(float (&between)[Width], int first,
   PLANISH_UNROLL
   for (int i = 0; i < Width / 2; ++i)
     rounded[first / 16 + i / 4][i % 4] = round_pair(typename Size::Type{}, between[2 * i], between[2 * i + 1]);
+  // Not later: the next products go where these sums were.
+  PLANISH_UNROLL
+  for (int i = 0; i < Width / 8; ++i) settle(rounded[first / 16 + i]);
 }
 
 /// V = round(Lᵀ · M) · R of one warpgroup's rows. Where U is wide it comes in blocks of 64 columns, two at a time.
@@ -146,15 +150,15 @@ PLANISH_DEVICE void transform_rows(const GroupLeft<Size>& left, const unsigned c
     round_left<Size, 0>(between, 0, rounded);
   } else {
     constexpr int blocks = Size::columns / 64;
-    float between[2][32], rest[16];
+    float between[blocks][32], rest[16];  // ptxas 13.0 loses products whose sums others take over
     start_left<Size, 64>(left, stage, 0, between[0]);
     PLANISH_UNROLL
     for (int i = 1; i < blocks; ++i) {
-      start_left<Size, 64>(left, stage, 64 * i, between[i % 2]);
-      round_left<Size, 1>(between[(i - 1) % 2], 64 * (i - 1), rounded);
+      start_left<Size, 64>(left, stage, 64 * i, between[i]);
+      round_left<Size, 1>(between[i - 1], 64 * (i - 1), rounded);
     }
     start_left<Size, 32>(left, stage, 64 * blocks, rest);
-    round_left<Size, 1>(between[(blocks - 1) % 2], 64 * (blocks - 1), rounded);
+    round_left<Size, 1>(between[blocks - 1], 64 * (blocks - 1), rounded);
     round_left<Size, 0>(rest, 64 * blocks, rounded);
   }
   begin_products();
@@ -266,10 +270,14 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
   unsigned char* const rings = lefts + Size::left_bytes;
   unsigned char* const ring = rings + group * s.stages * Size::stage_bytes;
   auto& ends = reinterpret_cast<typename Size::Ends*>(rings + s.groups * s.stages * Size::stage_bytes)[group];
-  const std::int64_t tokens_on = std::int64_t{block_count()} * s.groups;
-  const std::int64_t first = std::int64_t{group} * block_count() + block_index();  // as many for every block
-  const auto fetch = [&](std::int64_t token, int stage) {
-    if (token >= rows) return;
+  // Unsigned: the last steps may go beyond an int. As many tokens for every block.
+  const auto tokens_on = static_cast<std::uint32_t>(block_count() * s.groups), count = static_cast<std::uint32_t>(rows);
+  const auto first = static_cast<std::uint32_t>(group * block_count() + block_index());
+  // What one thread does alone is for another warp in every group: they share the units of a multiprocessor.
+  const bool fetches = thread == group % Size::warps * warp_size;
+  const bool tells = thread == (group + 2) % Size::warps * warp_size;
+  const auto fetch = [&](std::uint32_t token, int stage) {
+    if (token >= count) return;
     MemoryBarrier* const full = &ends.full[stage];
     unsigned char* const to = ring + stage * Size::stage_bytes;
     arrive_expecting(full, Size::token_bytes(n1));
@@ -285,7 +293,7 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
                         s.groups * Size::token_threads, rings);
   };
   if (s.few && !s.early) fetch_all();
-  if (thread == 0 && !s.few) {
+  if (fetches && !s.few) {
     PLANISH_UNROLL
     for (int i = 0; i < Size::most_stages; ++i) start_barrier(&ends.full[i], 1);
     publish_barriers();
@@ -302,23 +310,22 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
     for (int piece = thread; piece < beyond * pieces; piece += Size::token_threads) to[piece] = {{0, 0, 0, 0}};
   }
   const GroupLeft<Size> left(a.factors, warp, lefts);
-  if constexpr (!Size::left_in_registers) spread_left<Size>(a.factors, s.groups * Size::token_threads, lefts);
-  spread_right<Size>(a.factors, s.groups * Size::token_threads, right);
+  spread_factors<Size>(a.factors, s.groups * Size::token_threads, right);
   wait_for_kernel_before();  // the factors are older
   if (s.few) {
     if (s.early) fetch_all();
     commit_copies();
     wait_copies<0>();
-  } else if (thread == 0) {
+  } else if (fetches) {
     PLANISH_NO_UNROLL
-    for (int i = s.early ? 0 : 1; i < s.stages; ++i) fetch(first + i * tokens_on, i);
+    for (int i = s.early ? 0 : 1; i < s.stages; ++i) fetch(first + static_cast<std::uint32_t>(i) * tokens_on, i);
   }
   publish_to_products();
   block_barrier();
 
   int stage = 0, parity = 0, turn = 0;
   PLANISH_NO_UNROLL
-  for (std::int64_t token = first; token < rows; token += tokens_on, turn ^= 1) {
+  for (std::uint32_t token = first; token < count; token += tokens_on, turn ^= 1) {
     const int here = stage;
     if (!s.few) wait_phase(&ends.full[here], parity);
     float sums[Size::columns / 2];
@@ -339,7 +346,7 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
       }
     }
     group_barrier(1 + group, Size::token_threads);  // and nobody needs this token any more
-    if (thread == 0) fetch(token + s.stages * tokens_on, here);
+    if (fetches) fetch(token + static_cast<std::uint32_t>(s.stages) * tokens_on, here);
     if (a.y != nullptr) {
       store_group_values<Size>(sums, a.factor, 16 * warp, n1, static_cast<std::uint16_t*>(a.y) + token * a.y_stride);
       warp_barrier();
@@ -378,11 +385,10 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
       PLANISH_UNROLL
       for (int i = 0; i < Size::warps; ++i) sum += meeting.sums[i];
     }
-    if (thread == 0) {
-      const Affine affine = quick ? a.quantizer.affine(values) : coder.affine;
-      a.out.scales[token] = affine.scale;
+    if (tells) {
+      a.out.scales[token] = quick ? coder.quick_scale() : coder.affine.scale;
       if (a.out.sums != nullptr) a.out.sums[token] = sum;
-      if (a.out.zero_points != nullptr) a.out.zero_points[token] = affine.zero_point;
+      if (a.out.zero_points != nullptr) a.out.zero_points[token] = coder.affine.zero_point;
       if (!coder.usable && a.bad_rows != nullptr) (void)atomic_add(a.bad_rows, 1);
     }
     warp_barrier();  // products need whole warps

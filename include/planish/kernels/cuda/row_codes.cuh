@@ -60,6 +60,9 @@ struct RowCoder {
     return coder;
   }
 
+  /// The scale that such a coder leaves out, as `symmetric_affine` has it.
+  [[nodiscard]] PLANISH_DEVICE float quick_scale() const noexcept { return divisor / highest; }
+
   /// To call on values before `code`, where the coder is shifted.
   [[nodiscard]] PLANISH_DEVICE float shifted_value(float value) const noexcept {
     constexpr float far = 0x1p22f;  // half of it is beyond any code
