@@ -374,8 +374,11 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
     std::int8_t* const out = a.out.codes + token * a.out.stride;
     int sum = cut ? store_group_codes<Size, true>(coder, sums, 16 * warp, n1, s.form, out)
                   : store_group_codes<Size, false>(coder, sums, 16 * warp, n1, s.form, out);
-    if (s.form == CodeForm::bytes) PLANISH_NO_UNROLL
-    for (int i = n1 * Size::columns + thread; i < static_cast<int>(a.out.stride); i += Size::token_threads) out[i] = 0;
+    if (s.form == CodeForm::bytes) {
+      PLANISH_NO_UNROLL
+      for (int i = n1 * Size::columns + thread; i < static_cast<int>(a.out.stride); i += Size::token_threads)
+        out[i] = 0;
+    }
     warp_barrier();
     if (a.out.sums != nullptr) {
       sum = sum_warp(sum);

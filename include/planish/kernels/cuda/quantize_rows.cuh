@@ -138,9 +138,11 @@ quantize_rows(QuantizeArguments a, CodeForm form, int columns, int threads) {
       sum = store_kept<true, false>(coder, kept, vectors, threads, form, out);
     else
       sum = store_kept<false, false>(coder, kept, vectors, threads, form, out);
-    if (form == CodeForm::bytes) PLANISH_NO_UNROLL
-    for (int at = columns + 4 * thread_index(); at < stride; at += 4 * threads)
-      *reinterpret_cast<std::uint32_t*>(out + at) = 0;
+    if (form == CodeForm::bytes) {
+      PLANISH_NO_UNROLL
+      for (int at = columns + 4 * thread_index(); at < stride; at += 4 * threads)
+        *reinterpret_cast<std::uint32_t*>(out + at) = 0;
+    }
   } else {
     const int end = form == CodeForm::bytes ? stride : columns;
     for (int at = begin; at < end; at += step)
