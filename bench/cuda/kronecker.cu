@@ -82,6 +82,8 @@ void check_units(Context& context, int n1, int n2, index rows, pc::ElementType i
   a.factors = factors->view();
   a.factors.left = arena.upload(a.factors.left, a.factors.left_size());
   a.factors.right = arena.upload(a.factors.right, a.factors.right_size());
+  if (a.factors.panels_size() > 0 && seed % 3 != 0)
+    a.factors.panels = arena.upload(factors->panels(), a.factors.panels_size());
   a.quantizer = q;
   a.out = take_rows(arena, made.span());
   auto b = a;
@@ -224,8 +226,11 @@ void bench_kronecker(Context& context) {
           auto* right = arena.take<std::uint16_t>(a.factors.right_size());
           fill(left, a.factors.left_size() * 2, Fill::bfloat16, 1000);
           fill(right, a.factors.right_size() * 2, Fill::bfloat16, 1001);
+          auto* panels = arena.take<std::uint16_t>(a.factors.panels_size());
+          fill(panels, a.factors.panels_size() * 2, Fill::bfloat16, 1002);
           a.factors.left = left;
           a.factors.right = right;
+          a.factors.panels = panels;
           a.quantizer.bits = form == pc::CodeForm::bytes ? 8 : 4;
           a.out.rows = rows;
           a.out.columns = n;

@@ -4,6 +4,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/kernels/cuda/device.cuh>
 #include <planish/kernels/cuda/kronecker_groups.cuh>
+#include <planish/kernels/cuda/tensor_map.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
@@ -22,7 +23,7 @@ namespace detail {
 template <class E, KroneckerGroupPath Path>
 struct GroupSizeOf;
 template <class E>
-struct GroupSizeOf<E, KroneckerGroupPath::rows64_columns64> : KroneckerGroupSize<E, 1, 4, 64, 512, true> {};
+struct GroupSizeOf<E, KroneckerGroupPath::rows64_columns64> : KroneckerGroupSize<E, 1, 4, 64, 640, false> {};
 template <class E>
 struct GroupSizeOf<E, KroneckerGroupPath::rows64_columns80> : KroneckerGroupSize<E, 1, 4, 80, 512, true> {};
 template <class E>
@@ -64,6 +65,26 @@ constexpr auto with_group_size(KroneckerGroupPath path, F&& f) noexcept {
   return n1 <= 112 ? KroneckerGroupPath::rows112_columns128 : KroneckerGroupPath::rows128_columns128;
 }
 }  // namespace detail
+
+/// The rows as the copy engine reads them: becomes a kernel's argument where one is launched. `columns`: bytes of a
+/// box.
+struct KroneckerTokenMap {
+  void* encode;
+  const KroneckerArguments& a;
+  int rows, columns;
+
+  [[nodiscard]] bool describe(TensorMap& map) const noexcept {
+    const index row_bytes = 2 * index{a.factors.n2};
+    const index distance = rows > 1 ? 2 * a.row_stride : a.factors.n1 * row_bytes;
+    return describe_matrices(encode, {{a.x, a.factors.n1, row_bytes, row_bytes}, rows, distance}, columns, a.factors.n1,
+                             map);
+  }
+  explicit operator TensorMap() const noexcept {
+    TensorMap map = {};
+    if (columns > 0) static_cast<void>(describe(map));  // `check` has refused what cannot be described
+    return map;
+  }
+};
 
 /// How a block of the kernel for `path` shares `rows` tokens, and its launch; no blocks where a stage does not fit.
 [[nodiscard]] inline LaunchShape launch_kronecker_groups(KroneckerGroupPath path, int rows, KroneckerSharing& s,

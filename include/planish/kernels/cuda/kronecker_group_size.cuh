@@ -35,6 +35,7 @@ struct KroneckerGroupSize {
   struct Ends {
     Meeting meetings[2];
     alignas(16) MemoryBarrier full[most_stages];
+    MemoryBarrier factors;  // of the first group: R and Lᵀ
   };
 
   /// From the next multiple of 1024 bytes on: R, Lᵀ, the rings, and the ends of every token at work.

@@ -3,11 +3,14 @@
 // factors stay where they are for the life of a block, Lᵀ as fragments, R in shared memory; the copy engine brings M as
 // it lies.
 #include <cstdint>
+#include <type_traits>
 
 #include <planish/core/abi.hpp>
 #include <planish/kernels/cuda/early_start.cuh>
 #include <planish/kernels/cuda/group_columns.cuh>
 #include <planish/kernels/cuda/kronecker.cuh>
+#include <planish/kernels/cuda/kronecker_group_codes.cuh>
+#include <planish/kernels/cuda/kronecker_group_factors.cuh>
 #include <planish/kernels/cuda/kronecker_group_size.cuh>
 #include <planish/kernels/cuda/row_range.cuh>
 
@@ -25,89 +28,6 @@ PLANISH_DEVICE void fetch_at_once(const void* row, int n1, int threads, unsigned
     copy_async_16(stage + chunk * Size::chunk_bytes + place, static_cast<const unsigned char*>(row) + i * 16, 16);
   }
 }
-
-/// A word of R's fragments in its row: one per column in the order of kronecker_column, 64 k to a row.
-template <class Size>
-[[nodiscard]] PLANISH_DEVICE int right_place(int i, int w) noexcept {
-  constexpr int pairs = Size::columns / 16;
-  const int lane = i % 32, pair = i / 32 % pairs, k = i / 32 / pairs;
-  const int column = 16 * pair + 8 * (w / 2) + lane / 4, byte = 32 * (k % 4) + 16 * (w % 2) + 4 * (lane % 4);
-  return k / 4 * Size::columns * 128 + exchanged_offset(column, byte);
-}
-/// One of Lᵀ, by rows.
-template <class Size>
-[[nodiscard]] PLANISH_DEVICE int left_place(int i, int w) noexcept {
-  const int lane = i % 32, tile = i / 32 / Size::left_steps, k = i / 32 % Size::left_steps;
-  const int row = 16 * tile + 8 * (w % 2) + lane / 4, byte = 32 * (k % 4) + 16 * (w / 2) + 4 * (lane % 4);
-  return k / 4 * Size::left_chunk_bytes + exchanged_offset(row, byte);
-}
-
-/// The factors from fragments to rows, behind each other. All loads of a thread, or as many as it has registers for,
-/// come before its first store: a block that has one token waits for them.
-template <class Size>
-PLANISH_DEVICE void spread_factors(const KroneckerFactorsView& f, int threads, unsigned char* to) noexcept {
-  constexpr int rights = Size::columns / 16 * (Size::columns / 16) * 32;
-  constexpr int lefts = Size::left_in_registers ? 0 : 4 * Size::row_groups * Size::left_steps * 32;
-  constexpr int all = rights + lefts, each = (all + Size::most_threads - 1) / Size::most_threads;
-  constexpr int together = each < 13 ? each : 13;
-  const int steps = sixteens(f.n1);
-  PLANISH_NO_UNROLL
-  for (int begin = thread_index(); begin < all; begin += together * threads) {
-    Vector16 v[together];
-    PLANISH_UNROLL
-    for (int j = 0; j < together; ++j) {
-      const int i = begin + j * threads, left = i - rights;
-      const int tile = left / 32 / Size::left_steps, k = left / 32 % Size::left_steps;
-      v[j] = Vector16{{0, 0, 0, 0}};
-      if (i < rights)
-        v[j] = reinterpret_cast<const Vector16*>(f.right)[i];
-      else if (i < all && tile < steps && k < steps)
-        v[j] = reinterpret_cast<const Vector16*>(f.left)[(tile * steps + k) * 32 + left % 32];
-    }
-    PLANISH_UNROLL
-    for (int j = 0; j < together; ++j) {
-      const int i = begin + j * threads;
-      if (i >= all) break;
-      PLANISH_UNROLL
-      for (int w = 0; w < 4; ++w) {
-        const int place = i < rights ? right_place<Size>(i, w) : Size::right_bytes + left_place<Size>(i - rights, w);
-        *reinterpret_cast<std::uint32_t*>(to + place) = v[j].words[w];
-      }
-    }
-  }
-}
-
-/// Lᵀ as a warp has it: its fragments, or the 64 rows of its warpgroup in shared memory.
-template <class Size, bool InRegisters = Size::left_in_registers>
-struct GroupLeft {
-  Vector16 kept[Size::left_steps];
-
-  PLANISH_DEVICE GroupLeft(const KroneckerFactorsView& f, int tile, const unsigned char*) noexcept {
-    const int steps = sixteens(f.n1);
-    PLANISH_UNROLL
-    for (int k = 0; k < Size::left_steps; ++k) {
-      kept[k] = Vector16{{0, 0, 0, 0}};
-      if (tile < steps && k < steps)
-        kept[k] = reinterpret_cast<const Vector16*>(f.left)[(tile * steps + k) * 32 + thread_index() % warp_size];
-    }
-  }
-  template <int Registers>
-  PLANISH_DEVICE void multiply(float (&sums)[Registers], int k, const unsigned char* columns) const noexcept {
-    multiply_across<typename Size::Type>(sums, kept[k].words, columns, Size::chunk_bytes, k > 0);
-  }
-};
-template <class Size>
-struct GroupLeft<Size, false> {
-  const unsigned char* rows;
-
-  PLANISH_DEVICE GroupLeft(const KroneckerFactorsView&, int tile, const unsigned char* left) noexcept
-      : rows(left + tile / 4 * 64 * 128) {}
-  template <int Registers>
-  PLANISH_DEVICE void multiply(float (&sums)[Registers], int k, const unsigned char* columns) const noexcept {
-    multiply_shared_across<typename Size::Type>(sums, rows + k / 4 * Size::left_chunk_bytes, k % 4 * 32, columns,
-                                                Size::chunk_bytes, k > 0);
-  }
-};
 
 /// Starts `Width` columns of U of one warpgroup's rows, from column `first` of a stage on.
 template <class Size, int Width>
@@ -170,90 +90,6 @@ PLANISH_DEVICE void transform_rows(const GroupLeft<Size>& left, const unsigned c
   settle(sums);
 }
 
-/// `Count` codes of a lane's neighbouring columns in one word, `Bits` each, first lowest.
-template <int Bits, int Count, bool Cut, int Registers>
-PLANISH_DEVICE std::uint32_t packed_codes(const RowCoder& coder, const float (&sums)[Registers], int first) noexcept {
-  std::uint32_t steps[Count];
-  PLANISH_UNROLL
-  for (int i = 0; i < Count; ++i) steps[i] = coder.template quick_steps<Cut>(sums[first + i / 2 * 4 + i % 2]);
-  return pack_steps<Bits, Count>(steps, coder.affine.zero_point);
-}
-
-/// Stores the codes of a warp's 16 rows of V and returns this lane's sum of them.
-template <class Size, bool Cut>
-PLANISH_DEVICE int store_group_codes(const RowCoder& coder, const float (&sums)[Size::columns / 2], int first_row,
-                                     int n1, CodeForm form, std::int8_t* to) noexcept {
-  constexpr int tiles = Size::columns / 8;
-  const int lane = thread_index() % warp_size;
-  auto* const out = reinterpret_cast<unsigned char*>(to);
-  int sum = 0;
-  PLANISH_UNROLL
-  for (int h = 0; h < 2; ++h) {
-    const int row = first_row + 8 * h + lane / 4;
-    if (row >= n1) continue;
-    PLANISH_UNROLL
-    for (int tile = 0; tile < tiles; tile += 8) {
-      const int together = tiles - tile < 8 ? tiles - tile : 8;
-      const int at = row * Size::columns + 8 * tile + 2 * together * (lane % 4), first = 4 * tile + 2 * h;
-      if (form == CodeForm::bytes) {
-        std::uint32_t words[4] = {};
-        PLANISH_UNROLL
-        for (int word = 0; word < 4; ++word) {
-          if (2 * word >= together) break;
-          words[word] = packed_codes<8, 4, Cut>(coder, sums, first + 8 * word);
-          sum = add_bytes(words[word], sum);
-        }
-        if (together == 8)
-          *reinterpret_cast<Vector16*>(out + at) = Vector16{{words[0], words[1], words[2], words[3]}};
-        else if (together == 4)
-          *reinterpret_cast<Vector8*>(out + at) = Vector8{{words[0], words[1]}};
-        else
-          *reinterpret_cast<std::uint32_t*>(out + at) = words[0];
-        continue;
-      }
-      if (together == 8) {
-        std::uint32_t words[2];
-        PLANISH_UNROLL
-        for (int word = 0; word < 2; ++word) {
-          words[word] = packed_codes<4, 8, Cut>(coder, sums, first + 16 * word);
-          sum = add_nibbles(words[word], sum) - 64;
-        }
-        *reinterpret_cast<Vector8*>(out + at / 2) = Vector8{{words[0], words[1]}};
-      } else if (together == 4) {
-        const std::uint32_t word = packed_codes<4, 8, Cut>(coder, sums, first);
-        sum = add_nibbles(word, sum) - 64;
-        *reinterpret_cast<std::uint32_t*>(out + at / 2) = word;
-      } else {
-        const std::uint32_t word = packed_codes<4, 4, Cut>(coder, sums, first);
-        sum = add_nibbles(word, sum) - 32;
-        *reinterpret_cast<std::uint16_t*>(out + at / 2) = static_cast<std::uint16_t>(word);
-      }
-    }
-  }
-  return sum;
-}
-
-/// Stores a warp's 16 rows of V, rounded.
-template <class Size>
-PLANISH_DEVICE void store_group_values(const float (&sums)[Size::columns / 2], float factor, int first_row, int n1,
-                                       std::uint16_t* y) noexcept {
-  constexpr int tiles = Size::columns / 8;
-  const int lane = thread_index() % warp_size;
-  PLANISH_UNROLL
-  for (int h = 0; h < 2; ++h) {
-    const int row = first_row + 8 * h + lane / 4;
-    if (row >= n1) continue;
-    PLANISH_UNROLL
-    for (int tile = 0; tile < tiles; ++tile) {
-      const std::uint32_t pair =
-          round_pair(typename Size::Type{}, sums[4 * tile + 2 * h] * factor, sums[4 * tile + 2 * h + 1] * factor);
-      std::uint16_t* const to = y + row * Size::columns + kronecker_column(tiles, tile, 2 * (lane % 4));
-      to[0] = static_cast<std::uint16_t>(pair);
-      to[1] = static_cast<std::uint16_t>(pair >> 16);
-    }
-  }
-}
-
 /// Persistent blocks; group g of block b takes tokens g · blocks + b, and so on by the number of all groups. `narrow`:
 /// of the half chunk at the end of a row, where there is one.
 template <class Size>
@@ -288,6 +124,14 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
       copy_box(to + Size::whole_chunks * Size::chunk_bytes, &narrow, Size::whole_chunks * 128, 0,
                static_cast<int>(token), full);
   };
+  MemoryBarrier* const factors =
+      &reinterpret_cast<typename Size::Ends*>(rings + s.groups * s.stages * Size::stage_bytes)->factors;
+  if (thread_index() == 0 && a.factors.panels != nullptr) {
+    start_barrier(factors, 1);
+    publish_barriers();
+    arrive_expecting(factors, Size::right_bytes + Size::left_bytes);
+    copy_bulk(right, a.factors.panels, Size::right_bytes + Size::left_bytes, factors);
+  }
   const auto fetch_all = [&] {
     fetch_at_once<Size>(static_cast<const typename Size::Type*>(a.x) + block_index() * a.row_stride, n1,
                         s.groups * Size::token_threads, rings);
@@ -310,7 +154,10 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
     for (int piece = thread; piece < beyond * pieces; piece += Size::token_threads) to[piece] = {{0, 0, 0, 0}};
   }
   const GroupLeft<Size> left(a.factors, warp, lefts);
-  spread_factors<Size>(a.factors, s.groups * Size::token_threads, right);
+  if (a.factors.panels == nullptr) {
+    if constexpr (!Size::left_in_registers) spread_left<Size>(a.factors, s.groups * Size::token_threads, lefts);
+    spread_right<Size>(a.factors, s.groups * Size::token_threads, right);
+  }
   wait_for_kernel_before();  // the factors are older
   if (s.few) {
     if (s.early) fetch_all();
@@ -322,6 +169,7 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
   }
   publish_to_products();
   block_barrier();
+  if (a.factors.panels != nullptr) wait_phase(factors, 0);
 
   int stage = 0, parity = 0, turn = 0;
   PLANISH_NO_UNROLL
@@ -372,8 +220,12 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
       coder.reciprocal *= a.factor;
     }
     std::int8_t* const out = a.out.codes + token * a.out.stride;
-    int sum = cut ? store_group_codes<Size, true>(coder, sums, 16 * warp, n1, s.form, out)
-                  : store_group_codes<Size, false>(coder, sums, 16 * warp, n1, s.form, out);
+    const auto store = [&](auto cuts, auto sums_too) {
+      return store_group_codes<Size, cuts.value, sums_too.value>(coder, sums, 16 * warp, n1, s.form, out);
+    };
+    int sum = cut                     ? store(std::true_type{}, std::true_type{})
+              : a.out.sums != nullptr ? store(std::false_type{}, std::true_type{})
+                                      : store(std::false_type{}, std::false_type{});
     if (s.form == CodeForm::bytes) {
       PLANISH_NO_UNROLL
       for (int i = n1 * Size::columns + thread; i < static_cast<int>(a.out.stride); i += Size::token_threads)
@@ -398,25 +250,5 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
   }
 #endif
 }
-
-/// The rows as the copy engine reads them: becomes a kernel's argument where one is launched. `columns`: bytes of a
-/// box.
-struct KroneckerTokenMap {
-  void* encode;
-  const KroneckerArguments& a;
-  int rows, columns;
-
-  [[nodiscard]] bool describe(TensorMap& map) const noexcept {
-    const index row_bytes = 2 * index{a.factors.n2};
-    const index distance = rows > 1 ? 2 * a.row_stride : a.factors.n1 * row_bytes;
-    return describe_matrices(encode, {{a.x, a.factors.n1, row_bytes, row_bytes}, rows, distance}, columns, a.factors.n1,
-                             map);
-  }
-  explicit operator TensorMap() const noexcept {
-    TensorMap map = {};
-    if (columns > 0) static_cast<void>(describe(map));  // `check` has refused what cannot be described
-    return map;
-  }
-};
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda

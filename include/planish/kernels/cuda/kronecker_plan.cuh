@@ -237,6 +237,8 @@ template <class Arguments>
     return {ErrorCode::invalid_argument, "rows to fetch in the background must begin on multiples of 16 bytes"};
   if (a.y == nullptr && plan.shape.form == CodeForm::nibbles && a.out.stride % 8 != 0)
     return {ErrorCode::invalid_argument, "rows of nibbles must lie a multiple of 8 bytes apart, not ", a.out.stride};
+  if (reinterpret_cast<std::uintptr_t>(a.factors.panels) % 16 != 0)
+    return {ErrorCode::invalid_argument, "panels of factors must lie on a multiple of 16 bytes"};
   TensorMap map;
   if (plan.group_path != KroneckerGroupPath::none && plan.shape.rows > 0 &&
       !KroneckerTokenMap{plan.encode_rows, a, plan.shape.rows, 128}.describe(map))
