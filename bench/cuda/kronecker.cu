@@ -247,9 +247,16 @@ void bench_kronecker(Context& context) {
         char ratio[96];
         std::snprintf(ratio, sizeof ratio, "%.2f of copy; groups %d stages %d",
                       bytes / t * 1e6 / context.copy_bytes_per_second, plan->sharing.groups, plan->sharing.stages);
-        record(std::string("kronecker/") + (form == pc::CodeForm::bytes ? "int8" : "int4") +
-                   "/m:" + std::to_string(rows) + "/n:" + std::to_string(n1) + "x" + std::to_string(n2),
-               t, bytes, 2.0 * rows * n * (n1 + n2), ratio);
+        const std::string name = std::string("kronecker/") + (form == pc::CodeForm::bytes ? "int8" : "int4") +
+                                 "/m:" + std::to_string(rows) + "/n:" + std::to_string(n1) + "x" + std::to_string(n2);
+        record(name, t, bytes, 2.0 * rows * n * (n1 + n2), ratio);
+        if (rows <= 16) {
+          pc::KroneckerShape early = plan->shape;
+          early.early = true;  // begins while the one in front ends
+          const auto begun = pc::plan_kronecker(early, context.capabilities);
+          require(begun.status());
+          record(name + "/early", time_plan(context, *begun, sets, 15), bytes, 2.0 * rows * n * (n1 + n2), "");
+        }
         if (rows == 8192 && form == pc::CodeForm::nibbles) sweep_groups(context, *plan, sets);
       }
   context.arena->reset();
