@@ -82,6 +82,8 @@ void check_units(Context& context, int n1, int n2, index rows, pc::ElementType i
   a.factors = factors->view();
   a.factors.left = arena.upload(a.factors.left, a.factors.left_size());
   a.factors.right = arena.upload(a.factors.right, a.factors.right_size());
+  if (a.factors.panels_size() > 0 && seed % 3 != 0)
+    a.factors.panels = arena.upload(factors->panels(), a.factors.panels_size());
   a.quantizer = q;
   a.out = take_rows(arena, made.span());
   auto b = a;
@@ -224,8 +226,11 @@ void bench_kronecker(Context& context) {
           auto* right = arena.take<std::uint16_t>(a.factors.right_size());
           fill(left, a.factors.left_size() * 2, Fill::bfloat16, 1000);
           fill(right, a.factors.right_size() * 2, Fill::bfloat16, 1001);
+          auto* panels = arena.take<std::uint16_t>(a.factors.panels_size());
+          fill(panels, a.factors.panels_size() * 2, Fill::bfloat16, 1002);
           a.factors.left = left;
           a.factors.right = right;
+          a.factors.panels = panels;
           a.quantizer.bits = form == pc::CodeForm::bytes ? 8 : 4;
           a.out.rows = rows;
           a.out.columns = n;
@@ -242,9 +247,16 @@ void bench_kronecker(Context& context) {
         char ratio[96];
         std::snprintf(ratio, sizeof ratio, "%.2f of copy; groups %d stages %d",
                       bytes / t * 1e6 / context.copy_bytes_per_second, plan->sharing.groups, plan->sharing.stages);
-        record(std::string("kronecker/") + (form == pc::CodeForm::bytes ? "int8" : "int4") +
-                   "/m:" + std::to_string(rows) + "/n:" + std::to_string(n1) + "x" + std::to_string(n2),
-               t, bytes, 2.0 * rows * n * (n1 + n2), ratio);
+        const std::string name = std::string("kronecker/") + (form == pc::CodeForm::bytes ? "int8" : "int4") +
+                                 "/m:" + std::to_string(rows) + "/n:" + std::to_string(n1) + "x" + std::to_string(n2);
+        record(name, t, bytes, 2.0 * rows * n * (n1 + n2), ratio);
+        if (rows <= 16) {
+          pc::KroneckerShape early = plan->shape;
+          early.early = true;  // begins while the one in front ends
+          const auto begun = pc::plan_kronecker(early, context.capabilities);
+          require(begun.status());
+          record(name + "/early", time_plan(context, *begun, sets, 15), bytes, 2.0 * rows * n * (n1 + n2), "");
+        }
         if (rows == 8192 && form == pc::CodeForm::nibbles) sweep_groups(context, *plan, sets);
       }
   context.arena->reset();

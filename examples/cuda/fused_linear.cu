@@ -152,6 +152,7 @@ int main() {
   FusedLinear layer{factors.view(), fragments.view(), {.bits = 4}, device_copy(bias.data(), channels)};
   layer.factors.left = device_copy(layer.factors.left, layer.factors.left_size());
   layer.factors.right = device_copy(layer.factors.right, layer.factors.right_size());
+  layer.factors.panels = device_copy(factors.panels(), layer.factors.panels_size());
   layer.weights.units = device_copy(layer.weights.units, layer.weights.size_bytes());
   layer.weights.scales = device_copy(layer.weights.scales, layer.weights.side_count());
   layer.weights.sums = device_copy(layer.weights.sums, layer.weights.side_count());

@@ -93,10 +93,11 @@ inline void meet_warp() { meet(machine.warps[static_cast<std::size_t>(machine.cu
 /// The parity of the phase that a barrier in shared memory is in.
 [[nodiscard]] int phase_parity(std::uint64_t state);
 
-/// What `describe_rows` writes here.
+/// What `describe_rows` and `describe_matrices` write here.
 struct EmulatedMap {
   unsigned char* data;
   std::int64_t rows, columns, stride, box_rows;
+  std::int64_t matrices, distance, box_columns;
 };
 
 }  // namespace emulator

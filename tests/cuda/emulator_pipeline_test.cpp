@@ -71,11 +71,29 @@ namespace planish::inline PLANISH_ABI::kernels::cuda {
 using emulator::machine;
 
 bool describe_rows(void* encode, const ByteRows& rows, int box_rows, TensorMap& map) noexcept {
-  const emulator::EmulatedMap made{static_cast<unsigned char*>(const_cast<void*>(rows.data)), rows.rows, rows.columns,
-                                   rows.stride, box_rows};
+  const emulator::EmulatedMap made{static_cast<unsigned char*>(const_cast<void*>(rows.data)),
+                                   rows.rows,
+                                   rows.columns,
+                                   rows.stride,
+                                   box_rows,
+                                   1,
+                                   0,
+                                   box_columns};
   std::memcpy(&map, &made, sizeof made);
   return encode != nullptr && reinterpret_cast<std::uintptr_t>(rows.data) % 16 == 0 && rows.stride % 16 == 0 &&
          rows.rows > 0 && rows.columns > 0 && rows.stride >= rows.columns && box_rows > 0 && box_rows <= 256;
+}
+
+bool describe_matrices(void* encode, const ByteMatrices& matrices, int columns, int box_rows, TensorMap& map) noexcept {
+  if (!describe_rows(encode, matrices.rows, box_rows, map)) return false;
+  emulator::EmulatedMap made;
+  std::memcpy(&made, &map, sizeof made);
+  made.matrices = matrices.count;
+  made.distance = matrices.distance;
+  made.box_columns = columns;
+  std::memcpy(&map, &made, sizeof made);
+  return (columns == 64 || columns == 128) && matrices.count > 0 && matrices.distance > 0 &&
+         matrices.distance % 16 == 0;
 }
 
 void start_barrier(MemoryBarrier* barrier, int arrivals) noexcept {
@@ -107,17 +125,22 @@ void copy_bulk(void* shared, const void* global, int bytes, MemoryBarrier* barri
   });
 }
 void copy_box(void* shared, const TensorMap* map, int column, int row, MemoryBarrier* barrier) noexcept {
+  copy_box(shared, map, column, row, 0, barrier);
+}
+void copy_box(void* shared, const TensorMap* map, int column, int row, int matrix, MemoryBarrier* barrier) noexcept {
   emulator::EmulatedMap rows;
   std::memcpy(&rows, map, sizeof rows);
-  const auto bytes = static_cast<int>(rows.box_rows * box_columns);
-  machine.require(machine.in_shared(shared, bytes) && reinterpret_cast<std::uintptr_t>(shared) % 1024 == 0);
+  const int across = static_cast<int>(rows.box_columns), exchanged = across == 64 ? 2 : 1;  // rows of the same exchange
+  const auto bytes = static_cast<int>(rows.box_rows * across);
+  machine.require(machine.in_shared(shared, bytes) &&
+                  reinterpret_cast<std::uintptr_t>(shared) % static_cast<unsigned>(8 * across) == 0);
   auto* const to = static_cast<unsigned char*>(shared);
   emulator::ask([=] {
     for (std::int64_t r = 0; r < rows.box_rows; ++r)
-      for (int c = 0; c < box_columns; ++c) {
-        const bool inside = row + r < rows.rows && column + c < rows.columns;
-        to[r * box_columns + (c / 16 ^ r % 8) * 16 + c % 16] =
-            inside ? rows.data[(row + r) * rows.stride + column + c] : std::uint8_t{0};
+      for (int c = 0; c < across; ++c) {
+        const bool inside = row + r < rows.rows && column + c < rows.columns && matrix < rows.matrices;
+        to[r * across + (c / 16 ^ r / exchanged % (across / 16)) * 16 + c % 16] =
+            inside ? rows.data[matrix * rows.distance + (row + r) * rows.stride + column + c] : std::uint8_t{0};
       }
     emulator::change(barrier->state, 0, -bytes);
   });
@@ -187,6 +210,39 @@ TEST_CASE("a phase ends with its last arrival and its last byte; a cluster reads
       cuda::cluster_barrier();
     });
   CHECK(early == 0);
+  CHECK(wrong == 0);
+  CHECK(emulator::faults() == 0);
+}
+
+TEST_CASE("boxes of matrices come with their pieces exchanged, 128 or 64 bytes wide") {
+  // Two matrices of three rows of 96 bytes, 400 bytes apart; a byte says where it lies.
+  alignas(16) static unsigned char bytes[800];
+  for (int i = 0; i < 800; ++i)
+    bytes[i] = static_cast<unsigned char>(i / 400 * 128 + i % 400 / 96 * 16 + i % 400 % 96 / 16 + 1);
+  int encode = 0, wrong = 0;
+  for (const int across : {128, 64}) {
+    cuda::TensorMap map{};
+    REQUIRE(cuda::describe_matrices(&encode, {{bytes, 3, 96, 96}, 2, 400}, across, 3, map));
+    emulator::run({1, 32, 4096}, 5, [&] {
+      unsigned char* const memory = cuda::shared_memory();
+      unsigned char* const box = memory + (1024 - reinterpret_cast<std::uintptr_t>(memory) % 1024) % 1024;
+      auto* const barrier = reinterpret_cast<cuda::MemoryBarrier*>(box + 1024);
+      if (cuda::thread_index() == 0) {
+        cuda::start_barrier(barrier, 1);
+        cuda::arrive_expecting(barrier, 3 * across);
+        cuda::copy_box(box, &map, 128 - across, 0, 1, barrier);
+      }
+      cuda::block_barrier();
+      cuda::wait_phase(barrier, 0);
+      if (cuda::thread_index() != 0) return;
+      for (int row = 0; row < 3; ++row)
+        for (int piece = 0; piece < across / 16; ++piece) {
+          const int column = (128 - across) / 16 + piece;
+          const int at = row * across + (piece ^ (across == 64 ? row / 2 % 4 : row % 8)) * 16;
+          wrong += box[at] != (column < 6 ? 128 + row * 16 + column + 1 : 0);
+        }
+    });
+  }
   CHECK(wrong == 0);
   CHECK(emulator::faults() == 0);
 }

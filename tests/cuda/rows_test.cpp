@@ -1,6 +1,7 @@
 // The shipped kernels of rows (quantize, Kronecker), run by the emulator, against the reference.
 #include <bit>
 #include <cmath>
+#include <limits>
 
 #include <doctest/doctest.h>
 
@@ -78,6 +79,68 @@ TEST_CASE("quotients near ties are those of the formula") {
   CHECK(wrong == 0);
 }
 
+TEST_CASE("one correction rounds quotients of 16-bit values as the formula does") {
+  // Where a quotient lies that near a tie, the scale is within some ulps of value / tie: all of those.
+  pl::Random random(9);
+  index wrong = 0;
+  for (const int bits : {8, 11})
+    for (int k = 0; k < 300; ++k)
+      for (int trial = 0; trial < 40; ++trial) {
+        const auto least = std::uint64_t{1} << (bits - 1);
+        const float value = std::ldexp(static_cast<float>(least + random.below(least)), static_cast<int>(k % 9) - 4);
+        const float tie = static_cast<float>(k) + 0.5f;
+        for (std::uint32_t ulps = 0; ulps < 9; ++ulps) {
+          cuda::RowCoder coder{};
+          coder.divisor = std::bit_cast<float>(std::bit_cast<std::uint32_t>(value / tie) + ulps - 4u);
+          coder.reciprocal = 1.0f / coder.divisor;
+          const auto expected = static_cast<int>(pl::round_half_even(value / coder.divisor));
+          const auto steps = static_cast<int>(coder.exact_steps<false, 1>(value) - 0x4b400000u);
+          wrong += steps != expected;
+          wrong += static_cast<int>(coder.exact_steps<false, 2>(value) - 0x4b400000u) != expected;
+        }
+      }
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("ranges by bits are those of the values") {
+  pl::Random random(11);
+  const float special[] = {0.0f, -0.0f, 0x1p-140f, -0x1p-140f, 3.0e38f, -3.0e38f};
+  index wrong = 0;
+  for (int trial = 0; trial < 2000; ++trial) {
+    cuda::RangeBits range;
+    cuda::RangeSoFar expected;
+    cuda::PairBits pairs;
+    cuda::RangeSoFar expected_pairs;
+    for (int i = 0; i < 6; ++i) {
+      float v[2];
+      std::uint32_t word = 0;
+      for (int h = 0; h < 2; ++h) {
+        v[h] = random.below(4) == 0 ? special[random.below(6)] : static_cast<float>(random.normal());
+        if (trial % 5 == 0 && random.below(20) == 0) v[h] = std::numeric_limits<float>::quiet_NaN();
+        if (trial % 5 == 1 && random.below(20) == 0) v[h] = -std::numeric_limits<float>::infinity();
+        if (trial % 5 == 2 && random.below(20) == 0) v[h] = -std::numeric_limits<float>::quiet_NaN();
+        expected.add(v[h]);
+        const auto half = trial % 2 == 0 ? pl::Half::from_float(v[h]).bits : pl::BFloat16::from_float(v[h]).bits;
+        expected_pairs.add(trial % 2 == 0 ? pl::Half{half}.to_float() : pl::BFloat16{half}.to_float());
+        word |= std::uint32_t{half} << (16 * h);
+      }
+      range.add(v[0], v[1]);
+      pairs.add(word, word);
+    }
+    // What the lanes of a warp do, for one.
+    const auto agree = [](const cuda::RangeBits& bits, const cuda::RangeSoFar& plain) {
+      if (bits.finite() != plain.finite()) return false;
+      return !plain.finite() || (bits.values().lowest == plain.lowest && bits.values().highest == plain.highest);
+    };
+    wrong += !agree(range, expected);
+    emulator::run({1, 32, 64}, 1, [&] {
+      const auto joined = trial % 2 == 0 ? pairs.joined<pl::Half>() : pairs.joined<pl::BFloat16>();
+      if (cuda::thread_index() == 7) wrong += !agree(joined, expected_pairs);
+    });
+  }
+  CHECK(wrong == 0);
+}
+
 TEST_CASE("the float32 Kronecker transform gives the reference's codes to the bit") {
   std::uint64_t seed = 1;
   const int sizes[][2] = {{1, 5}, {8, 8}, {7, 12}, {3, 33}, {16, 40}, {64, 20}};
@@ -134,6 +197,7 @@ void check_units(int n1, int n2, index rows, cuda::ElementType input_type, cuda:
   a.x = input.data();
   a.row_stride = n;
   a.factors = factors->view();
+  if (seed % 3 != 0 && a.factors.panels_size() > 0) a.factors.panels = factors->panels();
   a.quantizer = q;
   a.out = made.span();
   CHECK(cuda::check(*plan, a).ok());
@@ -221,7 +285,12 @@ TEST_CASE("Kronecker transforms on products of warpgroups, and without them, are
   CHECK(path(64, 64, true, false) == cuda::KroneckerGroupPath::none);
   CHECK(path(32, 64, true, true) == cuda::KroneckerGroupPath::none);
   CHECK(path(64, 72, true, true) == cuda::KroneckerGroupPath::none);
-  CHECK(cuda::plan_kronecker({8, 64, 64}, emulator::small_device)->group_path == cuda::KroneckerGroupPath::none);
+  CHECK(cuda::plan_kronecker({8, 64, 64}, emulator::small_device)->group_path ==
+        cuda::KroneckerGroupPath::rows64_columns64);
+  cuda::KroneckerShape early{8, 64, 64};
+  early.early = true;
+  CHECK(cuda::plan_kronecker(early, emulator::small_device)->launch.early);
+  CHECK(!cuda::plan_kronecker(early, cuda::DeviceCapabilities{8, 0, 108, 166912})->launch.early);
 }
 
 }  // namespace

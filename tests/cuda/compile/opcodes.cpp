@@ -47,20 +47,23 @@ bool check(const char* path) {
     int whole = 0, floats = 0, async_copies = 0;
     for (std::uint64_t p = begin; p + 16 <= begin + length; p += 16) {
       const unsigned opcode = at<std::uint16_t>(bytes, p) & 0xfffu;
-      whole += opcode == 0x237 || opcode == 0xdf1;         // IMMA, IGMMA
-      floats += opcode == 0x23c || opcode == 0xdf0;        // HMMA, HGMMA
-      async_copies += opcode == 0xfae || opcode == 0x9ae;  // LDGSTS
+      whole += opcode == 0x237 || opcode == 0xdf1;                      // IMMA, IGMMA
+      floats += opcode == 0x23c || opcode == 0xdf0 || opcode == 0x9f0;  // HMMA, HGMMA of registers and of memory
+      async_copies += opcode == 0xfae || opcode == 0x9ae;               // LDGSTS
     }
     const bool product = name.find("multiply_") != std::string::npos;
-    const bool transform = name.find("kronecker_rows") != std::string::npos ||
-                           name.find("kronecker_groups") != std::string::npos ||
-                           name.find("weight_only_") != std::string::npos ||
-                           name.find("attend_decode") != std::string::npos;
+    const bool transform =
+        name.find("kronecker_rows") != std::string::npos || name.find("kronecker_groups") != std::string::npos ||
+        name.find("weight_only_") != std::string::npos || name.find("attend_decode") != std::string::npos;
     std::printf("%5d IMMA %5d HMMA %3d LDGSTS %6d instructions  %s\n", whole, floats, async_copies,
                 static_cast<int>(length / 16), name.c_str());
     const bool group = name.find("_groups") != std::string::npos || name.find("_pipeline") != std::string::npos;
     const bool empty = group && whole + floats == 0 && !hopper;
     good = good && (((whole > 0) == product && (floats > 0) == transform) || empty);
+    // Left steps and right steps of every size of KroneckerGroupPath: a compiler once lost some.
+    constexpr int products[] = {0, 4 + 4, 4 + 5, 4 + 8, 7 + 8, 8 + 8, 4 * 8 + 14};
+    const auto size_at = name.find("KroneckerGroupPathE");
+    if (size_at != std::string::npos && !empty) good = good && floats == products[name[size_at + 19] - '0'];
   }
   if (kernels == 0 || !good) std::printf("%s: a kernel is not made of the instructions it should be\n", path);
   return good && kernels > 0;

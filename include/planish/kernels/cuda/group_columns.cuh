@@ -38,6 +38,24 @@ PLANISH_DEVICE std::uint64_t product_columns(const unsigned char* shared, int ch
       "}, {%16, %17, %18, %19}, %20, p, 1, 1, " transposed ";\n}" \
       : PLANISH_EIGHT(0), PLANISH_EIGHT(8) \
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(where), "r"(add ? 1 : 0))
+#define PLANISH_SHARED_COLUMNS_64(name) \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n" \
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32." name "." name " {" \
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31" \
+      "}, %32, %33, p, 1, 1, 0, 1;\n}" \
+      : PLANISH_EIGHT(0), PLANISH_EIGHT(8), PLANISH_EIGHT(16), PLANISH_EIGHT(24) \
+      : "l"(left), "l"(where), "r"(add ? 1 : 0))
+#define PLANISH_SHARED_COLUMNS_128(name) \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n" \
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32." name "." name " {" \
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63" \
+      "}, %64, %65, p, 1, 1, 0, 1;\n}" \
+      : PLANISH_EIGHT(0), PLANISH_EIGHT(8), PLANISH_EIGHT(16), PLANISH_EIGHT(24), PLANISH_EIGHT(32), PLANISH_EIGHT(40), PLANISH_EIGHT(48), PLANISH_EIGHT(56) \
+      : "l"(left), "l"(where), "r"(add ? 1 : 0))
 #define PLANISH_COLUMNS_64(name, transposed) \
   asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n" \
       "wgmma.mma_async.sync.aligned.m64n64k16.f32." name "." name " {" \
@@ -109,6 +127,25 @@ PLANISH_DEVICE void multiply_columns(float (&d)[Registers], const std::uint32_t 
 #undef PLANISH_COLUMNS
 #endif
 }
+
+/// The same with the 64 rows of a in shared memory too, as `product_rows` describes them, and b across.
+template <class E, int Registers>
+PLANISH_DEVICE void multiply_shared_columns(float (&d)[Registers], std::uint64_t left, std::uint64_t where,
+                                            bool add) noexcept {
+  static_assert(Registers == 32 || Registers == 64);
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  if constexpr (Registers == 32 && std::is_same_v<E, BFloat16>)
+    PLANISH_SHARED_COLUMNS_64("bf16");
+  else if constexpr (Registers == 32)
+    PLANISH_SHARED_COLUMNS_64("f16");
+  else if constexpr (std::is_same_v<E, BFloat16>)
+    PLANISH_SHARED_COLUMNS_128("bf16");
+  else
+    PLANISH_SHARED_COLUMNS_128("f16");
+#endif
+}
+#undef PLANISH_SHARED_COLUMNS_64
+#undef PLANISH_SHARED_COLUMNS_128
 #undef PLANISH_EIGHT
 #undef PLANISH_COLUMNS_32
 #undef PLANISH_COLUMNS_224
@@ -122,6 +159,21 @@ template <class E, int Registers>
 PLANISH_DEVICE void multiply_across(float (&d)[Registers], const std::uint32_t (&a)[4], const unsigned char* shared,
                                     int chunk_bytes, bool add) noexcept {
   multiply_columns<E, true>(d, a, product_columns(shared, chunk_bytes), add);
+}
+/// The same with the 64 rows of a from `left` on, rows of 128 bytes with their k from `byte` on.
+template <class E, int Registers>
+PLANISH_DEVICE void multiply_shared_across(float (&d)[Registers], const unsigned char* left, int byte,
+                                           const unsigned char* shared, int chunk_bytes, bool add) noexcept {
+  multiply_shared_columns<E>(d, product_rows(left, byte), product_columns(shared, chunk_bytes), add);
+}
+/// The same of 32 columns, whose rows of 64 bytes have piece p at p ^ r / 2 % 4, as a narrow box comes.
+template <class E>
+PLANISH_DEVICE void multiply_across_narrow(float (&d)[16], const std::uint32_t (&a)[4], const unsigned char* shared,
+                                           bool add) noexcept {
+  const auto address = static_cast<std::uint64_t>(__cvta_generic_to_shared(shared));
+  constexpr std::uint64_t eight_rows = 512 / 16, exchanged_in_64 = std::uint64_t{2} << 62;
+  multiply_columns<E, true>(d, a, (address & 0x3ffffu) >> 4 | eight_rows << 16 | eight_rows << 32 | exchanged_in_64,
+                            add);
 }
 /// The same, but a row of `shared` is a column of b, with its k from `byte` (0, 32, 64, 96) on.
 template <class E, int Registers>
@@ -152,6 +204,29 @@ void multiply_across(float (&d)[Registers], const std::uint32_t (&a)[4], const u
     for (int h = 0; h < 2; ++h) {
       const int k = 8 * r + 2 * (thread_index() % 4) + h;
       const unsigned char* at = shared - byte + column / 64 * chunk_bytes + exchanged_offset(k, byte + column % 64 * 2);
+      pair |= std::uint32_t{*reinterpret_cast<const std::uint16_t*>(at)} << (16 * h);
+    }
+    return pair;
+  });
+}
+template <class E, int Registers>
+void multiply_shared_across(float (&d)[Registers], const unsigned char* left, int byte, const unsigned char* shared,
+                            int chunk_bytes, bool add) noexcept {
+  std::uint32_t a[4];
+  const int lane = thread_index() % warp_size, first = thread_index() % group_size / warp_size * 16;
+  for (int r = 0; r < 4; ++r)
+    a[r] = *reinterpret_cast<const std::uint32_t*>(
+        left + exchanged_offset(first + lane / 4 + 8 * (r % 2), byte + 16 * (r / 2) + 4 * (lane % 4)));
+  multiply_across<E>(d, a, shared, chunk_bytes, add);
+}
+template <class E>
+void multiply_across_narrow(float (&d)[16], const std::uint32_t (&a)[4], const unsigned char* shared,
+                            bool add) noexcept {
+  multiply_by_warps<E>(d, a, add, [=](int column, int r) {
+    std::uint32_t pair = 0;
+    for (int h = 0; h < 2; ++h) {
+      const int k = 8 * r + 2 * (thread_index() % 4) + h;
+      const unsigned char* at = shared + k * 64 + ((column / 8 ^ k / 2 % 4) * 16 + column % 8 * 2);
       pair |= std::uint32_t{*reinterpret_cast<const std::uint16_t*>(at)} << (16 * h);
     }
     return pair;

@@ -26,6 +26,8 @@ struct KroneckerSharing {
   bool background = false;  // rows come by cp.async: 16-bit elements as they are, all addresses multiples of 16
   ElementType input = ElementType::bfloat16;
   CodeForm form = CodeForm::bytes;
+  bool early = false;  // rows may not be touched before the kernel in front is done
+  bool few = false;    // of the products of warpgroups: one token a block
 };
 
 /// Bytes from row to row of M in shared memory: an odd number of 16-byte pieces, so that eight rows fill all banks.

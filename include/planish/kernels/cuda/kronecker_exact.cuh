@@ -5,6 +5,7 @@
 
 #include <planish/core/abi.hpp>
 #include <planish/core/rescale.hpp>
+#include <planish/kernels/cuda/early_start.cuh>
 #include <planish/kernels/cuda/kronecker_arguments.cuh>
 #include <planish/kernels/cuda/quantize_rows.cuh>
 #include <planish/kernels/cuda/warp.cuh>
@@ -57,6 +58,8 @@ PLANISH_DEVICE void replace_row(float* row, int n, const Sum& sum) noexcept {
 template <int Threads = exact_threads>
 PLANISH_KERNEL(Threads, 1)
 kronecker_exact(ExactArguments a, ElementType input, CodeForm form) {
+  let_next_kernel_start();
+  wait_for_kernel_before();
   const int n1 = a.factors.n1, n2 = a.factors.n2, n = n1 * n2;
   const std::int64_t r = block_index();
   auto* const row = reinterpret_cast<float*>(shared_memory() + 32 * sizeof(RangeSoFar));

@@ -10,6 +10,7 @@
 #include <planish/core/index.hpp>
 #include <planish/core/result.hpp>
 #include <planish/kernels/cuda/element_type.cuh>
+#include <planish/kernels/cuda/group_columns.cuh>
 #include <planish/kernels/cuda/matrix_fragments.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
@@ -30,12 +31,22 @@ struct KroneckerFactorsView {
   ElementType type = ElementType::bfloat16;  // or half: of the factors, and of the rows between the two products
   const std::uint16_t* left = nullptr;       // Lᵀ: [16 rows][16 k][lane][register][half]
   const std::uint16_t* right = nullptr;      // R: [16 k][16 columns][lane][product][register][half]
+  // R by columns, then Lᵀ by rows, in chunks of 64 k, as products of warpgroups read them from shared memory: one copy
+  // in bulk. Null: made from the above by every block, which a launch of few rows waits for.
+  const std::uint16_t* panels = nullptr;
 
   [[nodiscard]] constexpr index left_size() const noexcept { return index{sixteens(n1)} * sixteens(n1) * 256; }
   [[nodiscard]] constexpr index right_size() const noexcept { return index{sixteens(n2)} * sixteens(n2) * 256; }
+  /// Warpgroups that a token takes: each has 64 rows.
+  [[nodiscard]] PLANISH_HOST_DEVICE constexpr int row_groups() const noexcept { return n1 <= 64 ? 1 : 2; }
+  [[nodiscard]] constexpr index right_panel_size() const noexcept { return (index{n2} + 63) / 64 * n2 * 64; }
+  /// 0 for sizes that those products do not take.
+  [[nodiscard]] constexpr index panels_size() const noexcept {
+    return n1 <= 128 && n2 % 16 == 0 ? right_panel_size() + index{row_groups()} * row_groups() * 64 * 64 : 0;
+  }
 };
 
-/// Owner of such factors in host memory; the caller copies both buffers to the device.
+/// Owner of such factors in host memory; the caller copies both buffers to the device, and the panels if it likes.
 class KroneckerFactors {
  public:
   KroneckerFactors() = default;
@@ -59,6 +70,9 @@ class KroneckerFactors {
     auto rights = AlignedBuffer<std::uint16_t>::make(made.view_.right_size());
     if (!lefts) return lefts.status();
     if (!rights) return rights.status();
+    auto panels = AlignedBuffer<std::uint16_t>::make(made.view_.panels_size());
+    if (!panels) return panels.status();
+    made.panels_ = *std::move(panels);
     made.left_ = *std::move(lefts);
     made.right_ = *std::move(rights);
     if (!made.fill(left, right)) return Status(ErrorCode::not_finite, "a Kronecker factor is not finite");
@@ -71,6 +85,8 @@ class KroneckerFactors {
     view.right = right_.data();
     return view;
   }
+  /// What `KroneckerFactorsView::panels` points to a copy of, `view().panels_size()` elements; the view leaves it null.
+  [[nodiscard]] const std::uint16_t* panels() const noexcept { return panels_.data(); }
 
  private:
   static float element(const float* matrix, int n, int row, int column) noexcept {
@@ -101,12 +117,28 @@ class KroneckerFactors {
           const int column = kronecker_column(tiles, 2 * pair + at / 4 % 2, e.column);
           finite = put(*to++, element(right, view_.n2, 16 * k + e.row, column)) && finite;
         }
+    if (view_.panels_size() > 0) fill_panels(left, right);
     return finite;
+  }
+
+  void fill_panels(const float* left, const float* right) noexcept {
+    for (index i = 0; i < view_.panels_size(); ++i) panels_.data()[i] = 0;
+    const auto chunk = [this](index begin, index rows, int row, int k) -> std::uint16_t& {
+      return panels_.data()[begin + k / 64 * rows * 64 + exchanged_offset(row, k % 64 * 2) / 2];
+    };
+    for (int row = 0; row < view_.n2; ++row)
+      for (int k = 0; k < view_.n2; ++k)
+        (void)put(chunk(0, view_.n2, row, k),
+                  element(right, view_.n2, k, kronecker_column(view_.n2 / 8, row / 8, row % 8)));
+    for (int row = 0; row < view_.n1; ++row)
+      for (int k = 0; k < view_.n1; ++k)
+        (void)put(chunk(view_.right_panel_size(), 64 * view_.row_groups(), row, k), element(left, view_.n1, k, row));
   }
 
   KroneckerFactorsView view_;  // shape; the pointers stay null here
   AlignedBuffer<std::uint16_t> left_;
   AlignedBuffer<std::uint16_t> right_;
+  AlignedBuffer<std::uint16_t> panels_;
 };
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda

@@ -4,6 +4,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/kernels/cuda/device.cuh>
 #include <planish/kernels/cuda/kronecker_groups.cuh>
+#include <planish/kernels/cuda/tensor_map.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
@@ -22,7 +23,7 @@ namespace detail {
 template <class E, KroneckerGroupPath Path>
 struct GroupSizeOf;
 template <class E>
-struct GroupSizeOf<E, KroneckerGroupPath::rows64_columns64> : KroneckerGroupSize<E, 1, 4, 64, 512, true> {};
+struct GroupSizeOf<E, KroneckerGroupPath::rows64_columns64> : KroneckerGroupSize<E, 1, 4, 64, 640, false> {};
 template <class E>
 struct GroupSizeOf<E, KroneckerGroupPath::rows64_columns80> : KroneckerGroupSize<E, 1, 4, 80, 512, true> {};
 template <class E>
@@ -65,22 +66,39 @@ constexpr auto with_group_size(KroneckerGroupPath path, F&& f) noexcept {
 }
 }  // namespace detail
 
+/// The rows as the copy engine reads them: becomes a kernel's argument where one is launched. `columns`: bytes of a
+/// box.
+struct KroneckerTokenMap {
+  void* encode;
+  const KroneckerArguments& a;
+  int rows, columns;
+
+  [[nodiscard]] bool describe(TensorMap& map) const noexcept {
+    const index row_bytes = 2 * index{a.factors.n2};
+    const index distance = rows > 1 ? 2 * a.row_stride : a.factors.n1 * row_bytes;
+    return describe_matrices(encode, {{a.x, a.factors.n1, row_bytes, row_bytes}, rows, distance}, columns, a.factors.n1,
+                             map);
+  }
+  explicit operator TensorMap() const noexcept {
+    TensorMap map = {};
+    if (columns > 0) static_cast<void>(describe(map));  // `check` has refused what cannot be described
+    return map;
+  }
+};
+
 /// How a block of the kernel for `path` shares `rows` tokens, and its launch; no blocks where a stage does not fit.
 [[nodiscard]] inline LaunchShape launch_kronecker_groups(KroneckerGroupPath path, int rows, KroneckerSharing& s,
                                                          const DeviceCapabilities& device) noexcept {
   return detail::with_group_size<BFloat16>(path, [&](auto size) -> LaunchShape {
     const int multiprocessors = device.multiprocessors > 0 ? device.multiprocessors : 1;
-    const int share = (rows + multiprocessors - 1) / multiprocessors;  // tokens of a block
     s.group_threads = size.token_threads;
-    s.groups = size.most_threads / size.token_threads;
-    if (s.groups > share) s.groups = share > 0 ? share : 1;
-    s.stages = size.most_stages;
+    s.groups = size.most_threads / size.token_threads;  // those without a token help with the factors
+    s.stages = 2;
+    s.few = rows <= multiprocessors;
     const auto fits = [&] { return size.shared_bytes(s.groups, s.stages) <= device.shared_bytes; };
-    if (!fits()) s.stages = 2;
     while (!fits() && s.groups > 1) --s.groups;
     if (!fits()) return {};
-    const int blocks = (rows + s.groups - 1) / s.groups;
-    return {blocks < multiprocessors ? blocks : multiprocessors, s.groups * s.group_threads,
+    return {rows < multiprocessors ? rows : multiprocessors, s.groups * s.group_threads,
             size.shared_bytes(s.groups, s.stages)};
   });
 }

@@ -1,8 +1,11 @@
 #pragma once
 // Where a Kronecker transform on the products of warpgroups keeps its operands in shared memory.
+#include <cstdint>
+
 #include <planish/core/abi.hpp>
 #include <planish/kernels/cuda/group_columns.cuh>
 #include <planish/kernels/cuda/kronecker.cuh>
+#include <planish/kernels/cuda/pipeline.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
@@ -11,31 +14,37 @@ template <class E, int RowGroups, int LeftSteps, int Columns, int Threads, bool 
 struct KroneckerGroupSize {
   using Type = E;
   static constexpr int row_groups = RowGroups, left_steps = LeftSteps, columns = Columns, most_threads = Threads;
-  static constexpr int token_threads = RowGroups * group_size;
-  static constexpr int chunks = (Columns + 63) / 64;        // of 64 columns, rows of 128 bytes
-  static constexpr int chunk_bytes = LeftSteps * 16 * 128;  // of M
-  // Half a chunk at the end shares one with the other stage, of which there are two then.
-  static constexpr bool paired = Columns % 64 == 32;
-  static constexpr int most_stages = paired ? 2 : 3, whole_chunks = chunks - (paired ? 1 : 0);
-  static constexpr int stage_bytes = whole_chunks * chunk_bytes;
-  // Columns of U at a time, so that U and V have registers.
-  static constexpr int block = Columns > 128 ? 64 : Columns;
+  static constexpr int token_threads = RowGroups * group_size, warps = token_threads / warp_size;
+  // M lies in chunks of 64 columns, rows of 128 bytes; half a chunk at the end has rows of 64.
+  static constexpr bool narrow = Columns % 64 == 32;
+  static constexpr int chunks = (Columns + 63) / 64, whole_chunks = chunks - (narrow ? 1 : 0);
+  static constexpr int chunk_bytes = LeftSteps * 16 * 128;
+  static constexpr int stage_bytes = whole_chunks * chunk_bytes + (narrow ? chunk_bytes / 2 : 0);
+  static constexpr int most_stages = 3;
   static constexpr int right_bytes = chunks * Columns * 128;  // R by columns, 64 k to a row of 128 bytes
-  static constexpr bool left_in_registers = LeftInRegisters;  // or read again for every token
+  static constexpr bool left_in_registers = LeftInRegisters;  // or in shared memory: Lᵀ by rows, 64 k to a row
+  static constexpr int left_chunk_bytes = RowGroups * 64 * 128;
+  static constexpr int left_bytes = LeftInRegisters ? 0 : (LeftSteps + 3) / 4 * left_chunk_bytes;
 
-  /// From the next multiple of 1024 bytes on: R, the rings, and of every token at work its meeting.
+  /// What the warps of a token tell each other; two, because some are still reading when others have gone on.
+  struct Meeting {
+    alignas(16) std::uint32_t highest[warps];
+    alignas(16) std::uint32_t lowest[warps];
+    alignas(16) std::int32_t sums[warps];
+  };
+  struct Ends {
+    Meeting meetings[2];
+    alignas(16) MemoryBarrier full[most_stages];
+    MemoryBarrier factors;  // of the first group: R and Lᵀ
+  };
+
+  /// From the next multiple of 1024 bytes on: R, Lᵀ, the rings, and the ends of every token at work.
   [[nodiscard]] static constexpr int shared_bytes(int groups, int stages) noexcept {
-    return 1024 + right_bytes + groups * (ring_bytes(stages) + kronecker_meeting_bytes);
+    return 1024 + right_bytes + left_bytes + groups * (stages * stage_bytes + static_cast<int>(sizeof(Ends)));
   }
-  [[nodiscard]] PLANISH_HOST_DEVICE static constexpr int ring_bytes(int stages) noexcept {
-    return stages * stage_bytes + (paired ? chunk_bytes : 0);
-  }
-  /// Where chunk `chunk` of a stage begins, and the byte of its rows.
-  [[nodiscard]] PLANISH_HOST_DEVICE static constexpr int chunk_at(int stage, int chunk) noexcept {
-    return paired && chunk == whole_chunks ? 2 * stage_bytes : stage * stage_bytes + chunk * chunk_bytes;
-  }
-  [[nodiscard]] PLANISH_HOST_DEVICE static constexpr int byte_at(int stage, int chunk) noexcept {
-    return paired && chunk == whole_chunks ? 64 * stage : 0;
+  /// What the copy engine brings of a token of n1 rows.
+  [[nodiscard]] PLANISH_HOST_DEVICE static constexpr int token_bytes(int n1) noexcept {
+    return n1 * (whole_chunks * 128 + (narrow ? 64 : 0));
   }
 };
 

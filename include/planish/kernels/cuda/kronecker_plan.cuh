@@ -18,8 +18,8 @@ struct KroneckerShape {
   ElementType arithmetic = ElementType::bfloat16;  // or half: matrix units; float32: exact
   CodeForm form = CodeForm::bytes;
   bool background = true;
-  bool groups =
-      false;  // of warpgroups, where device and size have them: checked on a device but not timed, so asked for
+  bool groups = true;  // of warpgroups, where device and size have them
+  bool early = false;  // the factors are older than the kernel in front in the stream: see LaunchShape
 };
 
 /// The compiled sizes, by the most rows and columns of M.
@@ -43,6 +43,7 @@ struct KroneckerPlan {
   KroneckerGroupPath group_path = KroneckerGroupPath::none;  // in its place where there is one
   KroneckerSharing sharing;
   LaunchShape launch;
+  void* encode_rows = nullptr;  // of the products of warpgroups: cuTensorMapEncodeTiled
 
   [[nodiscard]] constexpr const char* describe() const noexcept {
     if (path == KroneckerPath::exact) return "float32, sums in the order of the reference";
@@ -129,8 +130,10 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
                   " elements");
   KroneckerPlan plan;
   plan.shape = shape;
+  const bool early = shape.early && device.major >= 9;
+  plan.sharing.early = early;
   if (shape.arithmetic == ElementType::float32) {
-    plan.launch = {shape.rows, exact_threads, static_cast<int>(32 * sizeof(RangeSoFar)) + (n1 * n2 + 4) * 4};
+    plan.launch = {shape.rows, exact_threads, static_cast<int>(32 * sizeof(RangeSoFar)) + (n1 * n2 + 4) * 4, 1, early};
     if (plan.launch.shared_bytes > device.shared_bytes)
       return Status(ErrorCode::unsupported, "a Kronecker transform of ", n1, " x ", n2, " needs ",
                     plan.launch.shared_bytes, " bytes of shared memory, the device gives ", device.shared_bytes);
@@ -150,10 +153,12 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
   s.input = shape.input;
   s.form = shape.form;
   s.background = shape.background && shape.input == shape.arithmetic && n2 % 8 == 0;
-  if (shape.groups && s.background && device.group_products) {
+  if (shape.groups && s.background && device.group_products && device.encode_rows != nullptr) {
+    plan.encode_rows = device.encode_rows;
     plan.group_path = detail::kronecker_group_path(n1, n2);
     if (plan.group_path != KroneckerGroupPath::none)
       plan.launch = launch_kronecker_groups(plan.group_path, shape.rows, s, device);
+    plan.launch.early = early;
     if (plan.launch.shared_bytes > 0) return plan;
     plan.group_path = KroneckerGroupPath::none;
   }
@@ -173,7 +178,7 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
                   device.shared_bytes, "; plan it with float32 arithmetic");
   const int blocks = (shape.rows + s.groups - 1) / s.groups;
   plan.launch = {blocks < multiprocessors ? blocks : multiprocessors, s.groups * s.group_threads,
-                 kronecker_shared_bytes(n1, n2, s.groups, s.stages)};
+                 kronecker_shared_bytes(n1, n2, s.groups, s.stages), 1, early};
   return plan;
 }
 
@@ -183,7 +188,10 @@ Status dispatch(const KroneckerPlan& plan, const KroneckerArguments& a, Run&& ru
   if (plan.launch.blocks == 0) return {};
   if (plan.group_path != KroneckerGroupPath::none) {
     const auto with = [&](auto size) {
-      return run(kronecker_groups<decltype(size)>, plan.launch, a, plan.sharing, plan.shape.rows);
+      return run(kronecker_groups<decltype(size)>, plan.launch, a,
+                 KroneckerTokenMap{plan.encode_rows, a, plan.shape.rows, 128},
+                 KroneckerTokenMap{plan.encode_rows, a, plan.shape.rows, size.narrow ? 64 : 0}, plan.sharing,
+                 plan.shape.rows);
     };
     return plan.shape.arithmetic == ElementType::bfloat16 ? detail::with_group_size<BFloat16>(plan.group_path, with)
                                                           : detail::with_group_size<Half>(plan.group_path, with);
@@ -229,6 +237,16 @@ template <class Arguments>
     return {ErrorCode::invalid_argument, "rows to fetch in the background must begin on multiples of 16 bytes"};
   if (a.y == nullptr && plan.shape.form == CodeForm::nibbles && a.out.stride % 8 != 0)
     return {ErrorCode::invalid_argument, "rows of nibbles must lie a multiple of 8 bytes apart, not ", a.out.stride};
+  if (reinterpret_cast<std::uintptr_t>(a.factors.panels) % 16 != 0)
+    return {ErrorCode::invalid_argument, "panels of factors must lie on a multiple of 16 bytes"};
+  TensorMap map;
+  if (plan.group_path != KroneckerGroupPath::none && plan.shape.rows > 0 &&
+      !KroneckerTokenMap{plan.encode_rows, a, plan.shape.rows, 128}.describe(map))
+    return {ErrorCode::unsupported, "the driver refuses to describe ",
+            plan.shape.rows,        " rows of ",
+            plan.shape.n1,          " x ",
+            plan.shape.n2,          " that lie ",
+            a.row_stride,           " elements apart"};
   return detail::check_transform(plan, a);
 }
 [[nodiscard]] inline Status check(const KroneckerPlan& plan, const ExactArguments& a) noexcept {

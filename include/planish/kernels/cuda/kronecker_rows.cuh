@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
+#include <planish/kernels/cuda/early_start.cuh>
 #include <planish/kernels/cuda/kronecker.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
@@ -130,6 +131,7 @@ PLANISH_DEVICE void clear_stage(const KroneckerArguments& a, const KroneckerShar
 template <class Size>
 PLANISH_KERNEL(Size::most_threads, 1)
 kronecker_rows(KroneckerArguments a, KroneckerSharing s, int rows) {
+  let_next_kernel_start();
   using E = typename Size::Type;
   const int n1 = a.factors.n1, n2 = a.factors.n2, stage_bytes = kronecker_stage_bytes(n1, n2);
   const int group = thread_index() / s.group_threads, thread = thread_index() % s.group_threads;
@@ -147,6 +149,7 @@ kronecker_rows(KroneckerArguments a, KroneckerSharing s, int rows) {
     copy_async_16(right + i * 16, reinterpret_cast<const unsigned char*>(a.factors.right) + i * 16, 16);
   commit_copies();
   const LeftFragments<Size> left(a.factors, warp * Size::row_tiles);
+  wait_for_kernel_before();  // the factors are older
   group_barrier(1 + group, s.group_threads);
   const std::int64_t tokens_on = std::int64_t{block_count()} * s.groups;
   const std::int64_t first = std::int64_t{block_index()} * s.groups + group;

@@ -78,6 +78,17 @@ PLANISH_DEVICE void copy_box(void* shared, const TensorMap* map, int column, int
       : "memory");
 #endif
 }
+/// The same of matrix `matrix`, where the map is of several.
+PLANISH_DEVICE void copy_box(void* shared, const TensorMap* map, int column, int row, int matrix,
+                             MemoryBarrier* barrier) noexcept {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4}], [%5];" ::
+          "r"(shared_address(shared)),
+      "l"(map), "r"(column), "r"(row), "r"(matrix), "r"(shared_address(barrier))
+      : "memory");
+#endif
+}
 /// Shared memory, in the order of `copy_box`, to the map's box at (column, row), in the background; what lies outside
 /// of the rows is left out. Belongs to the open group.
 PLANISH_DEVICE void store_box(const TensorMap* map, const void* shared, int column, int row) noexcept {
@@ -144,6 +155,7 @@ void arrive(MemoryBarrier* barrier) noexcept;
 void wait_phase(MemoryBarrier* barrier, int parity) noexcept;
 void copy_bulk(void* shared, const void* global, int bytes, MemoryBarrier* barrier) noexcept;
 void copy_box(void* shared, const TensorMap* map, int column, int row, MemoryBarrier* barrier) noexcept;
+void copy_box(void* shared, const TensorMap* map, int column, int row, int matrix, MemoryBarrier* barrier) noexcept;
 void store_box(const TensorMap* map, const void* shared, int column, int row) noexcept;
 void commit_bulk() noexcept;
 void wait_bulk_read_until(int pending) noexcept;

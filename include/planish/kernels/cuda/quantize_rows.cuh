@@ -1,15 +1,16 @@
 #pragma once
 // Rows of activations to codes: a block per row, read once and kept in registers where it fits.
 #include <cstdint>
-#include <type_traits>
 
 #include <planish/core/abi.hpp>
 #include <planish/core/half.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/result.hpp>
 #include <planish/kernels/cuda/device.cuh>
+#include <planish/kernels/cuda/early_start.cuh>
 #include <planish/kernels/cuda/element_type.cuh>
 #include <planish/kernels/cuda/row_codes.cuh>
+#include <planish/kernels/cuda/row_vector.cuh>
 #include <planish/packing/bit_packing.hpp>
 #include <planish/packing/quantized_rows.hpp>
 
@@ -30,9 +31,22 @@ struct QuantizeShape {
   ElementType input = ElementType::bfloat16;
   CodeForm form = CodeForm::bytes;
   bool aligned = true;
+  bool early = false;  // starts while the kernel in front in the stream ends: see LaunchShape
 };
 
-inline constexpr int quantize_threads = 512;  // at most
+/// Threads of a block at most, and blocks that a multiprocessor must have registers for.
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr int quantize_threads(int held) noexcept {
+  return held == 4 ? 1024 : held == 2 ? 32 : 512;
+}
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr int quantize_blocks(int held) noexcept {
+  return held == 2 ? 32 : held == 8 ? 2 : 1;
+}
+
+/// What the warps of a block tell each other.
+struct QuantizeMeeting {
+  std::uint32_t highest[32], lowest[32];
+  std::int32_t sums[32];
+};
 
 struct QuantizePlan {
   QuantizeShape shape;
@@ -46,168 +60,103 @@ struct QuantizePlan {
 
 /// The plan for a shape. Errors: sizes out of range, an input that is not a float.
 [[nodiscard]] inline Result<QuantizePlan> plan_quantize(const QuantizeShape& shape,
-                                                        const DeviceCapabilities& /*device*/) noexcept {
+                                                        const DeviceCapabilities& device) noexcept {
   if (shape.rows < 0 || shape.columns < 0 || shape.columns > (1 << 26))
     return Status(ErrorCode::invalid_argument, "rows to quantize: ", shape.rows, " x ", shape.columns);
   if (shape.input == ElementType::int32) return Status(ErrorCode::invalid_argument, "int32 is not quantized");
   QuantizePlan plan;
   plan.shape = shape;
-  const int lanes = 16 / element_bytes(shape.input);
-  const int vectors = (shape.columns + lanes - 1) / lanes;
-  int threads = 32;  // about 4 vectors each, 8 where the row is long
-  while (threads < 256 && threads * 4 < vectors) threads *= 2;
-  plan.held = 2;
-  while (plan.held < 8 && plan.held * threads < vectors) plan.held *= 2;
-  while (threads < quantize_threads && plan.held * threads < vectors) threads *= 2;
-  if (plan.held * threads < vectors || !shape.aligned) plan.held = 0;
-  plan.launch = {shape.rows, threads, static_cast<int>(sizeof(RangeSoFar)) * 32};
+  const int lanes = 16 / element_bytes(shape.input), vectors = shape.columns / lanes;
+  const auto threads_of = [=](int held) { return vectors > held ? (vectors + 32 * held - 1) / (32 * held) * 32 : 32; };
+  // Many vectors a thread, so that the scale of a row costs little, but few where a multiprocessor has few rows.
+  const bool few = shape.rows < 4 * device.multiprocessors;
+  plan.held = vectors <= 64 ? 2 : vectors <= 128 || (few && threads_of(4) <= quantize_threads(4)) ? 4 : 8;
+  if (threads_of(plan.held) > quantize_threads(plan.held) || !shape.aligned || shape.columns % lanes != 0)
+    plan.held = 0;
+  const int threads = plan.held > 0 ? threads_of(plan.held) : threads_of(4) < 512 ? threads_of(4) : 512;
+  plan.launch = {shape.rows, threads, static_cast<int>(sizeof(QuantizeMeeting)), 1, shape.early && device.major >= 9};
   return plan;
 }
 
-/// The values of 16 bytes of a row.
-template <class E>
-struct RowVector {
-  static constexpr int lanes = 16 / static_cast<int>(sizeof(E));
-  Vector16 bytes;
-
-  [[nodiscard]] PLANISH_DEVICE float value(int i) const noexcept {
-    if constexpr (std::is_same_v<E, float>)
-      return __builtin_bit_cast(float, bytes.words[i]);
-    else
-      return widen(E{static_cast<std::uint16_t>(bytes.words[i / 2] >> (i % 2 * 16))});
-  }
-};
-
-/// Elements [at, at + lanes) of a row; those behind the last column are 0.
-template <class E>
-PLANISH_DEVICE RowVector<E> load_row_vector(const E* row, int at, int columns, bool aligned) noexcept {
-  RowVector<E> v{};
-  if (aligned && at + RowVector<E>::lanes <= columns) {
-    v.bytes = *reinterpret_cast<const Vector16*>(row + at);
-    return v;
-  }
+/// Codes of the vectors that a thread keeps, their sum returned.
+template <bool Cut, bool Shifted, class E, int Held>
+PLANISH_DEVICE int store_kept(const RowCoder& coder, const RowVector<E> (&kept)[Held], int vectors, int threads,
+                              CodeForm form, std::int8_t* out) noexcept {
+  int sum = 0;
   PLANISH_UNROLL
-  for (int i = 0; i < RowVector<E>::lanes; ++i) {
-    if (at + i >= columns) continue;
-    if constexpr (std::is_same_v<E, float>)
-      v.bytes.words[i] = __builtin_bit_cast(std::uint32_t, row[at + i]);
-    else
-      v.bytes.words[i / 2] |= static_cast<std::uint32_t>(row[at + i].bits) << (i % 2 * 16);
-  }
-  return v;
-}
-
-/// Stores the codes of a vector and returns their sum. Behind the last column, byte codes are 0 up to the stride.
-template <class E>
-PLANISH_DEVICE int store_row_codes(const RowCoder& coder, const RowVector<E>& v, int at, int columns, CodeForm form,
-                                   std::int8_t* row, int stride) noexcept {
-  constexpr int lanes = RowVector<E>::lanes;
-  float values[8] = {};
-  PLANISH_UNROLL
-  for (int i = 0; i < lanes; ++i) values[i] = v.value(i);
-  if (coder.shifted) {
-    PLANISH_UNROLL
-    for (int i = 0; i < lanes; ++i) values[i] = coder.shifted_value(values[i]);
-  }
-  std::uint32_t codes[8] = {};
-  PLANISH_UNROLL
-  for (int i = 0; i < lanes; ++i) codes[i] = coder.code(values[i]);
-  if (at + lanes > columns) {
-    PLANISH_UNROLL
-    for (int i = 0; i < lanes; ++i) codes[i] = at + i < columns ? codes[i] : 0;
-  }
-  const std::uint32_t low = low_bytes(codes[0], codes[1], codes[2], codes[3]);
-  const std::uint32_t high = low_bytes(codes[4], codes[5], codes[6], codes[7]);
-  const int sum = add_bytes(high, add_bytes(low, 0));
-  if (form == CodeForm::bytes) {
-    if (at + lanes <= stride && stride % lanes == 0) {
-      if constexpr (lanes == 8)
-        *reinterpret_cast<Vector8*>(row + at) = Vector8{{low, high}};
-      else
-        *reinterpret_cast<std::uint32_t*>(row + at) = low;
-    } else {
-      PLANISH_UNROLL
-      for (int i = 0; i < lanes; ++i)
-        if (at + i < stride) row[at + i] = static_cast<std::int8_t>(codes[i]);
-    }
-    return sum;
-  }
-  const std::uint32_t nibbles = four_nibbles(low) | four_nibbles(high) << 16;
-  if (lanes == 8 && at + lanes <= columns && stride % 4 == 0) {
-    *reinterpret_cast<std::uint32_t*>(row + at / 2) = nibbles;
-    return sum;
-  }
-  PLANISH_UNROLL
-  for (int i = 0; i < lanes / 2; ++i) {
-    std::uint32_t byte = nibbles >> (8 * i) & 255u;
-    if (at + 2 * i + 1 >= columns) byte &= 15u;
-    if (at + 2 * i < columns) row[at / 2 + i] = static_cast<std::int8_t>(byte);
-  }
+  for (int i = 0; i < Held; ++i)
+    if (const int at = thread_index() + i * threads; at < vectors)
+      sum += store_whole_codes<Cut, Shifted>(coder, kept[i], at * RowVector<E>::lanes, form, out);
   return sum;
 }
 
-/// The range of all threads of a block, in each.
-PLANISH_DEVICE RangeSoFar join_block(RangeSoFar range, int threads) noexcept {
-  range = join_warp(range);
-  if (threads == warp_size) return range;
-  auto* meeting = reinterpret_cast<RangeSoFar*>(shared_memory());
-  if (thread_index() % warp_size == 0) meeting[thread_index() / warp_size] = range;
-  block_barrier();
-  range = meeting[0];
-  for (int i = 1; i < threads / warp_size; ++i) range.join(meeting[i]);
-  block_barrier();
-  return range;
-}
-
-/// One row per block; Held: 16-byte vectors that a thread keeps, or 0.
+/// One row per block; Held: 16-byte vectors that a thread keeps, all of the row, or 0: it is read twice.
 template <class E, int Held>
-PLANISH_KERNEL(quantize_threads, 1)
+PLANISH_KERNEL(quantize_threads(Held), quantize_blocks(Held))
 quantize_rows(QuantizeArguments a, CodeForm form, int columns, int threads) {
+  let_next_kernel_start();
   constexpr int lanes = RowVector<E>::lanes;
-  const int r = block_index();
+  const int r = block_index(), warp = thread_index() / warp_size, warps = threads / warp_size;
   const E* row = static_cast<const E*>(a.x) + r * a.row_stride;
   [[maybe_unused]] const bool aligned = reinterpret_cast<std::uintptr_t>(row) % 16 == 0;
   std::int8_t* out = a.out.row(r);
-  const int stride = static_cast<int>(a.out.stride);
+  const int stride = static_cast<int>(a.out.stride), vectors = columns / lanes;
   const int step = threads * lanes, begin = thread_index() * lanes;
-  const int end = form == CodeForm::bytes ? stride : columns;
+  auto& meeting = *reinterpret_cast<QuantizeMeeting*>(shared_memory());
+  wait_for_kernel_before();
 
-  RangeSoFar range;
+  VectorRange<E> part;
   RowVector<E> kept[Held > 0 ? Held : 1];
   if constexpr (Held > 0) {
     PLANISH_UNROLL
-    for (int i = 0; i < Held; ++i) kept[i] = load_row_vector(row, begin + i * step, columns, true);
-    PLANISH_UNROLL
-    for (int i = 0; i < Held; ++i) PLANISH_UNROLL
-    for (int j = 0; j < lanes; ++j) range.add(kept[i].value(j));
-  } else {
-    for (int at = begin; at < columns; at += step) {
-      const RowVector<E> v = load_row_vector(row, at, columns, aligned);
-      PLANISH_UNROLL
-      for (int j = 0; j < lanes; ++j) range.add(v.value(j));
+    for (int i = 0; i < Held; ++i) {
+      kept[i] = {};
+      if (const int at = thread_index() + i * threads; at < vectors)
+        kept[i].bytes = reinterpret_cast<const Vector16*>(row)[at];
     }
+    PLANISH_UNROLL
+    for (int i = 0; i < Held; ++i) part.add(kept[i]);
+  } else {
+    for (int at = begin; at < columns; at += step) part.add(load_row_vector(row, at, columns, aligned));
   }
-  range = join_block(range, threads);
-  const RowCoder coder = RowCoder::make({range.lowest, range.highest}, range.finite(), a.quantizer);
+  RangeBits range = part.joined();
+  if (warps > 1) {
+    if (thread_index() % warp_size == 0) {
+      meeting.highest[warp] = range.highest;
+      meeting.lowest[warp] = range.lowest;
+    }
+    block_barrier();
+    for (int i = 0; i < warps; ++i) range.join(meeting.highest[i], meeting.lowest[i]);
+  }
+  const RowCoder coder = RowCoder::make(range.values(), range.finite(), a.quantizer);
 
   int sum = 0;
   if constexpr (Held > 0) {
-    PLANISH_UNROLL
-    for (int i = 0; i < Held; ++i)
-      if (begin + i * step < end) sum += store_row_codes(coder, kept[i], begin + i * step, columns, form, out, stride);
-    for (int at = begin + Held * step; at < end; at += step)
-      sum += store_row_codes(coder, RowVector<E>{}, at, columns, form, out, stride);
+    if (coder.shifted)
+      sum = store_kept<true, true>(coder, kept, vectors, threads, form, out);
+    else if (!coder.usable || !coder.covers(range.values()))
+      sum = store_kept<true, false>(coder, kept, vectors, threads, form, out);
+    else
+      sum = store_kept<false, false>(coder, kept, vectors, threads, form, out);
+    if (form == CodeForm::bytes) {
+      PLANISH_NO_UNROLL
+      for (int at = columns + 4 * thread_index(); at < stride; at += 4 * threads)
+        *reinterpret_cast<std::uint32_t*>(out + at) = 0;
+    }
   } else {
+    const int end = form == CodeForm::bytes ? stride : columns;
     for (int at = begin; at < end; at += step)
       sum += store_row_codes(coder, load_row_vector(row, at, columns, aligned), at, columns, form, out, stride);
   }
-  sum = sum_warp(sum);
-  if (threads > warp_size) {
-    auto* meeting = reinterpret_cast<int*>(shared_memory());
-    if (thread_index() % warp_size == 0) meeting[thread_index() / warp_size] = sum;
-    block_barrier();
-    sum = 0;
-    for (int i = 0; i < threads / warp_size; ++i) sum += meeting[i];
+  if (a.out.sums != nullptr) {
+    sum = sum_warp(sum);
+    if (warps > 1) {
+      if (thread_index() % warp_size == 0) meeting.sums[warp] = sum;
+      block_barrier();
+      sum = 0;
+      if (thread_index() == 0)
+        for (int i = 0; i < warps; ++i) sum += meeting.sums[i];
+    }
   }
   if (thread_index() != 0) return;
   a.out.scales[r] = coder.affine.scale;

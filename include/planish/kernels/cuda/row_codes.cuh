@@ -43,6 +43,26 @@ struct RowCoder {
     return coder;
   }
 
+  /// A coder for `quick_steps` alone, of dynamic symmetric codes: without divisions, the reciprocal some ulps off, and
+  /// without the scale. Not usable where it takes `make`.
+  PLANISH_DEVICE static RowCoder make_quickly(ValueRange range, bool finite, const RowQuantizer& q) noexcept {
+    const float most = greatest(q.clip.positive * range.highest, -q.clip.negative * range.lowest);
+    const float top = static_cast<float>((1 << (q.bits - 1)) - 1);
+    RowCoder coder;
+    coder.usable = finite && !q.is_static() && q.symmetry == Symmetry::symmetric && most > 0x1p-50f && most < 0x1p50f;
+    coder.affine = {};
+    coder.shifted = false;
+    coder.shift = 1.0f;
+    coder.reciprocal = top * quick_reciprocal(most);
+    coder.divisor = most;
+    coder.lowest = -1.0f - top;
+    coder.highest = top;
+    return coder;
+  }
+
+  /// The scale that such a coder leaves out, as `symmetric_affine` has it.
+  [[nodiscard]] PLANISH_DEVICE float quick_scale() const noexcept { return divisor / highest; }
+
   /// To call on values before `code`, where the coder is shifted.
   [[nodiscard]] PLANISH_DEVICE float shifted_value(float value) const noexcept {
     constexpr float far = 0x1p22f;  // half of it is beyond any code
@@ -64,6 +84,18 @@ struct RowCoder {
     } else {
       return __builtin_bit_cast(std::uint32_t, fused_multiply_add(value, reciprocal, 0x1.8p23f));
     }
+  }
+
+  /// The lowest byte is the code less the zero point, for whole quotients as of `code`. One correction is enough for
+  /// values of 16 bits: their quotients by a float lie too far from a tie, or right on it. `Cut` as of `quick_steps`.
+  template <bool Cut, int Corrections>
+  [[nodiscard]] PLANISH_DEVICE std::uint32_t exact_steps(float value) const noexcept {
+    float steps = value * reciprocal;
+    PLANISH_UNROLL
+    for (int i = 0; i < Corrections; ++i)
+      steps = fused_multiply_add(fused_multiply_add(-steps, divisor, value), reciprocal, steps);
+    if constexpr (Cut) steps = least(greatest(steps, lowest), highest);
+    return __builtin_bit_cast(std::uint32_t, steps + 0x1.8p23f);
   }
 
   /// The lowest byte is the stored code. x / s, correctly rounded: from a first quotient that is some ulps off, a
@@ -101,10 +133,27 @@ PLANISH_DEVICE RangeSoFar join_warp(RangeSoFar range) noexcept {
   return range;
 }
 
+/// The range of all threads of a block, in each.
+PLANISH_DEVICE RangeSoFar join_block(RangeSoFar range, int threads) noexcept {
+  range = join_warp(range);
+  if (threads == warp_size) return range;
+  auto* meeting = reinterpret_cast<RangeSoFar*>(shared_memory());
+  if (thread_index() % warp_size == 0) meeting[thread_index() / warp_size] = range;
+  block_barrier();
+  range = meeting[0];
+  for (int i = 1; i < threads / warp_size; ++i) range.join(meeting[i]);
+  block_barrier();
+  return range;
+}
+
 PLANISH_DEVICE int sum_warp(int value) noexcept {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  return __reduce_add_sync(0xffffffffu, value);
+#else
   PLANISH_UNROLL
   for (int mask = 16; mask > 0; mask /= 2) value += shuffle_xor(value, mask);
   return value;
+#endif
 }
 
 /// Four codes of 4 bits, a byte each, as four nibbles, first lowest: 8 is added, by the sign bit of each.

@@ -160,6 +160,13 @@ PLANISH_DEVICE float greatest_or_nan(float a, float b) noexcept {
   return result;
 }
 
+/// 1 / x within an ulp.
+PLANISH_DEVICE float quick_reciprocal(float x) noexcept {
+  float reciprocal;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(reciprocal) : "f"(x));
+  return reciprocal;
+}
+
 /// The bytes of four words' lowest bytes, first word lowest.
 PLANISH_DEVICE std::uint32_t low_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) noexcept {
   return __byte_perm(__byte_perm(a, b, 0x0040), __byte_perm(c, d, 0x0040), 0x5410);
@@ -203,6 +210,7 @@ inline float widen(BFloat16 value) noexcept { return value.to_float(); }
 inline float widen(Half value) noexcept { return value.to_float(); }
 inline float least(float a, float b) noexcept { return a < b || b != b ? a : b; }
 inline float greatest(float a, float b) noexcept { return a > b || b != b ? a : b; }
+inline float quick_reciprocal(float x) noexcept { return 1.0f / x; }
 inline float least_or_nan(float a, float b) noexcept { return a < b || a != a ? a : b; }
 inline float greatest_or_nan(float a, float b) noexcept { return a > b || a != a ? a : b; }
 std::uint32_t low_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) noexcept;

@@ -60,6 +60,11 @@ PLANISH_DEVICE std::uint64_t product_rows(const unsigned char* shared, int byte)
 /// The same of one word: what is computed from it is computed after this.
 PLANISH_DEVICE void settle(int& word) noexcept { asm volatile("" : "+r"(word)::"memory"); }
 template <int Registers>
+PLANISH_DEVICE void settle(std::uint32_t (&d)[Registers]) noexcept {
+  PLANISH_UNROLL
+  for (int i = 0; i < Registers; ++i) asm volatile("" : "+r"(d[i])::"memory");
+}
+template <int Registers>
 PLANISH_DEVICE void settle(float (&d)[Registers]) noexcept {
   PLANISH_UNROLL
   for (int i = 0; i < Registers; ++i) asm volatile("" : "+f"(d[i])::"memory");
@@ -211,6 +216,8 @@ void wait_products() noexcept {
 template <int Registers>
 void settle(int (&)[Registers]) noexcept {}
 inline void settle(int&) noexcept {}
+template <int Registers>
+void settle(std::uint32_t (&)[Registers]) noexcept {}
 template <int Registers>
 void settle(float (&)[Registers]) noexcept {}
 void multiply_group(int (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept;
