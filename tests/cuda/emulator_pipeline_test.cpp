@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <planish/kernels/cuda/pipeline.cuh>
-#include <planish/kernels/cuda/weight_only_cluster.cuh>
+#include <planish/kernels/cuda/pipeline_output.cuh>
 
 #include "emulator.hpp"
 #include "emulator_machine.hpp"

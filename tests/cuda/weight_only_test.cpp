@@ -132,7 +132,7 @@ TEST_CASE("weight-only products of every path equal the reference to the bit whe
   std::uint64_t seed = 1;
   constexpr auto brain = ElementType::bfloat16, half = ElementType::half, wide = ElementType::float32;
   for (const auto path : all_paths) {
-    const int three = cuda::is_pipelined(path) ? 4 : 3;  // clusters are powers of two
+    const int three = 3;
     for (const int bits : {2, 3, 4, 8}) {
       check_exact({5, 72, 200, bits, 0, symmetric, brain, wide}, path, 1, seed++);
       check_exact({37, 130, 333, bits, 0, asymmetric, half, wide}, path, 2, seed++);
@@ -162,7 +162,7 @@ TEST_CASE("weight-only products stay within their bound and give the same bits i
   for (const auto path : all_paths)
     for (const int group : {0, 64}) {
       if (group != 0 && (path == Path::stream64 || path == Path::pipeline256)) continue;
-      const int three = cuda::is_pipelined(path) ? 4 : 3;
+      const int three = 3;
       check_bound({7, 80, 1000, 4, group, asymmetric, ElementType::bfloat16, ElementType::float32}, path, three,
                   seed++);
       check_bound({18, 70, 520, 8, group, symmetric, ElementType::half, ElementType::float32}, path, 1, seed++);

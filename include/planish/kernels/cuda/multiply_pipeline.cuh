@@ -18,6 +18,7 @@ template <int StoredBits, int Tokens, int Stages, int BoxTokens = (Tokens < 128 
 struct MultiplyPipeline {
   static constexpr int stored_bits = StoredBits, tokens = Tokens, stages = Stages;
   static constexpr int channel_warps = 2;  // warpgroups that multiply, one unit of channels each
+  static constexpr int weight_producers = 2;
   static constexpr int threads = 3 * group_size;
   static constexpr int registers = tokens / 2;      // sums of a thread
   static constexpr int warp_words = 0;              // clusters join their sums without a workspace
@@ -96,30 +97,77 @@ struct TileWalk {
   PLANISH_DEVICE void next() noexcept { at += step; }
 };
 
-/// What one of a block's producers asks the copy engine for, all stages one after the other: a unit of channels of the
-/// weights each, and one the tokens.
-template <class Tile>
-PLANISH_DEVICE void produce_stages(const MultiplyArguments& a, const TensorMap* tokens, unsigned char* ring,
+/// What one of a block's producers asks the copy engine for, all stages one after the other: units of channels of the
+/// weights, `Tile::weight_producers` apart, or, the last one, the tokens.
+template <class Tile, class Weights>
+PLANISH_DEVICE void produce_stages(const Weights& w, const TensorMap* tokens, unsigned char* ring,
                                    typename Tile::Ends& ends, int producer, TileWalk walk) noexcept {
-  constexpr int bytes = unit_bytes(Tile::stored_bits);
-  const bool brings_tokens = producer == Tile::channel_warps;
+  constexpr int bytes = Tile::weight_bytes / Tile::channel_warps, step = Tile::weight_producers;
+  const bool brings_tokens = producer == step;
   if (brings_tokens) wait_for_kernel_before();  // weights are older
   unsigned char* const to = ring + (brings_tokens ? 0 : Tile::token_bytes + producer * bytes);
   RingPlace<Tile> place;
   for (; walk.here(); walk.next()) {
     const int own_unit = walk.channel_tile * Tile::channel_warps + producer, row = walk.token_tile * Tile::tokens;
-    const bool exists = brings_tokens || own_unit < a.w.channel_units();
-    const std::uint8_t* weights = a.w.units + (own_unit * std::int64_t{walk.units} + walk.begin) * bytes;
+    const int left = (w.channel_units() - own_unit + step - 1) / step, most = Tile::channel_warps / step;
+    const int units = left < most ? left < 0 ? 0 : left : most;  // that exist
+    const std::uint8_t* weights = w.units + (own_unit * std::int64_t{walk.units} + walk.begin) * bytes;
     PLANISH_NO_UNROLL
     for (int unit = walk.begin; unit < walk.end; ++unit, weights += bytes, place.next()) {
       MemoryBarrier* const full = &ends.full[place.stage];
+      unsigned char* const stage = to + place.stage * Tile::stage_bytes;
       wait_phase(&ends.empty[place.stage], place.parity ^ 1);
-      arrive_expecting(full, !exists ? 0 : brings_tokens ? Tile::token_bytes : bytes);
-      if (brings_tokens)
-        copy_box(to + place.stage * Tile::stage_bytes, tokens, unit * unit_columns, row, full);
-      else if (exists)
-        copy_bulk(to + place.stage * Tile::stage_bytes, weights, bytes, full);
+      arrive_expecting(full, brings_tokens ? Tile::token_bytes : units * bytes);
+      if (brings_tokens) {
+        copy_box(stage, tokens, unit * box_columns, row, full);
+      } else {
+        PLANISH_UNROLL
+        for (int i = 0; i < most; ++i)
+          if (i < units)
+            copy_bulk(stage + i * step * bytes, weights + i * step * std::int64_t{walk.units} * bytes, bytes, full);
+      }
     }
+  }
+}
+
+/// The block's ring and what lies behind it, from a multiple of 1024 bytes on, the barriers of both started.
+template <class Tile>
+struct StartedRing {
+  unsigned char* ring;
+  typename Tile::Ends& ends;
+
+  PLANISH_DEVICE StartedRing() noexcept : ring(first_byte()), ends(ends_of(ring)) {
+    if (thread_index() == 0) {
+      PLANISH_UNROLL
+      for (int s = 0; s < Tile::stages; ++s) {
+        start_barrier(&ends.full[s], Tile::weight_producers + 1);
+        start_barrier(&ends.empty[s], 2);
+      }
+      publish_barriers();
+    }
+    block_barrier();
+  }
+
+ private:
+  PLANISH_DEVICE static unsigned char* first_byte() noexcept {
+    unsigned char* const memory = shared_memory();
+    return memory + (1024 - reinterpret_cast<std::uintptr_t>(memory) % 1024) % 1024;
+  }
+  PLANISH_DEVICE static typename Tile::Ends& ends_of(unsigned char* ring) noexcept {
+    return *reinterpret_cast<typename Tile::Ends*>(ring + Tile::stages * Tile::stage_bytes);
+  }
+};
+
+/// What the block's first warpgroup does.
+template <class Tile, class Weights>
+PLANISH_DEVICE void produce(const Weights& w, const TensorMap* tokens, const StartedRing<Tile>& started,
+                            const TileWalk& walk) noexcept {
+  const int warp = thread_index() / warp_size;
+  if (warp <= Tile::weight_producers && thread_index() % warp_size == 0)
+    produce_stages<Tile>(w, tokens, started.ring, started.ends, warp, walk);
+  if (walk.splits > 1) {  // the consumers' two meetings
+    cluster_barrier();
+    cluster_barrier();
   }
 }
 
@@ -220,30 +268,14 @@ multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tok
                   int splits) {
 #if !defined(__CUDA_ARCH__) || defined(PLANISH_HAS_GROUP_PRODUCTS)
   let_next_kernel_start();
-  unsigned char* const memory = shared_memory();
-  unsigned char* const ring = memory + (1024 - reinterpret_cast<std::uintptr_t>(memory) % 1024) % 1024;
-  auto& ends = *reinterpret_cast<typename Tile::Ends*>(ring + Tile::stages * Tile::stage_bytes);
-  if (thread_index() == 0) {
-    PLANISH_UNROLL
-    for (int s = 0; s < Tile::stages; ++s) {
-      start_barrier(&ends.full[s], Tile::channel_warps + 1);
-      start_barrier(&ends.empty[s], Tile::channel_warps);
-    }
-    publish_barriers();
-  }
-  block_barrier();
+  const StartedRing<Tile> started;
+  const TileWalk walk(channel_tiles, token_tiles, splits, a.w.column_units());
   if (thread_index() < group_size) {
     give_registers<40>();
-    const int warp = thread_index() / warp_size;
-    if (warp <= Tile::channel_warps && thread_index() % warp_size == 0)
-      produce_stages<Tile>(a, &tokens, ring, ends, warp, {channel_tiles, token_tiles, splits, a.w.column_units()});
-    if (splits > 1) {  // the consumers' two meetings
-      cluster_barrier();
-      cluster_barrier();
-    }
+    produce<Tile>(a.w, &tokens, started, walk);
   } else {
     take_registers<232>();
-    consume_stages<Tile>(a, &y, type, ring, ends, {channel_tiles, token_tiles, splits, a.w.column_units()});
+    consume_stages<Tile>(a, &y, type, started.ring, started.ends, walk);
   }
 #endif
 }

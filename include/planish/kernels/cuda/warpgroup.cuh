@@ -165,6 +165,29 @@ PLANISH_DEVICE void multiply_group(Half, float (&d)[64], const std::uint32_t (&a
 }
 #undef PLANISH_MULTIPLY_GROUP
 
+// The same over 64 × 256 × 16, with 128 sums of a thread.
+#define PLANISH_MULTIPLY_GROUP(name)                                                                                  \
+  asm volatile(                                                                                                       \
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %133, 0;\n"                                                                   \
+      "wgmma.mma_async.sync.aligned.m64n256k16.f32." name "." name " {" PLANISH_SUM_NAMES ", " PLANISH_MORE_SUM_NAMES \
+      "}, "                                                                                                           \
+      "{%128, %129, %130, %131}, %132, p, 1, 1, 0;\n}"                                                                \
+      : PLANISH_SUMS("+f"), PLANISH_MORE_SUMS("+f")                                                                   \
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(product_rows(rows, byte)), "r"(add ? 1 : 0))
+PLANISH_DEVICE void multiply_group(BFloat16, float (&d)[128], const std::uint32_t (&a)[4], const unsigned char* rows,
+                                   int byte, bool add) noexcept {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  PLANISH_MULTIPLY_GROUP("bf16");
+#endif
+}
+PLANISH_DEVICE void multiply_group(Half, float (&d)[128], const std::uint32_t (&a)[4], const unsigned char* rows,
+                                   int byte, bool add) noexcept {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  PLANISH_MULTIPLY_GROUP("f16");
+#endif
+}
+#undef PLANISH_MULTIPLY_GROUP
+
 // The same over 64 × 64 × 16, with 32 sums of a thread.
 #define PLANISH_HALF_SUM_NAMES                                             \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
@@ -220,6 +243,10 @@ void multiply_group(int (&d)[128], const std::uint32_t (&a)[4], const unsigned c
 void multiply_group(BFloat16, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
                     bool add) noexcept;
 void multiply_group(Half, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                    bool add) noexcept;
+void multiply_group(BFloat16, float (&d)[128], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                    bool add) noexcept;
+void multiply_group(Half, float (&d)[128], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
                     bool add) noexcept;
 void multiply_group(BFloat16, float (&d)[32], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
                     bool add) noexcept;

@@ -107,7 +107,7 @@ struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::pipeline128> {
 };
 template <class E, int Bits, bool Grouped>
 struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::pipeline256> {
-  using Type = WeightOnlyPipeline<E, Bits, 2, 128, Bits == 8 ? 5 : 7, false>;
+  using Type = WeightOnlyPipeline<E, Bits, 1, 256, Bits == 8 ? 4 : 5, false>;
 };
 
 template <class Type>

@@ -57,7 +57,7 @@ namespace detail {
     plan.split_columns = Block::split_columns;
     const int tiles = plan.channel_tiles * plan.token_tiles;
     plan.launch = {tiles * splits, Block::threads, Block::shared_bytes};
-    if constexpr (requires { Block::consumers; }) {
+    if constexpr (requires { Block::weight_producers; }) {
       if (splits == 1 && tiles > device.multiprocessors && device.multiprocessors > 0)
         plan.launch.blocks = device.multiprocessors;  // they walk
       plan.launch.cluster = splits;
@@ -79,8 +79,8 @@ namespace detail {
       return Status(ErrorCode::unsupported, plan.describe(),
                     ": needs a Hopper GPU, a driver that describes tensors, and code compiled for sm_90a");
     if (shape.columns == 0) return Status(ErrorCode::unsupported, plan.describe(), ": needs columns");
-    if (splits != 1 && splits != 2 && splits != 4 && splits != 8)
-      return Status(ErrorCode::unsupported, plan.describe(), ": splits columns by 2, 4 or 8, not by ", splits);
+    if (splits > 8)
+      return Status(ErrorCode::unsupported, plan.describe(), ": splits columns by 8 at most, not by ", splits);
     plan.encode_rows = device.encode_rows;
   }
   if (plan.launch.shared_bytes > device.shared_bytes)
@@ -140,8 +140,9 @@ Status dispatch(const WeightOnlyPlan& plan, const WeightOnlyArguments& a, Run&& 
     if constexpr (requires { Block::items; })
       return run(weight_only_stream<Block>, plan.launch, a, plan.shape.output, plan.channel_tiles, plan.token_tiles,
                  plan.splits, plan.launch.early);
-    else if constexpr (requires { Block::consumers; })
-      return start(weight_only_pipeline<Block>, FloatTokenMap{plan.encode_rows, a, Block::tokens});
+    else if constexpr (requires { Block::weight_producers; })
+      return start(weight_only_pipeline<Block>, tokens_map(plan.encode_rows, a, Block::tokens),
+                   output_map(plan.encode_rows, a, plan.shape.output, Block::output_rows));
     else
       return start(weight_only_tiles<Block>);
   };
@@ -184,8 +185,9 @@ Status dispatch(const WeightOnlyPlan& plan, const WeightOnlyArguments& a, Run&& 
   if (plan.workspace_bytes > 0 && (a.workspace == nullptr || !aligned(a.workspace, 16)))
     return {ErrorCode::invalid_argument, "the product needs a zeroed workspace of ", plan.workspace_bytes,
             " bytes at a multiple of 16"};
+  if (!is_pipelined(plan.path) || plan.launch.blocks == 0) return {};
   TensorMap map;
-  if (is_pipelined(plan.path) && plan.launch.blocks > 0 && !FloatTokenMap{plan.encode_rows, a, 64}.describe(map))
+  if (!tokens_map(plan.encode_rows, a, 8).describe(map))
     return {ErrorCode::invalid_argument,
             "the driver refuses to describe ",
             a.rows,
@@ -194,6 +196,15 @@ Status dispatch(const WeightOnlyPlan& plan, const WeightOnlyArguments& a, Run&& 
             " elements, ",
             a.x_stride,
             " apart, to the copy engine"};
+  if (stores_boxes(a, s.output) && !output_map(plan.encode_rows, a, s.output, 8).describe(map))
+    return {ErrorCode::invalid_argument,
+            "the driver refuses to describe ",
+            a.rows,
+            " rows of ",
+            a.w.channels,
+            " outputs, ",
+            a.y_stride,
+            " elements apart, to the copy engine"};
   return {};
 }
 
