@@ -104,7 +104,6 @@ void check_case(Context& context, const Case& c, Path path, int splits, bool int
 /// Operand sets of one shape.
 std::vector<pc::WeightOnlyArguments> sets(const Context& context, const pc::WeightOnlyShape& s, int count) {
   Arena& arena = *context.arena;
-  arena.reset();
   void* workspace = arena.take<char>(std::int64_t{512} << 20);
   require(cudaMemset(workspace, 0, std::size_t{512} << 20), "workspace");
   std::vector<pc::WeightOnlyArguments> made;
@@ -134,18 +133,24 @@ std::vector<pc::WeightOnlyArguments> sets(const Context& context, const pc::Weig
   return made;
 }
 
-void bench(Context& context, const pc::WeightOnlyShape& s) {
+/// `library`: its bfloat16 product of the shape; what the arena has behind its first `kept` bytes is used.
+void bench(Context& context, const pc::WeightOnlyShape& s, const Timed& library, std::size_t kept) {
+  context.arena->reset(kept);
   const double weight_bytes = static_cast<double>(s.channels) * s.columns *
                               (s.stored_bits / 8.0 + (s.group_columns == 0 ? 0.0 : 4.0 / s.group_columns));
   const double bytes = weight_bytes + 2.0 * s.rows * (static_cast<double>(s.columns) + s.channels);
   const int count = std::min(sets_of(bytes), 16);
   const auto all = sets(context, s, count);
-  const auto time = [&](const pc::WeightOnlyPlan& plan, int replays) {
+  const auto timed = [&](const pc::WeightOnlyPlan& plan) {
     require(pc::prepare(plan, all[0]));
-    return time_graph(
-        context, count, [&](int set) { require(pc::launch(plan, all[static_cast<std::size_t>(set)], context.stream)); },
-        replays);
+    return Timed{count,
+                 [&](int set) { require(pc::launch(plan, all[static_cast<std::size_t>(set)], context.stream)); }};
   };
+  const std::string name = "weight_only/w" + std::to_string(s.stored_bits) +
+                           "a16/group:" + std::to_string(s.group_columns) + "/m:" + std::to_string(s.rows) +
+                           "/n:" + std::to_string(s.channels) + "/k:" + std::to_string(s.columns) +
+                           (s.input == ElementType::half ? "/half" : "");
+  const double operations = 2.0 * s.rows * s.channels * s.columns;
   double best = 1e30;
   std::string note;
   for (int p = 0; p < pc::weight_only_paths; ++p) {
@@ -157,7 +162,7 @@ void bench(Context& context, const pc::WeightOnlyShape& s) {
       const auto plan = pc::plan_weight_only(s, context.capabilities, paths[p], splits);
       if (!plan || plan->workspace_bytes > (std::int64_t{512} << 20)) continue;
       if (splits > 1 && plan->launch.blocks > 2 * context.capabilities.multiprocessors) continue;
-      const double t = time(*plan, 5);
+      const double t = time_in_turns(context, {timed(*plan)}, 5)[0];
       if (t >= best) continue;
       best = t;
       note = std::string(path_names[p]) + " splits " + std::to_string(splits);
@@ -165,20 +170,18 @@ void bench(Context& context, const pc::WeightOnlyShape& s) {
   }
   const auto plan = pc::plan_weight_only(s, context.capabilities);
   require(plan.status());
-  const double planned = time(*plan, 15);
+  const double planned = time_beside(context, name, timed(*plan), {}, library, operations);
   auto early_shape = s;
   early_shape.early = true;
   const auto early_plan = pc::plan_weight_only(early_shape, context.capabilities);
   require(early_plan.status());
-  const double early = time(*early_plan, 15);
+  const double early = time_in_turns(context, {timed(*early_plan)})[0];
   const double of_copy = weight_bytes * 1e6 / context.copy_bytes_per_second;
   char ratio[200];
   std::snprintf(ratio, sizeof ratio, "%s splits %d; %.2f of copy by weights; early %.2f us, %.2f; best %.2f us: %s",
                 path_names[static_cast<int>(plan->path)], plan->splits, of_copy / planned, early, of_copy / early, best,
                 note.c_str());
-  record("weight_only/w" + std::to_string(s.stored_bits) + "a16/group:" + std::to_string(s.group_columns) +
-             "/m:" + std::to_string(s.rows) + "/n:" + std::to_string(s.channels) + "/k:" + std::to_string(s.columns),
-         planned, bytes, 2.0 * s.rows * s.channels * s.columns, ratio);
+  record(name, planned, bytes, operations, ratio);
 }
 
 }  // namespace
@@ -214,11 +217,17 @@ void bench_weight_only(Context& context) {
   for (const auto& [channels, columns] : shapes)
     for (const int rows : {1, 8, 16, 32, 64, 128, 512, 2048, 8192}) {
       if (channels == 4096 && columns == 4096 && rows != 1 && rows != 16 && rows != 128 && rows != 8192) continue;
-      for (const int group : {0, 128}) bench(context, {rows, channels, columns, 4, group});
+      context.arena->reset();
+      const Timed library = library_product(context, Library::bfloat16, rows, channels, columns);
+      const std::size_t kept = context.arena->used();
+      const auto product = [&](int bits, int group, ElementType type = ElementType::bfloat16) {
+        bench(context, {rows, channels, columns, bits, group, type, type}, library, kept);
+      };
+      for (const int group : {0, 128}) product(4, group);
       if (channels != 8192 || (rows != 1 && rows != 16 && rows != 128 && rows != 8192)) continue;
-      for (const int bits : {2, 8}) bench(context, {rows, channels, columns, bits, 0});
-      bench(context, {rows, channels, columns, 4, 32});
-      bench(context, {rows, channels, columns, 4, 0, ElementType::half, ElementType::half});
+      for (const int bits : {2, 8}) product(bits, 0);
+      product(4, 32);
+      product(4, 0, ElementType::half);
     }
   context.arena->reset();
 }
