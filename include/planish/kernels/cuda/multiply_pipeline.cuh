@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/result.hpp>
 #include <planish/kernels/cuda/early_start.cuh>
 #include <planish/kernels/cuda/multiply_tiles.cuh>
 #include <planish/kernels/cuda/pipeline.cuh>
@@ -46,6 +47,20 @@ struct RowsMap {
   int box_rows;
 
   [[nodiscard]] bool describe(TensorMap& map) const noexcept { return describe_rows(encode, rows, box_rows, map); }
+  /// Whether the driver describes them; `what` they are.
+  [[nodiscard]] Status check(const char* what) const noexcept {
+    TensorMap map;
+    if (describe(map)) return {};
+    return {ErrorCode::invalid_argument,
+            "the driver refuses to describe ",
+            rows.rows,
+            " rows of ",
+            rows.columns,
+            " bytes, ",
+            rows.stride,
+            " bytes apart, to the copy engine: ",
+            what};
+  }
   explicit operator TensorMap() const noexcept {
     TensorMap map = {};
     if (!describe(map)) map = {};  // `check` has refused what is needed and cannot be described
@@ -268,6 +283,7 @@ multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tok
                   int splits) {
 #if !defined(__CUDA_ARCH__) || defined(PLANISH_HAS_GROUP_PRODUCTS)
   let_next_kernel_start();
+  if (thread_index() == warp_size) prefetch_map(&tokens);
   const StartedRing<Tile> started;
   const TileWalk walk(channel_tiles, token_tiles, splits, a.w.column_units());
   if (thread_index() < group_size) {

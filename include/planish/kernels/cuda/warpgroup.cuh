@@ -64,6 +64,13 @@ PLANISH_DEVICE void settle(float (&d)[Registers]) noexcept {
   PLANISH_UNROLL
   for (int i = 0; i < Registers; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
+/// To call on operands before `begin_products`: they are computed before this.
+template <int Steps>
+PLANISH_DEVICE void settle(std::uint32_t (&fragments)[Steps][4]) noexcept {
+  PLANISH_UNROLL
+  for (int s = 0; s < Steps; ++s) PLANISH_UNROLL
+  for (int r = 0; r < 4; ++r) asm volatile("" : "+r"(fragments[s][r])::"memory");
+}
 
 // The 64 sums of a thread in an instruction's text, and as its operands.
 #define PLANISH_SUM_NAMES                                                            \
@@ -236,6 +243,8 @@ void settle(int (&)[Registers]) noexcept {}
 inline void settle(int&) noexcept {}
 template <int Registers>
 void settle(float (&)[Registers]) noexcept {}
+template <int Steps>
+void settle(std::uint32_t (&)[Steps][4]) noexcept {}
 void multiply_group(int (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept;
 void multiply_group(int (&d)[8], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept;
 void multiply_group(int (&d)[32], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept;

@@ -12,17 +12,17 @@
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
-/// Shape of a block of weight_only_pipeline: 128·Halves channels × `Tokens` (64, 128, 256). With `Grouped`, any groups
-/// of columns; else one scale per channel.
-template <class Element, int StoredBits, int Halves, int Tokens, int Stages, bool Grouped>
+/// Shape of a block of weight_only_pipeline: 128 channels × `Tokens` (64, 128, 256). With `Grouped` (up to 128 tokens),
+/// any groups of columns; else one scale per channel.
+template <class Element, int StoredBits, int Tokens, int Stages, bool Grouped>
 struct WeightOnlyPipeline {
   using E = Element;  // of x
-  static constexpr int stored_bits = StoredBits, halves = Halves, tokens = Tokens, stages = Stages;
+  static constexpr int stored_bits = StoredBits, tokens = Tokens, stages = Stages;
   static constexpr bool grouped = Grouped;
-  static constexpr int channel_warps = 2 * halves;  // units of channels
+  static constexpr int channel_warps = 2;  // warpgroups that multiply, one unit of channels each
   static constexpr int weight_producers = 2, threads = 3 * group_size;
-  static constexpr int registers = tokens / 2;  // sums of a thread and 64 channels
-  static constexpr int blocks_at_once = 1, split_columns = 4 * float_unit_columns, most_splits = 8;
+  static constexpr int registers = tokens / 2;  // sums of a thread
+  static constexpr int blocks_at_once = 1, split_columns = 4 * float_unit_columns;
   using Room = OutputRoom<(Tokens < 128 ? Tokens / 2 : 64), 2>;
   static constexpr int output_rows = Room::tokens;          // of tokens that leave at once
   static constexpr int token_bytes = tokens * box_columns;  // of a stage; they come first: 1024-byte boundaries
@@ -34,7 +34,7 @@ struct WeightOnlyPipeline {
   };
   // The ring begins at a multiple of 1024 bytes, the block's memory at one of 128.
   static constexpr int shared_bytes = 1024 - 128 + Stages * stage_bytes + 2 * (Room::bytes + Stages * 8);
-  static constexpr int kept_bytes = tokens * unit_channels * 4;  // of a unit, where a cluster joins its sums
+  static constexpr int kept_bytes = tokens * unit_channels * 4;  // of a warpgroup, where a cluster joins its sums
   static_assert(Stages * stage_bytes >= channel_warps * kept_bytes && stage_bytes % 1024 == 0);
 };
 
@@ -57,39 +57,28 @@ PLANISH_DEVICE void consume_float_stages(const WeightOnlyArguments& a, const Ten
   RingPlace<Tile> place;
   bool more = walk.here();
   while (more) {
-    const int first_unit = walk.channel_tile * Tile::channel_warps + group,
-              first_token = walk.token_tile * Tile::tokens;
-    PipelineSums<Tile> sums(a, started, first_unit);
-    sums.multiply(walk.begin, walk.end, place);
-    PairScales<Tile::grouped> scales[Tile::halves];
-    PLANISH_UNROLL
-    for (int j = 0; j < Tile::halves; ++j) scales[j].ask(a, first_unit + 2 * j);
+    const int unit = walk.channel_tile * Tile::channel_warps + group, first_token = walk.token_tile * Tile::tokens;
+    PipelineSums<Tile> products(a, started, unit);
+    products.multiply(walk.begin, walk.end, place);
+    const PairScales<Tile::grouped> scales(a, unit);
     walk.next();
     more = walk.here();  // the place of the next tile is found while the products end
-    auto& all = sums.end();
+    auto& sums = products.end();
     if (walk.splits > 1) {
+      unsigned char* const kept = started.ring + group * Tile::kept_bytes;
       group_barrier(3, 2 * group_size);  // nobody reads the ring any more
-      PLANISH_UNROLL
-      for (int j = 0; j < Tile::halves; ++j)
-        keep_sums<Tile::tokens>(all[j], started.ring + (group + 2 * j) * Tile::kept_bytes, 0);
+      keep_sums<Tile::tokens>(sums, kept, 0);
       cluster_barrier();
-      PLANISH_UNROLL
-      for (int j = 0; j < Tile::halves; ++j)
-        store_part<Tile>(out, first_unit + 2 * j, first_token, started.ring + (group + 2 * j) * Tile::kept_bytes,
-                         walk.rank, walk.splits);
+      store_part<Tile>(out, unit, first_token, kept, walk.rank, walk.splits);
       cluster_barrier();  // the others have read what this block kept
+    } else if (unit >= a.w.channel_units()) {
       continue;
-    }
-    PLANISH_UNROLL
-    for (int j = 0; j < Tile::halves; ++j) {
-      const int unit = first_unit + 2 * j;
-      if (unit >= a.w.channel_units()) continue;
-      if (!stores_boxes(a, type))
-        store_any<Tile>(all[j], out, unit, first_token);
-      else if (type == ElementType::bfloat16)
-        store_float_boxes<BFloat16, Tile>(all[j], scales[j], out, unit, first_token);
-      else
-        store_float_boxes<Half, Tile>(all[j], scales[j], out, unit, first_token);
+    } else if (!stores_boxes(a, type)) {
+      store_any<Tile>(sums, out, unit, first_token);
+    } else if (type == ElementType::bfloat16) {
+      store_float_boxes<BFloat16, Tile>(sums, scales, out, unit, first_token);
+    } else {
+      store_float_boxes<Half, Tile>(sums, scales, out, unit, first_token);
     }
   }
   if (thread_index() % group_size == 0) wait_bulk_read<0>();  // the block's memory lasts as long as it does
@@ -103,6 +92,7 @@ weight_only_pipeline(WeightOnlyArguments a, PLANISH_GRID_CONSTANT const TensorMa
                      int splits) {
 #if !defined(__CUDA_ARCH__) || defined(PLANISH_HAS_GROUP_PRODUCTS)
   let_next_kernel_start();
+  if (thread_index() == warp_size) prefetch_map(&tokens);
   const StartedRing<Tile> started;
   const TileWalk walk(channel_tiles, token_tiles, splits, a.w.column_units());
   if (thread_index() < group_size) {

@@ -15,12 +15,19 @@ namespace planish::inline PLANISH_ABI::kernels::cuda {
   return lane_channel(thread_index() / warp_size, thread_index() % warp_size);
 }
 
-/// Scales (1 where groups have brought theirs) and biases of a thread's two channels, asked for before the products.
+/// The thread of its warpgroup, anew: what follows from it is not kept in registers over the products of a tile.
+[[nodiscard]] PLANISH_DEVICE int settled_thread() noexcept {
+  int thread = thread_index() % group_size;
+  settle(thread);
+  return thread;
+}
+
+/// Scales (1 where groups have brought theirs) and biases of a thread's two channels, asked for while products end.
 template <bool Grouped>
 struct PairScales {
   float scales[2] = {1.0f, 1.0f}, biases[2] = {};
 
-  PLANISH_DEVICE void ask(const WeightOnlyArguments& a, int unit) noexcept {
+  PLANISH_DEVICE PairScales(const WeightOnlyArguments& a, int unit) noexcept {
     const int channel = unit * unit_channels + own_channel();
     PLANISH_UNROLL
     for (int h = 0; h < 2; ++h) {
@@ -53,7 +60,7 @@ PLANISH_DEVICE void store_float_boxes(const float (&sums)[Tile::registers], cons
   using Room = typename Tile::Room;
   constexpr int count = Tile::tokens / Room::tokens;
   static_assert(count % Room::count == 0);  // so that every tile begins with the first room
-  const int thread = thread_index() % group_size, lane = thread % warp_size, channel = own_channel();
+  const int thread = settled_thread(), lane = thread % warp_size, channel = lane_channel(thread / warp_size, lane);
   unsigned char* const lines[2] = {out.room + line_byte(sum_token(lane, 0), channel),
                                    out.room + line_byte(sum_token(lane, 1), channel)};
   PLANISH_UNROLL
@@ -83,7 +90,7 @@ PLANISH_DEVICE void store_float_boxes(const float (&sums)[Tile::registers], cons
 /// Some tokens' sums into shared memory.
 template <int Tokens, int Registers>
 PLANISH_DEVICE void keep_sums(const float (&sums)[Registers], unsigned char* room, int pass) noexcept {
-  const int lane = thread_index() % warp_size, channel = own_channel();
+  const int thread = settled_thread(), lane = thread % warp_size, channel = lane_channel(thread / warp_size, lane);
   PLANISH_UNROLL
   for (int i = 0; i < Tokens / 4; ++i) {
     const int r = Tokens / 2 * pass + register_of_pair(i);
@@ -139,13 +146,14 @@ PLANISH_DEVICE void store_any(const float (&sums)[Tile::registers], const FloatU
                               int first_token) noexcept {
   constexpr int tokens = Tile::tokens, eights = unit_channels / 8;
   constexpr int together = tokens < Tile::Room::sum_tokens ? tokens : Tile::Room::sum_tokens;
-  const EightFloats<Tile::grouped> channels(out.a, unit * unit_channels + thread_index() % eights * 8);
+  const int thread = settled_thread();
+  const EightFloats<Tile::grouped> channels(out.a, unit * unit_channels + thread % eights * 8);
   PLANISH_UNROLL
   for (int pass = 0; pass < tokens / together; ++pass) {
     group_barrier(out.barrier, group_size);
     keep_sums<together>(sums, out.room, pass);
     group_barrier(out.barrier, group_size);
-    int item = thread_index() % group_size;
+    int item = thread;
     settle(item);  // addresses of all passes at once are more than the registers hold
     PLANISH_NO_UNROLL
     for (int i = item; i < together * eights; i += group_size)
@@ -159,8 +167,8 @@ PLANISH_DEVICE void store_any(const float (&sums)[Tile::registers], const FloatU
 template <class Tile>
 PLANISH_DEVICE void store_part(const FloatUnitOutput& out, int unit, int first_token, const unsigned char* kept,
                                int rank, int splits) noexcept {
-  constexpr int tokens = Tile::tokens, eights = unit_channels / 8, at_once = 2;
-  const int thread = thread_index() % group_size;
+  constexpr int tokens = Tile::tokens, eights = unit_channels / 8;
+  const int thread = settled_thread();
   const EightFloats<Tile::grouped> channels(out.a, unit * unit_channels + thread % eights * 8);
   const int begin = tokens * rank / splits, end = tokens * (rank + 1) / splits;
   PLANISH_NO_UNROLL
@@ -168,17 +176,11 @@ PLANISH_DEVICE void store_part(const FloatUnitOutput& out, int unit, int first_t
     if (first_token + i / eights >= out.a.rows) break;
     float whole[2][4] = {};
     PLANISH_NO_UNROLL
-    for (int first = 0; first < splits; first += at_once) {
-      Vector16 parts[at_once][2];
+    for (int block = 0; block < splits; ++block) PLANISH_UNROLL
+    for (int v = 0; v < 2; ++v) {
+      const Vector16 part = load_of_block(kept + (2 * i + v) * 16, block);
       PLANISH_UNROLL
-      for (int s = 0; s < at_once; ++s) PLANISH_UNROLL
-      for (int v = 0; v < 2; ++v)
-        if (first + s < splits) parts[s][v] = load_of_block(kept + (2 * i + v) * 16, first + s);
-      PLANISH_UNROLL
-      for (int s = 0; s < at_once; ++s) PLANISH_UNROLL
-      for (int v = 0; v < 2; ++v) PLANISH_UNROLL
-      for (int w = 0; w < 4; ++w)
-        if (first + s < splits) whole[v][w] += float_of(parts[s][v].words[w]);
+      for (int w = 0; w < 4; ++w) whole[v][w] += float_of(part.words[w]);
     }
     channels.store(out, first_token + i / eights, i / eights, [&](int v) {
       const float(&four)[4] = whole[v];
