@@ -52,9 +52,11 @@ PLANISH_DEVICE void settle(int (&d)[Registers]) noexcept {
 /// Where the products find rows of 128 bytes, 16-byte pieces exchanged as token_chunk_offset says, from a multiple of
 /// 1024 bytes on; `byte`: 0, 32, 64 or 96 of each row.
 PLANISH_DEVICE std::uint64_t product_rows(const unsigned char* shared, int byte) noexcept {
-  const auto address = static_cast<std::uint64_t>(__cvta_generic_to_shared(shared)) + static_cast<unsigned>(byte);
+  const auto address = static_cast<unsigned>(__cvta_generic_to_shared(shared)) & 0x3ffffu;
+  // The rows begin at a multiple of 1024 bytes: `byte` carries nowhere, and its step is one addition to the lower half.
+  const unsigned low = (address >> 4 | 1u << 16) + static_cast<unsigned>(byte) / 16;
   constexpr std::uint64_t eight_rows = 1024 / 16, exchanged_in_128 = std::uint64_t{1} << 62;
-  return (address & 0x3ffffu) >> 4 | std::uint64_t{1} << 16 | eight_rows << 32 | exchanged_in_128;
+  return low | eight_rows << 32 | exchanged_in_128;
 }
 
 /// The same of one word: what is computed from it is computed after this.
