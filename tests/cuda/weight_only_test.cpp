@@ -161,6 +161,8 @@ TEST_CASE("outputs that the copy engine stores are the same") {
     check_exact({150, 200, 200, 4, 0, asymmetric, brain, half}, path, 1, seed++, Added::bias);
     check_exact({300, 1300, 72, 8, 0, symmetric, half, brain}, path, 1, seed++, Added::bias);  // blocks walk
     check_exact({37, 136, 576, 2, 0, symmetric, brain, brain}, path, 3, seed++, Added::bias);
+    check_exact({9, 66, 300, 4, 0, symmetric, half, half}, path, 1, seed++,
+                Added::bias);  // by threads: no whole pieces
     if (path == Path::pipeline256) continue;
     check_exact({150, 200, 700, 4, 192, symmetric, half, brain}, path, 1, seed++, Added::bias);
   }

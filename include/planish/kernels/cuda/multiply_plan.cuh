@@ -54,12 +54,11 @@ namespace detail {
   return 4 * tiles >= 3 * waves * multiprocessors ? MultiplyPath::tiles256 : MultiplyPath::tiles128;
 }
 
-/// Whether Hopper's own paths are the quickest: for few tokens the streams are, where tiles are fewer than blocks.
+/// Whether Hopper's own paths are the quickest: for up to 8 tokens the streams are, but where blocks begin early and
+/// tiles of 128 channels are enough for half of the multiprocessors.
 [[nodiscard]] constexpr bool is_pipeline_quicker(const MultiplyShape& shape, int multiprocessors) noexcept {
   if (shape.group_columns != 0 || shape.columns == 0) return false;
-  const bool few_tiles = shape.channels <= multiprocessors * unit_channels;  // of 128 channels, for half of the blocks
-  if (shape.rows <= 8) return shape.early && !few_tiles;
-  return shape.rows > 16 || shape.stored_bits == 4 || !few_tiles || shape.columns >= 8192;
+  return shape.rows > 8 || (shape.early && shape.channels > multiprocessors * unit_channels);
 }
 
 /// The path on Hopper.
@@ -123,9 +122,10 @@ namespace detail {
   // Clusters do not fit onto all multiprocessors at once.
   const int blocks = plan->launch.blocks > 0 ? plan->launch.blocks : 1;
   const int units = (shape.columns + unit_columns - 1) / unit_columns;
-  const int wanted = (path == MultiplyPath::tiles64 ? 2 * multiprocessors
-                      : is_pipelined(path)          ? 4 * multiprocessors / 5
-                                                    : multiprocessors) /
+  const bool two_fit = path == MultiplyPath::tiles64 || (path == MultiplyPath::stream8 && units >= 64);
+  const int wanted = (two_fit              ? 2 * multiprocessors
+                      : is_pipelined(path) ? 4 * multiprocessors / 5
+                                           : multiprocessors) /
                      blocks;
   int splits = wanted < units / 4 ? wanted : units / 4;
   // Pairs find room everywhere; streams of bytes need no more of them.

@@ -47,10 +47,10 @@ struct FloatUnitOutput {
   int barrier;
 };
 
-/// Whether y can be written by the copy engine: of 16 bits, without residual.
+/// Whether y can be written by the copy engine: of 16 bits, without residual, in whole pieces of 16 bytes.
 [[nodiscard]] PLANISH_HOST_DEVICE inline bool stores_boxes(const WeightOnlyArguments& a, ElementType type) noexcept {
   return element_bytes(type) == 2 && a.residual == nullptr && reinterpret_cast<std::uintptr_t>(a.y) % 16 == 0 &&
-         a.y_stride % 8 == 0;
+         a.y_stride % 8 == 0 && a.w.channels % 8 == 0;
 }
 
 /// Such outputs, box by box: the copy engine reads the ones before meanwhile.
