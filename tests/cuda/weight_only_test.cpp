@@ -309,6 +309,8 @@ TEST_CASE("plans of weight-only products take the path that a device has") {
   CHECK_FALSE(cuda::plan_weight_only({1, 14336, 4096}, hopper)->launch.early);
   early.channels = 8192;
   CHECK_FALSE(cuda::plan_weight_only(early, hopper)->launch.early);  // one block on a multiprocessor
+  early.rows = 128;
+  CHECK(cuda::plan_weight_only(early, hopper)->launch.early);
   auto old_driver = hopper;
   old_driver.encode_rows = nullptr;
   for (const int rows : {64, 8192}) CHECK(path(old_driver, rows, 4, 0) < Path::pipeline64);

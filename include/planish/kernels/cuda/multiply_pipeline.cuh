@@ -19,7 +19,6 @@ template <int StoredBits, int Tokens, int Stages, int BoxTokens = (Tokens < 128 
 struct MultiplyPipeline {
   static constexpr int stored_bits = StoredBits, tokens = Tokens, stages = Stages;
   static constexpr int channel_warps = 2;  // warpgroups that multiply, one unit of channels each
-  static constexpr int weight_producers = 2;
   static constexpr int threads = 3 * group_size;
   static constexpr int registers = tokens / 2;      // sums of a thread
   static constexpr int warp_words = 0;              // clusters join their sums without a workspace
@@ -112,35 +111,29 @@ struct TileWalk {
   PLANISH_DEVICE void next() noexcept { at += step; }
 };
 
-/// What one of a block's producers asks the copy engine for, all stages one after the other: units of channels of the
-/// weights, `Tile::weight_producers` apart, or, the last one, the tokens.
+/// What one of a block's producers asks the copy engine for, all stages one after the other: a unit of channels of the
+/// weights each, and one the tokens.
 template <class Tile, class Weights>
 PLANISH_DEVICE void produce_stages(const Weights& w, const TensorMap* tokens, unsigned char* ring,
                                    typename Tile::Ends& ends, int producer, TileWalk walk) noexcept {
-  constexpr int bytes = Tile::weight_bytes / Tile::channel_warps, step = Tile::weight_producers;
-  const bool brings_tokens = producer == step;
+  constexpr int bytes = Tile::weight_bytes / Tile::channel_warps;
+  const bool brings_tokens = producer == Tile::channel_warps;
   if (brings_tokens) wait_for_kernel_before();  // weights are older
   unsigned char* const to = ring + (brings_tokens ? 0 : Tile::token_bytes + producer * bytes);
   RingPlace<Tile> place;
   for (; walk.here(); walk.next()) {
     const int own_unit = walk.channel_tile * Tile::channel_warps + producer, row = walk.token_tile * Tile::tokens;
-    const int left = (w.channel_units() - own_unit + step - 1) / step, most = Tile::channel_warps / step;
-    const int units = left < most ? left < 0 ? 0 : left : most;  // that exist
+    const bool exists = brings_tokens || own_unit < w.channel_units();
     const std::uint8_t* weights = w.units + (own_unit * std::int64_t{walk.units} + walk.begin) * bytes;
     PLANISH_NO_UNROLL
     for (int unit = walk.begin; unit < walk.end; ++unit, weights += bytes, place.next()) {
       MemoryBarrier* const full = &ends.full[place.stage];
-      unsigned char* const stage = to + place.stage * Tile::stage_bytes;
       wait_phase(&ends.empty[place.stage], place.parity ^ 1);
-      arrive_expecting(full, brings_tokens ? Tile::token_bytes : units * bytes);
-      if (brings_tokens) {
-        copy_box(stage, tokens, unit * box_columns, row, full);
-      } else {
-        PLANISH_UNROLL
-        for (int i = 0; i < most; ++i)
-          if (i < units)
-            copy_bulk(stage + i * step * bytes, weights + i * step * std::int64_t{walk.units} * bytes, bytes, full);
-      }
+      arrive_expecting(full, !exists ? 0 : brings_tokens ? Tile::token_bytes : bytes);
+      if (brings_tokens)
+        copy_box(to + place.stage * Tile::stage_bytes, tokens, unit * box_columns, row, full);
+      else if (exists)
+        copy_bulk(to + place.stage * Tile::stage_bytes, weights, bytes, full);
     }
   }
 }
@@ -155,8 +148,8 @@ struct StartedRing {
     if (thread_index() == 0) {
       PLANISH_UNROLL
       for (int s = 0; s < Tile::stages; ++s) {
-        start_barrier(&ends.full[s], Tile::weight_producers + 1);
-        start_barrier(&ends.empty[s], 2);
+        start_barrier(&ends.full[s], Tile::channel_warps + 1);
+        start_barrier(&ends.empty[s], Tile::channel_warps);
       }
       publish_barriers();
     }
@@ -178,7 +171,7 @@ template <class Tile, class Weights>
 PLANISH_DEVICE void produce(const Weights& w, const TensorMap* tokens, const StartedRing<Tile>& started,
                             const TileWalk& walk) noexcept {
   const int warp = thread_index() / warp_size;
-  if (warp <= Tile::weight_producers && thread_index() % warp_size == 0)
+  if (warp <= Tile::channel_warps && thread_index() % warp_size == 0)
     produce_stages<Tile>(w, tokens, started.ring, started.ends, warp, walk);
   if (walk.splits > 1) {  // the consumers' two meetings
     cluster_barrier();

@@ -20,7 +20,7 @@ struct WeightOnlyPipeline {
   static constexpr int stored_bits = StoredBits, tokens = Tokens, stages = Stages;
   static constexpr bool grouped = Grouped;
   static constexpr int channel_warps = 2;  // warpgroups that multiply, one unit of channels each
-  static constexpr int weight_producers = 2, threads = 3 * group_size;
+  static constexpr int threads = 3 * group_size;
   static constexpr int registers = tokens / 2;  // sums of a thread
   static constexpr int blocks_at_once = 1, split_columns = 4 * float_unit_columns;
   using Room = OutputRoom<(Tokens < 128 ? Tokens / 2 : 64), 2>;

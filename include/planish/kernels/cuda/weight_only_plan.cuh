@@ -57,7 +57,7 @@ namespace detail {
     plan.split_columns = Block::split_columns;
     const int tiles = plan.channel_tiles * plan.token_tiles;
     plan.launch = {tiles * splits, Block::threads, Block::shared_bytes};
-    if constexpr (requires { Block::weight_producers; }) {
+    if constexpr (requires { Block::kept_bytes; }) {
       if (splits == 1 && tiles > device.multiprocessors && device.multiprocessors > 0)
         plan.launch.blocks = device.multiprocessors;  // they walk
       plan.launch.cluster = splits;
@@ -68,9 +68,10 @@ namespace detail {
         plan.workspace_bytes = float_split_bytes(std::int64_t{tiles} * Block::split_slots, Block::warp_words, splits);
     }
   });
-  // Blocks of the next kernel must find their places wherever they come: where a kernel leaves half of them free, two
+  // Blocks of the next kernel must find their places wherever they come: where a stream leaves half of them free, two
   // of its successor's would meet on one multiprocessor while others idle.
-  plan.launch.early = shape.early && device.major >= 9 && 2 * plan.launch.blocks > 3 * device.multiprocessors;
+  plan.launch.early =
+      shape.early && device.major >= 9 && (is_pipelined(path) || 2 * plan.launch.blocks > 3 * device.multiprocessors);
   if ((path == WeightOnlyPath::stream64 || path == WeightOnlyPath::pipeline256) && detail::has_groups(shape))
     return Status(ErrorCode::unsupported, plan.describe(), ": takes one scale per channel, not groups of ",
                   shape.group_columns, " columns");
@@ -186,7 +187,7 @@ Status dispatch(const WeightOnlyPlan& plan, const WeightOnlyArguments& a, Run&& 
     if constexpr (requires { Block::items; })
       return run(weight_only_stream<Block>, plan.launch, a, plan.shape.output, plan.channel_tiles, plan.token_tiles,
                  plan.splits, plan.launch.early);
-    else if constexpr (requires { Block::weight_producers; })
+    else if constexpr (requires { Block::kept_bytes; })
       return start(weight_only_pipeline<Block>, tokens_map(plan.encode_rows, a, Block::tokens),
                    output_map(plan.encode_rows, a, plan.shape.output, Block::output_rows));
     else
