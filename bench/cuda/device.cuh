@@ -54,11 +54,13 @@ class Arena {
   T* upload(const std::vector<T>& data) {
     return upload(data.data(), static_cast<std::int64_t>(data.size()));
   }
-  /// Everything back; what was used is overwritten, so that nobody reads the results of a case before.
-  void reset() {
-    require(cudaMemset(memory_, 0xa5, std::min(size_, used_ + 4096)), "cudaMemset");
-    used_ = 0;
+  /// Everything back but the first `kept` bytes; what was used is overwritten, so that nobody reads the results of a
+  /// case before.
+  void reset(std::size_t kept = 0) {
+    require(cudaMemset(static_cast<char*>(memory_) + kept, 0xa5, std::min(size_, used_ + 4096) - kept), "cudaMemset");
+    used_ = kept;
   }
+  [[nodiscard]] std::size_t used() const { return used_; }
   [[nodiscard]] std::size_t left() const { return size_ - used_; }
 
  private:
@@ -86,9 +88,19 @@ struct Context {
   double copy_bytes_per_second = 0.0;
 };
 
-/// Microseconds per call: a graph of `sets` calls, each on operands of its own, replayed after the cache was swept;
-/// the median of `replays`.
-double time_graph(const Context& context, int sets, const std::function<void(int set)>& call, int replays = 15);
+/// What is timed: `sets` calls, each on operands of its own.
+struct Timed {
+  int sets = 0;
+  std::function<void(int set)> call;
+};
+
+/// Microseconds per call of each: graphs of its calls, replayed in turns, so that a clock that moves moves for all; a
+/// sweep before every replay leaves nothing of the operands in the cache, and nothing there that is still to be
+/// written. Medians of `replays`.
+std::vector<double> time_in_turns(const Context& context, const std::vector<Timed>& all, int replays = 15);
+inline double time_graph(const Context& context, int sets, const std::function<void(int)>& call, int replays = 15) {
+  return time_in_turns(context, {{sets, call}}, replays)[0];
+}
 
 /// As many operand sets as keep caches cold: together over 256 MB, between 3 and 64.
 inline int sets_of(double bytes) { return std::clamp(static_cast<int>(256e6 / bytes) + 1, 3, 64); }
@@ -110,6 +122,14 @@ void check_group_scales(Context& context);
 void bench_group_scales(Context& context);
 void check_weight_only(Context& context);
 void bench_weight_only(Context& context);
-void bench_libraries(Context& context);
+
+/// cuBLASLt's products, int8 to int8 and bfloat16, by the quickest of the eight algorithms that it proposes.
+enum class Library { int8, bfloat16 };
+/// Its calls for a shape, on operands of the arena's; `sets` is 0 where the library is not found or has no algorithm.
+Timed library_product(Context& context, Library kind, int rows, int channels, int columns);
+/// Times of a product and of the library's in turns: that of the product, of int8 and of bfloat16, 0 where there is
+/// none. Records the library's as NAME/of_int8 and NAME/of_bfloat16.
+double time_beside(Context& context, const std::string& name, const Timed& product, const Timed& int8,
+                   const Timed& bfloat16, double operations);
 
 }  // namespace device

@@ -1,4 +1,6 @@
 // cuBLASLt's products of the same shapes, where the library is found at run time.
+#include <memory>
+
 #include "device.cuh"
 
 #if __has_include(<cublasLt.h>)
@@ -8,7 +10,7 @@
 namespace device {
 namespace {
 
-struct Library {
+struct Functions {
   decltype(&cublasLtCreate) create;
   decltype(&cublasLtMatmulDescCreate) descriptor;
   decltype(&cublasLtMatmulDescSetAttribute) set;
@@ -38,102 +40,94 @@ struct Library {
   }
 };
 
-struct Kind {
-  const char* name;
-  cudaDataType_t operands, result, scale;
-  cublasComputeType_t compute;
-  int operand_bytes, result_bytes;
-};
+/// One product of the library's.
+struct Product {
+  Functions functions;
+  cublasLtHandle_t handle = nullptr;
+  cublasLtMatmulDesc_t descriptor = nullptr;
+  cublasLtMatrixLayout_t w = nullptr, x = nullptr, y = nullptr;
+  cublasLtMatmulAlgo_t algorithm;
+  float alpha = 1.0f, beta = 0.0f;
+  char* workspace = nullptr;
+  std::vector<std::array<char*, 3>> operands;  // weights, tokens, results
+  cudaStream_t stream = nullptr;
 
-void bench(Context& context, const Library& library, cublasLtHandle_t handle, const Kind& kind, int rows, int channels,
-           int columns) {
-  Arena& arena = *context.arena;
-  arena.reset();
-  cublasLtMatmulDesc_t descriptor;
-  if (library.descriptor(&descriptor, kind.compute, kind.scale) != CUBLAS_STATUS_SUCCESS) return;
-  const cublasOperation_t transposed = CUBLAS_OP_T;
-  library.set(descriptor, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed);
-  cublasLtMatrixLayout_t w, x, y;
-  const auto n = static_cast<std::uint64_t>(channels), k = static_cast<std::uint64_t>(columns),
-             m = static_cast<std::uint64_t>(rows);
-  library.layout(&w, kind.operands, k, n, columns);
-  library.layout(&x, kind.operands, k, m, columns);
-  library.layout(&y, kind.result, n, m, channels);
-  cublasLtMatmulPreference_t preference;
-  library.preference(&preference);
-  const std::size_t workspace_bytes = std::size_t{64} << 20;
-  library.set_preference(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace_bytes,
-                         sizeof workspace_bytes);
-  cublasLtMatmulHeuristicResult_t found[8];
-  int count = 0;
-  const std::string name = std::string("cublaslt/") + kind.name + "/m:" + std::to_string(rows) +
-                           "/n:" + std::to_string(channels) + "/k:" + std::to_string(columns);
-  if (library.heuristic(handle, descriptor, w, x, y, y, preference, 8, found, &count) != CUBLAS_STATUS_SUCCESS ||
-      count == 0) {
-    std::printf("%s: no algorithm\n", name.c_str());
-    return;
+  static constexpr std::size_t workspace_bytes = std::size_t{64} << 20;
+
+  [[nodiscard]] bool call(int set) const {
+    const auto& [weights, tokens, result] = operands[static_cast<std::size_t>(set)];
+    return functions.multiply(handle, descriptor, &alpha, weights, w, tokens, x, &beta, result, y, result, y,
+                              &algorithm, workspace, workspace_bytes, stream) == CUBLAS_STATUS_SUCCESS;
   }
-  const double bytes = static_cast<double>(kind.operand_bytes) * columns * (static_cast<double>(rows) + channels) +
-                       static_cast<double>(kind.result_bytes) * rows * channels;
-  const int sets = std::min(sets_of(bytes), 16);
-  char* workspace = arena.take<char>(static_cast<std::int64_t>(workspace_bytes));
-  std::vector<std::array<char*, 3>> all;
-  const Fill how = kind.operand_bytes == 1 ? Fill::bytes : Fill::bfloat16;
-  for (int i = 0; i < sets; ++i) {
-    all.push_back({arena.take<char>(std::int64_t{channels} * columns * kind.operand_bytes),
-                   arena.take<char>(std::int64_t{rows} * columns * kind.operand_bytes),
-                   arena.take<char>(std::int64_t{rows} * channels * kind.result_bytes)});
-    fill(all.back()[0], std::int64_t{channels} * columns * kind.operand_bytes, how, static_cast<std::uint64_t>(i));
-    fill(all.back()[1], std::int64_t{rows} * columns * kind.operand_bytes, how, static_cast<std::uint64_t>(i + 100));
-  }
-  const float one = 1.0f, zero = 0.0f, small = 0x1p-12f;
-  const int whole_one = 1, whole_zero = 0;
-  const bool whole = kind.scale == CUDA_R_32I;
-  const void* alpha = whole ? static_cast<const void*>(&whole_one) : kind.operand_bytes == 1 ? &small : &one;
-  const void* beta = whole ? static_cast<const void*>(&whole_zero) : &zero;
-  double best = 1e30;
-  for (int i = 0; i < count; ++i) {
-    bool works = true;
-    const auto call = [&](int set) {
-      const auto& [weights, tokens, result] = all[static_cast<std::size_t>(set)];
-      works = works &&
-              library.multiply(handle, descriptor, alpha, weights, w, tokens, x, beta, result, y, result, y,
-                               &found[i].algo, workspace, workspace_bytes, context.stream) == CUBLAS_STATUS_SUCCESS;
-    };
-    call(0);
-    require(cudaStreamSynchronize(context.stream), "cuBLASLt");
-    if (!works) continue;
-    best = std::min(best, time_graph(context, sets, call, 7));
-  }
-  if (best < 1e30) record(name, best, bytes, 2.0 * rows * channels * columns, "best of " + std::to_string(count));
-}
+};
 
 }  // namespace
 
-void bench_libraries(Context& context) {
-  Library library;
-  cublasLtHandle_t handle;
-  if (!library.open() || library.create(&handle) != CUBLAS_STATUS_SUCCESS) {
-    std::printf("cuBLASLt: not found: skipped\n");
-    return;
+Timed library_product(Context& context, Library kind, int rows, int channels, int columns) {
+  static Functions functions;
+  static cublasLtHandle_t handle = nullptr;
+  static const bool found = functions.open() && functions.create(&handle) == CUBLAS_STATUS_SUCCESS;
+  if (!found) return {};
+  Arena& arena = *context.arena;
+  const auto product = std::make_shared<Product>();  // descriptors last as long as the program
+  product->functions = functions;
+  product->handle = handle;
+  product->stream = context.stream;
+  const bool bytes = kind == Library::int8;
+  const int each = bytes ? 1 : 2;
+  if (bytes) product->alpha = 0x1p-12f;
+  const cudaDataType_t type = bytes ? CUDA_R_8I : CUDA_R_16BF;
+  if (functions.descriptor(&product->descriptor, bytes ? CUBLAS_COMPUTE_32I : CUBLAS_COMPUTE_32F, CUDA_R_32F) !=
+      CUBLAS_STATUS_SUCCESS)
+    return {};
+  const cublasOperation_t transposed = CUBLAS_OP_T;
+  functions.set(product->descriptor, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed);
+  const auto n = static_cast<std::uint64_t>(channels), k = static_cast<std::uint64_t>(columns),
+             m = static_cast<std::uint64_t>(rows);
+  functions.layout(&product->w, type, k, n, columns);
+  functions.layout(&product->x, type, k, m, columns);
+  functions.layout(&product->y, type, n, m, channels);
+  cublasLtMatmulPreference_t preference;
+  functions.preference(&preference);
+  functions.set_preference(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &Product::workspace_bytes,
+                           sizeof Product::workspace_bytes);
+  cublasLtMatmulHeuristicResult_t proposed[8];
+  int count = 0;
+  if (functions.heuristic(handle, product->descriptor, product->w, product->x, product->y, product->y, preference, 8,
+                          proposed, &count) != CUBLAS_STATUS_SUCCESS)
+    return {};
+  const std::int64_t sizes[] = {std::int64_t{channels} * columns * each, std::int64_t{rows} * columns * each,
+                                std::int64_t{rows} * channels * each};
+  const int sets = std::min(sets_of(static_cast<double>(sizes[0] + sizes[1] + sizes[2])), 16);
+  product->workspace = arena.take<char>(Product::workspace_bytes);
+  for (int i = 0; i < sets; ++i) {
+    std::array<char*, 3> operands;
+    for (std::size_t j = 0; j < 3; ++j) operands[j] = arena.take<char>(sizes[j]);
+    for (std::size_t j = 0; j < 2; ++j)
+      fill(operands[j], sizes[j], bytes ? Fill::bytes : Fill::bfloat16, static_cast<std::uint64_t>(i + 100 * j));
+    product->operands.push_back(operands);
   }
-  const Kind kinds[] = {{"int8_int32", CUDA_R_8I, CUDA_R_32I, CUDA_R_32I, CUBLAS_COMPUTE_32I, 1, 4},
-                        {"int8_int8", CUDA_R_8I, CUDA_R_8I, CUDA_R_32F, CUBLAS_COMPUTE_32I, 1, 1},
-                        {"bfloat16", CUDA_R_16BF, CUDA_R_16BF, CUDA_R_32F, CUBLAS_COMPUTE_32F, 2, 2}};
-  const int shapes[][2] = {{14336, 4096}, {4096, 14336}, {4096, 4096}, {8192, 8192}};
-  for (const Kind& kind : kinds)
-    for (const auto& [channels, columns] : shapes)
-      for (const int rows : {1, 8, 16, 32, 64, 128, 512, 2048, 8192}) {
-        if ((channels == 8192 || rows == 8 || rows == 32) && kind.operand_bytes != 2) continue;
-        if (channels == 4096 && columns == 4096 && rows != 1 && rows != 16 && rows != 128 && rows != 8192) continue;
-        bench(context, library, handle, kind, rows, channels, columns);
-      }
-  context.arena->reset();
+  const Timed timed{sets, [product](int set) { static_cast<void>(product->call(set)); }};
+  double best = 1e30;
+  cublasLtMatmulAlgo_t quickest;
+  for (int i = 0; i < count; ++i) {
+    product->algorithm = proposed[i].algo;
+    const bool works = product->call(0);
+    require(cudaStreamSynchronize(context.stream), "cuBLASLt");
+    if (!works) continue;
+    const double t = time_graph(context, sets, timed.call, 5);
+    if (t >= best) continue;
+    best = t;
+    quickest = proposed[i].algo;
+  }
+  if (best == 1e30) return {};
+  product->algorithm = quickest;
+  return timed;
 }
 
 }  // namespace device
 #else
 namespace device {
-void bench_libraries(Context&) { std::printf("cuBLASLt: its header is not installed: skipped\n"); }
+Timed library_product(Context&, Library, int, int, int) { return {}; }
 }  // namespace device
 #endif

@@ -1,6 +1,7 @@
 // planish-cuda-check [JSON]: every CUDA kernel against the CPU reference, then times beside the copy bandwidth and
 // cuBLASLt of the same run. Exit code 0: all checks passed; 77: no device.
 #include <cstring>
+#include <utility>
 
 #include "device.cuh"
 
@@ -37,38 +38,102 @@ void fill(void* data, std::int64_t bytes, Fill kind, std::uint64_t seed) {
   require(cudaGetLastError(), "fill");
 }
 
-double time_graph(const Context& context, int sets, const std::function<void(int)>& call, int replays) {
-  static void* sweep = nullptr;
-  constexpr std::size_t sweep_bytes = std::size_t{256} << 20;
-  if (sweep == nullptr) require(cudaMalloc(&sweep, sweep_bytes), "cudaMalloc");
-  call(0);
-  require(cudaStreamSynchronize(context.stream), "first call");
-  cudaGraph_t graph;
-  cudaGraphExec_t executable;
-  require(cudaStreamBeginCapture(context.stream, cudaStreamCaptureModeThreadLocal), "capture");
-  for (int set = 0; set < sets; ++set) call(set);
-  require(cudaStreamEndCapture(context.stream, &graph), "capture");
-  require(cudaGraphInstantiate(&executable, graph, 0), "graph");
-  cudaEvent_t begin, end;
-  require(cudaEventCreate(&begin), "event");
-  require(cudaEventCreate(&end), "event");
-  std::vector<double> times;
-  for (int i = 0; i < replays + 2; ++i) {
-    require(cudaMemsetAsync(sweep, i, sweep_bytes, context.stream), "sweep");
-    require(cudaEventRecord(begin, context.stream), "event");
-    require(cudaGraphLaunch(executable, context.stream), "replay");
-    require(cudaEventRecord(end, context.stream), "event");
-    require(cudaEventSynchronize(end), "replay");
-    float milliseconds = 0.0f;
-    require(cudaEventElapsedTime(&milliseconds, begin, end), "event");
-    if (i >= 2) times.push_back(milliseconds * 1e3 / sets);
+namespace {
+
+/// Reads what nobody else does. A sweep that wrote would leave lines for the timed calls to write back.
+__global__ void read_vectors(const uint4* from, std::int64_t count, std::uint32_t* never) {
+  std::uint32_t all = 0;
+  for (std::int64_t i = blockIdx.x * std::int64_t{blockDim.x} + threadIdx.x; i < count;
+       i += std::int64_t{gridDim.x} * blockDim.x) {
+    const uint4 v = from[i];
+    all |= v.x | v.y | v.z | v.w;
   }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  cudaGraphExecDestroy(executable);
-  cudaGraphDestroy(graph);
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
+  if (all != 0) *never = all;  // the memory is of zeros
+}
+
+void sweep_cache(cudaStream_t stream) {
+  static uint4* memory = nullptr;
+  constexpr std::size_t bytes = std::size_t{256} << 20;
+  if (memory == nullptr) {
+    require(cudaMalloc(&memory, bytes), "cudaMalloc");
+    require(cudaMemset(memory, 0, bytes), "cudaMemset");
+  }
+  read_vectors<<<1056, 512, 0, stream>>>(memory, bytes / sizeof(uint4), reinterpret_cast<std::uint32_t*>(memory));
+  require(cudaGetLastError(), "sweep");
+}
+
+/// A graph of calls, and how long its replays took.
+class Replay {
+ public:
+  Replay(const Context& context, const Timed& what) : sets_(what.sets) {
+    what.call(0);
+    require(cudaStreamSynchronize(context.stream), "first call");
+    cudaGraph_t graph;
+    require(cudaStreamBeginCapture(context.stream, cudaStreamCaptureModeThreadLocal), "capture");
+    for (int set = 0; set < sets_; ++set) what.call(set);
+    require(cudaStreamEndCapture(context.stream, &graph), "capture");
+    require(cudaGraphInstantiate(&graph_, graph, 0), "graph");
+    cudaGraphDestroy(graph);
+    require(cudaEventCreate(&begin_), "event");
+    require(cudaEventCreate(&end_), "event");
+  }
+  Replay(Replay&& other) noexcept
+      : sets_(other.sets_),
+        graph_(std::exchange(other.graph_, nullptr)),
+        begin_(std::exchange(other.begin_, nullptr)),
+        end_(std::exchange(other.end_, nullptr)),
+        times_(std::move(other.times_)) {}
+  ~Replay() {
+    if (graph_ == nullptr) return;
+    cudaEventDestroy(begin_);
+    cudaEventDestroy(end_);
+    cudaGraphExecDestroy(graph_);
+  }
+
+  void run(cudaStream_t stream, bool counts) {
+    sweep_cache(stream);
+    require(cudaEventRecord(begin_, stream), "event");
+    require(cudaGraphLaunch(graph_, stream), "replay");
+    require(cudaEventRecord(end_, stream), "event");
+    require(cudaEventSynchronize(end_), "replay");
+    float milliseconds = 0.0f;
+    require(cudaEventElapsedTime(&milliseconds, begin_, end_), "event");
+    if (counts) times_.push_back(milliseconds * 1e3 / sets_);
+  }
+  [[nodiscard]] double median() {
+    std::sort(times_.begin(), times_.end());
+    return times_[times_.size() / 2];
+  }
+
+ private:
+  int sets_;
+  cudaGraphExec_t graph_ = nullptr;
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;
+  std::vector<double> times_;
+};
+
+}  // namespace
+
+std::vector<double> time_in_turns(const Context& context, const std::vector<Timed>& all, int replays) {
+  std::vector<Replay> graphs;
+  for (const Timed& one : all) graphs.emplace_back(context, one);
+  for (int i = 0; i < replays + 2; ++i)
+    for (Replay& graph : graphs) graph.run(context.stream, i >= 2);
+  std::vector<double> medians;
+  for (Replay& graph : graphs) medians.push_back(graph.median());
+  return medians;
+}
+
+double time_beside(Context& context, const std::string& name, const Timed& product, const Timed& int8,
+                   const Timed& bfloat16, double operations) {
+  std::vector<Timed> all{product};
+  for (const Timed& peer : {int8, bfloat16})
+    if (peer.sets > 0) all.push_back(peer);
+  const auto times = time_in_turns(context, all);
+  std::size_t at = 1;
+  if (int8.sets > 0) record(name + "/of_int8", times[at++], 0.0, operations, "cuBLASLt in turns with it");
+  if (bfloat16.sets > 0) record(name + "/of_bfloat16", times[at++], 0.0, operations, "cuBLASLt in turns with it");
+  return times[0];
 }
 
 void record(const std::string& name, double microseconds, double bytes, double operations, const std::string& note) {
@@ -179,7 +244,6 @@ int main(int count, char** arguments) {
       bench_cache(context);
       bench_group_scales(context);
       bench_weight_only(context);
-      bench_libraries(context);
     }
     require(cudaDeviceSynchronize(), "the end");
   }

@@ -113,7 +113,6 @@ struct Sets {
 
   Sets(const Context& context, int rows, int channels, int columns, int bits, int count) {
     Arena& arena = *context.arena;
-    arena.reset();
     const index stride = (columns + 127) / 128 * 128;  // rows begin where lines of the cache do
     void* workspace = arena.take<char>(std::int64_t{256} << 20);
     require(cudaMemset(workspace, 0, std::size_t{256} << 20), "workspace");
@@ -169,7 +168,12 @@ void bench_multiply(Context& context) {
   for (const auto& [channels, columns] : shapes)
     for (const int rows : {1, 16, 32, 64, 128, 512, 2048, 8192}) {
       if (channels == columns && rows != 1 && rows != 16 && rows != 128 && rows != 8192) continue;
+      context.arena->reset();
+      const Timed int8 = library_product(context, Library::int8, rows, channels, columns);
+      const Timed bfloat16 = library_product(context, Library::bfloat16, rows, channels, columns);
+      const std::size_t used = context.arena->used();
       for (const int bits : {8, 4}) {
+        context.arena->reset(used);
         const double weight_bytes = static_cast<double>(channels) * columns * bits / 8;
         const double bytes = weight_bytes + static_cast<double>(rows) * (columns + 2.0 * channels);
         const int count = std::min(sets_of(bytes), 16);
@@ -203,19 +207,19 @@ void bench_multiply(Context& context) {
         auto plan = pc::plan_multiply({rows, channels, columns, bits, pc::ElementType::bfloat16}, context.capabilities);
         require(plan.status());
         require(pc::prepare(*plan, sets.all[0]));
-        const auto time_plan = [&](const pc::MultiplyPlan& how) {
-          return time_graph(context, count, [&](int set) {
-            require(pc::launch(how, sets.all[static_cast<std::size_t>(set)], context.stream));
-          });
+        const auto timed = [&](const pc::MultiplyPlan& how) {
+          return Timed{count, [&](int set) {
+                         require(pc::launch(how, sets.all[static_cast<std::size_t>(set)], context.stream));
+                       }};
         };
-        const double planned = time_plan(*plan);
+        const std::string name = "multiply/w" + std::to_string(bits) + "a8/m:" + std::to_string(rows) +
+                                 "/n:" + std::to_string(channels) + "/k:" + std::to_string(columns);
+        const double operations = 2.0 * rows * channels * columns;
+        const double planned = time_beside(context, name, timed(*plan), int8, bfloat16, operations);
         char ratio[160];
         std::snprintf(ratio, sizeof ratio, "%s splits %d; %.2f of copy by weights; best %.2f us: %s",
                       path_names[static_cast<int>(plan->path)], plan->splits,
                       weight_bytes / planned * 1e6 / context.copy_bytes_per_second, best, note.c_str());
-        const std::string name = "multiply/w" + std::to_string(bits) + "a8/m:" + std::to_string(rows) +
-                                 "/n:" + std::to_string(channels) + "/k:" + std::to_string(columns);
-        const double operations = 2.0 * rows * channels * columns;
         record(name, planned, bytes, operations, ratio);
         if (rows > 128) continue;
         pc::MultiplyShape early = plan->shape;
@@ -223,7 +227,7 @@ void bench_multiply(Context& context) {
         const auto begun = pc::plan_multiply(early, context.capabilities);
         require(begun.status());
         require(pc::prepare(*begun, sets.all[0]));
-        record(name + "/early", time_plan(*begun), bytes, operations,
+        record(name + "/early", time_in_turns(context, {timed(*begun)})[0], bytes, operations,
                path_names[static_cast<int>(begun->path)] + std::string(" splits ") + std::to_string(begun->splits));
       }
     }

@@ -356,6 +356,14 @@ void multiply_group(Half, float (&d)[64], const std::uint32_t (&a)[4], const uns
                     bool add) noexcept {
   emulator::group_floats<Half>(d, a, rows, byte, add);
 }
+void multiply_group(BFloat16, float (&d)[128], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                    bool add) noexcept {
+  emulator::group_floats<BFloat16>(d, a, rows, byte, add);
+}
+void multiply_group(Half, float (&d)[128], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                    bool add) noexcept {
+  emulator::group_floats<Half>(d, a, rows, byte, add);
+}
 void multiply_group(BFloat16, float (&d)[32], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
                     bool add) noexcept {
   emulator::group_floats<BFloat16>(d, a, rows, byte, add);

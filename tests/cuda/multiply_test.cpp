@@ -186,10 +186,11 @@ TEST_CASE("plans take the path that a device has") {
   CHECK(cuda::plan_multiply(decode, hopper)->launch.early);
   CHECK(cuda::plan_multiply(decode, ada)->path == cuda::MultiplyPath::stream8);
   CHECK_FALSE(cuda::plan_multiply(decode, ada)->launch.early);
-  CHECK(cuda::plan_multiply({16, 4096, 14336, 8}, hopper)->path == cuda::MultiplyPath::stream16);
+  CHECK(cuda::plan_multiply({16, 4096, 14336, 8}, hopper)->splits == 2);
   CHECK(cuda::plan_multiply({16, 14336, 4096, 8}, hopper)->path == cuda::MultiplyPath::pipeline16);
   CHECK(path(hopper, 33) == cuda::MultiplyPath::pipeline64);
-  CHECK(path(hopper, 65) == cuda::MultiplyPath::pipeline128);
+  CHECK(path(hopper, 65) == cuda::MultiplyPath::pipeline64);  // in pairs, which fill the device
+  CHECK(cuda::plan_multiply({65, 4096, 14336, 8}, hopper)->path == cuda::MultiplyPath::pipeline128);
   CHECK(path(hopper, 512) == cuda::MultiplyPath::pipeline128);  // 128 tiles, one per multiprocessor
   CHECK(path(hopper, 8192) == cuda::MultiplyPath::pipeline256);
   hopper.encode_rows = nullptr;  // an old driver

@@ -51,8 +51,12 @@ struct Product {
     weights = *std::move(made);
   }
 
-  oracles::Matrix run(const cuda::WeightOnlyPlan& plan, bool whole_epilogue, std::uint64_t seed) const {
-    oracles::Matrix y(c.rows, c.channels, c.channels + 5, c.output);
+  /// What is added to the sums. Outputs without residual lie where the copy engine may write them.
+  enum class Added { nothing, bias, all };
+
+  oracles::Matrix run(const cuda::WeightOnlyPlan& plan, Added added, std::uint64_t seed) const {
+    oracles::Matrix y(c.rows, c.channels, added == Added::all ? c.channels + 5 : (c.channels + 7) / 8 * 8 + 8,
+                      c.output);
     std::vector<std::int32_t> workspace(static_cast<std::size_t>(plan.workspace_bytes / 4));
     cuda::WeightOnlyArguments a;
     std::vector<std::uint16_t> copy(x.words.size() + 8);  // from an address that is a multiple of 16 bytes
@@ -66,8 +70,8 @@ struct Product {
     a.y = y.words.data();
     a.y_stride = y.stride;
     a.workspace = workspace.data();
-    if (whole_epilogue) {
-      a.bias = bias.data();
+    if (added != Added::nothing) a.bias = bias.data();
+    if (added == Added::all) {
       a.residual = residual.words.data();
       a.residual_stride = residual.stride;
     }
@@ -88,16 +92,19 @@ cuda::WeightOnlyPlan plan_of(const Product& p, Path path, int splits) {
   return *plan;
 }
 
-void check_exact(const Case& c, Path path, int splits, std::uint64_t seed) {
+using Added = Product::Added;
+
+void check_exact(const Case& c, Path path, int splits, std::uint64_t seed, Added added = Added::all) {
   INFO("rows ", c.rows, " channels ", c.channels, " columns ", c.columns, " bits ", c.bits, " group ", c.group,
        " splits ", splits, " ", cuda::weight_only_path_name(path), " seed ", seed);
   pl::Random random(seed);
   const Product p(c, true, random);
-  const auto y = p.run(plan_of(p, path, splits), true, seed);
+  const auto y = p.run(plan_of(p, path, splits), added, seed);
   const auto panels = pl::PackedWeights::make(p.codes.view());
   REQUIRE(panels.has_value());
   std::vector<float> expected(static_cast<std::size_t>(index{c.rows} * c.channels));
-  const pl::Epilogue epilogue{p.bias.data(), {p.residual.values.data(), c.rows, c.channels}};
+  pl::Epilogue epilogue{p.bias.data(), {}};
+  if (added == Added::all) epilogue.residual = {p.residual.values.data(), c.rows, c.channels};
   pl::kernels::reference::multiply_weight_only({p.x.values.data(), c.rows, c.columns}, panels->view(), epilogue,
                                                {expected.data(), c.rows, c.channels}, {0, pl::panel_count(c.channels)},
                                                {});
@@ -114,7 +121,7 @@ void check_bound(const Case& c, Path path, int splits, std::uint64_t seed) {
   pl::Random random(seed);
   const Product p(c, false, random);
   const auto plan = plan_of(p, path, splits);
-  const auto y = p.run(plan, false, seed), again = p.run(plan, false, seed + 77);
+  const auto y = p.run(plan, Added::nothing, seed), again = p.run(plan, Added::nothing, seed + 77);
   CHECK(y.words == again.words);
   index wrong = 0;
   for (index m = 0; m < c.rows; ++m)
@@ -125,14 +132,15 @@ void check_bound(const Case& c, Path path, int splits, std::uint64_t seed) {
   CHECK(wrong == 0);
 }
 
-constexpr Path all_paths[] = {Path::stream8,  Path::stream16,   Path::stream32,    Path::stream64,   Path::tiles64,
-                              Path::tiles128, Path::pipeline64, Path::pipeline128, Path::pipeline256};
+constexpr Path all_paths[] = {Path::stream8,    Path::stream16,    Path::stream32,   Path::stream64,
+                              Path::alone8,     Path::alone16,     Path::tiles64,    Path::tiles128,
+                              Path::pipeline64, Path::pipeline128, Path::pipeline256};
 
 TEST_CASE("weight-only products of every path equal the reference to the bit where sums are exact") {
   std::uint64_t seed = 1;
   constexpr auto brain = ElementType::bfloat16, half = ElementType::half, wide = ElementType::float32;
   for (const auto path : all_paths) {
-    const int three = cuda::is_pipelined(path) ? 4 : 3;  // clusters are powers of two
+    const int three = 3;
     for (const int bits : {2, 3, 4, 8}) {
       check_exact({5, 72, 200, bits, 0, symmetric, brain, wide}, path, 1, seed++);
       check_exact({37, 130, 333, bits, 0, asymmetric, half, wide}, path, 2, seed++);
@@ -142,6 +150,21 @@ TEST_CASE("weight-only products of every path equal the reference to the bit whe
       check_exact({6, 64, 416, bits, 96, asymmetric, half, wide}, path, 2, seed++);
       check_exact({70, 300, 136, bits, 128, asymmetric, brain, half}, path, 1, seed++);  // half a unit has no columns
     }
+  }
+}
+
+TEST_CASE("outputs that the copy engine stores are the same") {
+  std::uint64_t seed = 200;
+  constexpr auto brain = ElementType::bfloat16, half = ElementType::half;
+  for (const auto path : all_paths) {
+    if (!cuda::is_pipelined(path)) continue;
+    check_exact({150, 200, 200, 4, 0, asymmetric, brain, half}, path, 1, seed++, Added::bias);
+    check_exact({300, 1300, 72, 8, 0, symmetric, half, brain}, path, 1, seed++, Added::bias);  // blocks walk
+    check_exact({37, 136, 576, 2, 0, symmetric, brain, brain}, path, 3, seed++, Added::bias);
+    check_exact({9, 66, 300, 4, 0, symmetric, half, half}, path, 1, seed++,
+                Added::bias);  // by threads: no whole pieces
+    if (path == Path::pipeline256) continue;
+    check_exact({150, 200, 700, 4, 192, symmetric, half, brain}, path, 1, seed++, Added::bias);
   }
 }
 
@@ -162,7 +185,7 @@ TEST_CASE("weight-only products stay within their bound and give the same bits i
   for (const auto path : all_paths)
     for (const int group : {0, 64}) {
       if (group != 0 && (path == Path::stream64 || path == Path::pipeline256)) continue;
-      const int three = cuda::is_pipelined(path) ? 4 : 3;
+      const int three = 3;
       check_bound({7, 80, 1000, 4, group, asymmetric, ElementType::bfloat16, ElementType::float32}, path, three,
                   seed++);
       check_bound({18, 70, 520, 8, group, symmetric, ElementType::half, ElementType::float32}, path, 1, seed++);
@@ -174,11 +197,11 @@ TEST_CASE("a token that holds infinity or NaN spoils its own outputs only") {
   Product p({10, 70, 130, 4, 32, asymmetric, ElementType::bfloat16, ElementType::float32}, true, random);
   constexpr Path paths[] = {Path::stream16, Path::tiles64, Path::pipeline64};
   std::vector<oracles::Matrix> clean;
-  for (const auto path : paths) clean.push_back(p.run(plan_of(p, path, 1), false, 1));
+  for (const auto path : paths) clean.push_back(p.run(plan_of(p, path, 1), Added::nothing, 1));
   const float bad[] = {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()};
   for (std::size_t i = 0; i < 3; ++i) {
     cuda::store_element(p.x.words.data(), p.c.input, 4 * p.x.stride + 129, bad[i % 2]);
-    const auto y = p.run(plan_of(p, paths[i], 1), false, 2);
+    const auto y = p.run(plan_of(p, paths[i], 1), Added::nothing, 2);
     for (index m = 0; m < 10; ++m)
       for (index n = 0; n < 70; ++n) CHECK((m == 4 ? !std::isfinite(y(m, n)) : y(m, n) == clean[i](m, n)));
   }
@@ -255,10 +278,9 @@ TEST_CASE("plans of weight-only products take the path that a device has") {
     return plan->path;
   };
   for (const int bits : {2, 4, 8}) {
-    CHECK(path(hopper, 1, bits, 128) == Path::stream8);
-    CHECK(path(hopper, 16, bits, 0) == Path::stream16);
-    CHECK(path(hopper, 64, bits, 0) == Path::stream64);
-    CHECK(path(hopper, 64, bits, 128) == Path::tiles64);
+    CHECK(path(hopper, 1, bits, 128) == (bits == 4 ? Path::alone8 : Path::stream8));
+    CHECK(path(hopper, 16, bits, 0) == (bits == 4 ? Path::alone16 : Path::stream16));
+    for (const int group : {0, 128}) CHECK(path(hopper, 64, bits, group) == Path::pipeline64);
     CHECK(path(hopper, 128, bits, 0) == Path::pipeline128);
     CHECK(path(hopper, 8192, bits, 0) == Path::pipeline256);
     CHECK(path(hopper, 8192, bits, 128) == Path::pipeline128);
@@ -269,7 +291,17 @@ TEST_CASE("plans of weight-only products take the path that a device has") {
     CHECK_FALSE(plan.has_value());
     return std::string(plan.status().message());
   };
-  CHECK(cuda::plan_weight_only({64, 14336, 4096}, hopper)->path == Path::pipeline64);
+  // Two blocks of streams meet on a multiprocessor here.
+  CHECK(cuda::plan_weight_only({16, 14336, 4096}, hopper)->path == Path::stream16);
+  const auto planned = [&](int rows, int channels, int columns, int group) {
+    const auto plan = cuda::plan_weight_only({rows, channels, columns, 4, group}, hopper);
+    REQUIRE(plan.has_value());
+    return std::pair(plan->path, plan->splits);
+  };
+  CHECK(planned(128, 8192, 8192, 0) == std::pair(Path::pipeline128, 2));
+  CHECK(planned(128, 4096, 14336, 128) == std::pair(Path::pipeline128, 3));
+  CHECK(planned(512, 4096, 14336, 0) == std::pair(Path::pipeline256, 2));
+  CHECK(planned(512, 4096, 14336, 128) == std::pair(Path::pipeline128, 1));
   cuda::WeightOnlyShape early{1, 14336, 4096};
   early.early = true;
   CHECK(cuda::plan_weight_only(early, hopper)->launch.early);
@@ -277,6 +309,8 @@ TEST_CASE("plans of weight-only products take the path that a device has") {
   CHECK_FALSE(cuda::plan_weight_only({1, 14336, 4096}, hopper)->launch.early);
   early.channels = 8192;
   CHECK_FALSE(cuda::plan_weight_only(early, hopper)->launch.early);  // one block on a multiprocessor
+  early.rows = 128;
+  CHECK(cuda::plan_weight_only(early, hopper)->launch.early);
   auto old_driver = hopper;
   old_driver.encode_rows = nullptr;
   for (const int rows : {64, 8192}) CHECK(path(old_driver, rows, 4, 0) < Path::pipeline64);
@@ -286,11 +320,13 @@ TEST_CASE("plans of weight-only products take the path that a device has") {
     return std::string(plan.status().message());
   };
   CHECK(refused(ada, Path::pipeline64, 1, 8192) ==
-        "pipelined tiles of 256 x 64, wgmma of 16 bits: needs a Hopper GPU, a driver that describes tensors, and code "
+        "pipelined tiles of 128 x 64, wgmma of 16 bits: needs a Hopper GPU, a driver that describes tensors, and code "
         "compiled for sm_90a");
-  CHECK(refused(hopper, Path::pipeline64, 3, 8192) ==
-        "pipelined tiles of 256 x 64, wgmma of 16 bits: splits columns by 2, 4 or 8, not by 3");
-  CHECK(refused(hopper, Path::pipeline64, 1, 0) == "pipelined tiles of 256 x 64, wgmma of 16 bits: needs columns");
+  CHECK(refused(hopper, Path::pipeline64, 9, 8192) ==
+        "pipelined tiles of 128 x 64, wgmma of 16 bits: splits 8192 columns by 8 at most, not by 9");
+  CHECK(refused(hopper, Path::pipeline64, 4, 136) ==
+        "pipelined tiles of 128 x 64, wgmma of 16 bits: splits 136 columns by 3 at most, not by 4");
+  CHECK(refused(hopper, Path::pipeline64, 1, 0) == "pipelined tiles of 128 x 64, wgmma of 16 bits: needs columns");
   CHECK(message({1, 64, 64}, turing) == "weight-only products need compute capability 8.0, this device has 7.5");
   CHECK(message({1, 64, 64, 4, 48}, ada) ==
         "weight-only products on a GPU take groups of a multiple of 32 columns, not of 48");
@@ -347,10 +383,10 @@ TEST_CASE("a product without tokens, channels or columns") {
   pl::Random random(6);
   for (const auto path : {Path::stream8, Path::tiles128}) {
     const Product none({3, 64, 0, 4, 0, symmetric, ElementType::half, ElementType::float32}, true, random);
-    const auto y = none.run(plan_of(none, path, 1), true, 1);
+    const auto y = none.run(plan_of(none, path, 1), Added::all, 1);
     for (index n = 0; n < 64; ++n) CHECK(y(2, n) == none.bias[static_cast<std::size_t>(n)] + none.residual(2, n));
     const Product no_tokens({0, 64, 64, 4, 0, symmetric, ElementType::half, ElementType::half}, true, random);
-    (void)no_tokens.run(plan_of(no_tokens, path, 1), true, 1);
+    (void)no_tokens.run(plan_of(no_tokens, path, 1), Added::all, 1);
   }
 }
 

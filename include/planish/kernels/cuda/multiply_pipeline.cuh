@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/result.hpp>
 #include <planish/kernels/cuda/early_start.cuh>
 #include <planish/kernels/cuda/multiply_tiles.cuh>
 #include <planish/kernels/cuda/pipeline.cuh>
@@ -45,6 +46,20 @@ struct RowsMap {
   int box_rows;
 
   [[nodiscard]] bool describe(TensorMap& map) const noexcept { return describe_rows(encode, rows, box_rows, map); }
+  /// Whether the driver describes them; `what` they are.
+  [[nodiscard]] Status check(const char* what) const noexcept {
+    TensorMap map;
+    if (describe(map)) return {};
+    return {ErrorCode::invalid_argument,
+            "the driver refuses to describe ",
+            rows.rows,
+            " rows of ",
+            rows.columns,
+            " bytes, ",
+            rows.stride,
+            " bytes apart, to the copy engine: ",
+            what};
+  }
   explicit operator TensorMap() const noexcept {
     TensorMap map = {};
     if (!describe(map)) map = {};  // `check` has refused what is needed and cannot be described
@@ -98,28 +113,69 @@ struct TileWalk {
 
 /// What one of a block's producers asks the copy engine for, all stages one after the other: a unit of channels of the
 /// weights each, and one the tokens.
-template <class Tile>
-PLANISH_DEVICE void produce_stages(const MultiplyArguments& a, const TensorMap* tokens, unsigned char* ring,
+template <class Tile, class Weights>
+PLANISH_DEVICE void produce_stages(const Weights& w, const TensorMap* tokens, unsigned char* ring,
                                    typename Tile::Ends& ends, int producer, TileWalk walk) noexcept {
-  constexpr int bytes = unit_bytes(Tile::stored_bits);
+  constexpr int bytes = Tile::weight_bytes / Tile::channel_warps;
   const bool brings_tokens = producer == Tile::channel_warps;
   if (brings_tokens) wait_for_kernel_before();  // weights are older
   unsigned char* const to = ring + (brings_tokens ? 0 : Tile::token_bytes + producer * bytes);
   RingPlace<Tile> place;
   for (; walk.here(); walk.next()) {
     const int own_unit = walk.channel_tile * Tile::channel_warps + producer, row = walk.token_tile * Tile::tokens;
-    const bool exists = brings_tokens || own_unit < a.w.channel_units();
-    const std::uint8_t* weights = a.w.units + (own_unit * std::int64_t{walk.units} + walk.begin) * bytes;
+    const bool exists = brings_tokens || own_unit < w.channel_units();
+    const std::uint8_t* weights = w.units + (own_unit * std::int64_t{walk.units} + walk.begin) * bytes;
     PLANISH_NO_UNROLL
     for (int unit = walk.begin; unit < walk.end; ++unit, weights += bytes, place.next()) {
       MemoryBarrier* const full = &ends.full[place.stage];
       wait_phase(&ends.empty[place.stage], place.parity ^ 1);
       arrive_expecting(full, !exists ? 0 : brings_tokens ? Tile::token_bytes : bytes);
       if (brings_tokens)
-        copy_box(to + place.stage * Tile::stage_bytes, tokens, unit * unit_columns, row, full);
+        copy_box(to + place.stage * Tile::stage_bytes, tokens, unit * box_columns, row, full);
       else if (exists)
         copy_bulk(to + place.stage * Tile::stage_bytes, weights, bytes, full);
     }
+  }
+}
+
+/// The block's ring and what lies behind it, from a multiple of 1024 bytes on, the barriers of both started.
+template <class Tile>
+struct StartedRing {
+  unsigned char* ring;
+  typename Tile::Ends& ends;
+
+  PLANISH_DEVICE StartedRing() noexcept : ring(first_byte()), ends(ends_of(ring)) {
+    if (thread_index() == 0) {
+      PLANISH_UNROLL
+      for (int s = 0; s < Tile::stages; ++s) {
+        start_barrier(&ends.full[s], Tile::channel_warps + 1);
+        start_barrier(&ends.empty[s], Tile::channel_warps);
+      }
+      publish_barriers();
+    }
+    block_barrier();
+  }
+
+ private:
+  PLANISH_DEVICE static unsigned char* first_byte() noexcept {
+    unsigned char* const memory = shared_memory();
+    return memory + (1024 - reinterpret_cast<std::uintptr_t>(memory) % 1024) % 1024;
+  }
+  PLANISH_DEVICE static typename Tile::Ends& ends_of(unsigned char* ring) noexcept {
+    return *reinterpret_cast<typename Tile::Ends*>(ring + Tile::stages * Tile::stage_bytes);
+  }
+};
+
+/// What the block's first warpgroup does.
+template <class Tile, class Weights>
+PLANISH_DEVICE void produce(const Weights& w, const TensorMap* tokens, const StartedRing<Tile>& started,
+                            const TileWalk& walk) noexcept {
+  const int warp = thread_index() / warp_size;
+  if (warp <= Tile::channel_warps && thread_index() % warp_size == 0)
+    produce_stages<Tile>(w, tokens, started.ring, started.ends, warp, walk);
+  if (walk.splits > 1) {  // the consumers' two meetings
+    cluster_barrier();
+    cluster_barrier();
   }
 }
 
@@ -220,30 +276,15 @@ multiply_pipeline(MultiplyArguments a, PLANISH_GRID_CONSTANT const TensorMap tok
                   int splits) {
 #if !defined(__CUDA_ARCH__) || defined(PLANISH_HAS_GROUP_PRODUCTS)
   let_next_kernel_start();
-  unsigned char* const memory = shared_memory();
-  unsigned char* const ring = memory + (1024 - reinterpret_cast<std::uintptr_t>(memory) % 1024) % 1024;
-  auto& ends = *reinterpret_cast<typename Tile::Ends*>(ring + Tile::stages * Tile::stage_bytes);
-  if (thread_index() == 0) {
-    PLANISH_UNROLL
-    for (int s = 0; s < Tile::stages; ++s) {
-      start_barrier(&ends.full[s], Tile::channel_warps + 1);
-      start_barrier(&ends.empty[s], Tile::channel_warps);
-    }
-    publish_barriers();
-  }
-  block_barrier();
+  if (thread_index() == warp_size) prefetch_map(&tokens);
+  const StartedRing<Tile> started;
+  const TileWalk walk(channel_tiles, token_tiles, splits, a.w.column_units());
   if (thread_index() < group_size) {
     give_registers<40>();
-    const int warp = thread_index() / warp_size;
-    if (warp <= Tile::channel_warps && thread_index() % warp_size == 0)
-      produce_stages<Tile>(a, &tokens, ring, ends, warp, {channel_tiles, token_tiles, splits, a.w.column_units()});
-    if (splits > 1) {  // the consumers' two meetings
-      cluster_barrier();
-      cluster_barrier();
-    }
+    produce<Tile>(a.w, &tokens, started, walk);
   } else {
     take_registers<232>();
-    consume_stages<Tile>(a, &y, type, ring, ends, {channel_tiles, token_tiles, splits, a.w.column_units()});
+    consume_stages<Tile>(a, &y, type, started.ring, started.ends, walk);
   }
 #endif
 }

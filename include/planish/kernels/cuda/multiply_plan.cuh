@@ -54,19 +54,22 @@ namespace detail {
   return 4 * tiles >= 3 * waves * multiprocessors ? MultiplyPath::tiles256 : MultiplyPath::tiles128;
 }
 
-/// Whether Hopper's own paths are the quickest: for few tokens the streams are, where tiles are fewer than blocks.
+/// Whether Hopper's own paths are the quickest: for up to 8 tokens the streams are, but where blocks begin early and
+/// tiles of 128 channels are enough for half of the multiprocessors.
 [[nodiscard]] constexpr bool is_pipeline_quicker(const MultiplyShape& shape, int multiprocessors) noexcept {
   if (shape.group_columns != 0 || shape.columns == 0) return false;
-  const bool few_tiles = shape.channels <= multiprocessors * unit_channels;  // of 128 channels, for half of the blocks
-  if (shape.rows <= 8) return shape.early && !few_tiles;
-  return shape.rows > 16 || shape.stored_bits == 4 || !few_tiles;
+  return shape.rows > 8 || (shape.early && shape.channels > multiprocessors * unit_channels);
 }
 
 /// The path on Hopper.
 [[nodiscard]] constexpr MultiplyPath choose_pipeline(const MultiplyShape& shape, int multiprocessors) noexcept {
   if (shape.rows <= 16) return MultiplyPath::pipeline16;
   if (shape.rows <= 64) return MultiplyPath::pipeline64;
-  if (shape.rows <= 128) return MultiplyPath::pipeline128;
+  // Of nibbles twice as many tiles, in clusters of two, fill the device where those of 128 tokens do not.
+  const int channel_tiles = (shape.channels + 2 * unit_channels - 1) / (2 * unit_channels);
+  const bool fill =
+      shape.stored_bits == 4 && 4 * channel_tiles <= multiprocessors && 6 * channel_tiles > multiprocessors;
+  if (shape.rows <= 128) return fill ? MultiplyPath::pipeline64 : MultiplyPath::pipeline128;
   // Tokens that a multiprocessor computes one after the other; large tiles cost a tenth less per token.
   const auto in_turn = [&](MultiplyPath path, int tokens) {
     const MultiplyPlan plan = multiply_plan_of<8>(shape, path, 1, multiprocessors);
@@ -119,11 +122,15 @@ namespace detail {
   // Clusters do not fit onto all multiprocessors at once.
   const int blocks = plan->launch.blocks > 0 ? plan->launch.blocks : 1;
   const int units = (shape.columns + unit_columns - 1) / unit_columns;
-  const int wanted = (path == MultiplyPath::tiles64 ? 2 * multiprocessors
-                      : is_pipelined(path)          ? 4 * multiprocessors / 5
-                                                    : multiprocessors) /
+  const bool two_fit = path == MultiplyPath::tiles64 || (path == MultiplyPath::stream8 && units >= 64);
+  const int wanted = (two_fit              ? 2 * multiprocessors
+                      : is_pipelined(path) ? 4 * multiprocessors / 5
+                                           : multiprocessors) /
                      blocks;
-  const int splits = wanted < units / 4 ? wanted : units / 4;
+  int splits = wanted < units / 4 ? wanted : units / 4;
+  // Pairs find room everywhere; streams of bytes need no more of them.
+  const bool pairs = is_pipelined(path) && 2 * blocks <= multiprocessors && units >= 8;
+  if (pairs && (splits < 2 || (path == MultiplyPath::pipeline16 && shape.stored_bits == 8))) splits = 2;
   return plan_multiply(shape, device, path, splits < 1 ? 1 : splits);
 }
 
@@ -206,26 +213,8 @@ Status dispatch(const MultiplyPlan& plan, const MultiplyArguments& a, Run&& run)
     return {ErrorCode::invalid_argument, "the product needs a zeroed workspace of ", plan.workspace_bytes,
             " bytes at a multiple of 16"};
   if (!is_pipelined(plan.path) || plan.launch.blocks == 0) return {};
-  TensorMap map;
-  if (!tokens_map(plan.encode_rows, a, 8).describe(map))
-    return {ErrorCode::invalid_argument,
-            "the driver refuses to describe ",
-            a.x.rows,
-            " rows of ",
-            a.x.columns,
-            " codes, ",
-            a.x.stride,
-            " bytes apart, to the copy engine"};
-  if (stores_boxes(a, s.output) && !output_map(plan.encode_rows, a, s.output, 8).describe(map))
-    return {ErrorCode::invalid_argument,
-            "the driver refuses to describe ",
-            a.x.rows,
-            " rows of ",
-            a.w.channels,
-            " outputs, ",
-            a.y_stride,
-            " elements apart, to the copy engine"};
-  return {};
+  if (Status status = tokens_map(plan.encode_rows, a, 8).check("the tokens"); !status.ok()) return status;
+  return stores_boxes(a, s.output) ? output_map(plan.encode_rows, a, s.output, 8).check("the outputs") : Status();
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda

@@ -59,6 +59,12 @@ PLANISH_DEVICE void wait_phase(MemoryBarrier* barrier, int parity) noexcept {
 #endif
 }
 
+/// The copy engine will read this description soon.
+PLANISH_DEVICE void prefetch_map(const TensorMap* map) noexcept {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+#endif
+}
 /// `bytes`, a multiple of 16, from global to shared memory, in the background; they count at the barrier.
 PLANISH_DEVICE void copy_bulk(void* shared, const void* global, int bytes, MemoryBarrier* barrier) noexcept {
 #if defined(PLANISH_HAS_GROUP_PRODUCTS)
@@ -153,6 +159,7 @@ inline void publish_barriers() noexcept {}
 void arrive_expecting(MemoryBarrier* barrier, int bytes) noexcept;
 void arrive(MemoryBarrier* barrier) noexcept;
 void wait_phase(MemoryBarrier* barrier, int parity) noexcept;
+inline void prefetch_map(const TensorMap*) noexcept {}
 void copy_bulk(void* shared, const void* global, int bytes, MemoryBarrier* barrier) noexcept;
 void copy_box(void* shared, const TensorMap* map, int column, int row, MemoryBarrier* barrier) noexcept;
 void copy_box(void* shared, const TensorMap* map, int column, int row, int matrix, MemoryBarrier* barrier) noexcept;

@@ -86,10 +86,11 @@ struct UnitOutput {
   int barrier;
 };
 
-/// Whether y can be written by the copy engine, of 16 bits, without zero points and residual.
+/// Whether y can be written by the copy engine: of 16 bits, without zero points and residual, and in whole pieces of 16
+/// bytes, because the engine writes no parts of them.
 [[nodiscard]] PLANISH_HOST_DEVICE inline bool stores_boxes(const MultiplyArguments& a, ElementType type) noexcept {
   return element_bytes(type) == 2 && a.w.zeros == nullptr && a.x.zero_points == nullptr && a.residual == nullptr &&
-         reinterpret_cast<std::uintptr_t>(a.y) % 16 == 0 && a.y_stride % 8 == 0;
+         reinterpret_cast<std::uintptr_t>(a.y) % 16 == 0 && a.y_stride % 8 == 0 && a.w.channels % 8 == 0;
 }
 
 /// Such outputs, box by box: the copy engine reads the ones before meanwhile.

@@ -52,9 +52,11 @@ PLANISH_DEVICE void settle(int (&d)[Registers]) noexcept {
 /// Where the products find rows of 128 bytes, 16-byte pieces exchanged as token_chunk_offset says, from a multiple of
 /// 1024 bytes on; `byte`: 0, 32, 64 or 96 of each row.
 PLANISH_DEVICE std::uint64_t product_rows(const unsigned char* shared, int byte) noexcept {
-  const auto address = static_cast<std::uint64_t>(__cvta_generic_to_shared(shared)) + static_cast<unsigned>(byte);
+  const auto address = static_cast<unsigned>(__cvta_generic_to_shared(shared)) & 0x3ffffu;
+  // The rows begin at a multiple of 1024 bytes: `byte` carries nowhere, and its step is one addition to the lower half.
+  const unsigned low = (address >> 4 | 1u << 16) + static_cast<unsigned>(byte) / 16;
   constexpr std::uint64_t eight_rows = 1024 / 16, exchanged_in_128 = std::uint64_t{1} << 62;
-  return (address & 0x3ffffu) >> 4 | std::uint64_t{1} << 16 | eight_rows << 32 | exchanged_in_128;
+  return low | eight_rows << 32 | exchanged_in_128;
 }
 
 /// The same of one word: what is computed from it is computed after this.
@@ -68,6 +70,13 @@ template <int Registers>
 PLANISH_DEVICE void settle(float (&d)[Registers]) noexcept {
   PLANISH_UNROLL
   for (int i = 0; i < Registers; ++i) asm volatile("" : "+f"(d[i])::"memory");
+}
+/// To call on operands before `begin_products`: they are computed before this.
+template <int Steps>
+PLANISH_DEVICE void settle(std::uint32_t (&fragments)[Steps][4]) noexcept {
+  PLANISH_UNROLL
+  for (int s = 0; s < Steps; ++s) PLANISH_UNROLL
+  for (int r = 0; r < 4; ++r) asm volatile("" : "+r"(fragments[s][r])::"memory");
 }
 
 // The 64 sums of a thread in an instruction's text, and as its operands.
@@ -170,6 +179,29 @@ PLANISH_DEVICE void multiply_group(Half, float (&d)[64], const std::uint32_t (&a
 }
 #undef PLANISH_MULTIPLY_GROUP
 
+// The same over 64 × 256 × 16, with 128 sums of a thread.
+#define PLANISH_MULTIPLY_GROUP(name)                                                                                  \
+  asm volatile(                                                                                                       \
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %133, 0;\n"                                                                   \
+      "wgmma.mma_async.sync.aligned.m64n256k16.f32." name "." name " {" PLANISH_SUM_NAMES ", " PLANISH_MORE_SUM_NAMES \
+      "}, "                                                                                                           \
+      "{%128, %129, %130, %131}, %132, p, 1, 1, 0;\n}"                                                                \
+      : PLANISH_SUMS("+f"), PLANISH_MORE_SUMS("+f")                                                                   \
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(product_rows(rows, byte)), "r"(add ? 1 : 0))
+PLANISH_DEVICE void multiply_group(BFloat16, float (&d)[128], const std::uint32_t (&a)[4], const unsigned char* rows,
+                                   int byte, bool add) noexcept {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  PLANISH_MULTIPLY_GROUP("bf16");
+#endif
+}
+PLANISH_DEVICE void multiply_group(Half, float (&d)[128], const std::uint32_t (&a)[4], const unsigned char* rows,
+                                   int byte, bool add) noexcept {
+#if defined(PLANISH_HAS_GROUP_PRODUCTS)
+  PLANISH_MULTIPLY_GROUP("f16");
+#endif
+}
+#undef PLANISH_MULTIPLY_GROUP
+
 // The same over 64 × 64 × 16, with 32 sums of a thread.
 #define PLANISH_HALF_SUM_NAMES                                             \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
@@ -220,6 +252,8 @@ template <int Registers>
 void settle(std::uint32_t (&)[Registers]) noexcept {}
 template <int Registers>
 void settle(float (&)[Registers]) noexcept {}
+template <int Steps>
+void settle(std::uint32_t (&)[Steps][4]) noexcept {}
 void multiply_group(int (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept;
 void multiply_group(int (&d)[8], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept;
 void multiply_group(int (&d)[32], const std::uint32_t (&a)[4], const unsigned char* rows, int byte, bool add) noexcept;
@@ -227,6 +261,10 @@ void multiply_group(int (&d)[128], const std::uint32_t (&a)[4], const unsigned c
 void multiply_group(BFloat16, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
                     bool add) noexcept;
 void multiply_group(Half, float (&d)[64], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                    bool add) noexcept;
+void multiply_group(BFloat16, float (&d)[128], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
+                    bool add) noexcept;
+void multiply_group(Half, float (&d)[128], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
                     bool add) noexcept;
 void multiply_group(BFloat16, float (&d)[32], const std::uint32_t (&a)[4], const unsigned char* rows, int byte,
                     bool add) noexcept;

@@ -16,21 +16,28 @@ enum class WeightOnlyPath : std::uint8_t {
   stream16,
   stream32,
   stream64,  // one scale per channel
+  alone8,    // streams whose blocks have a multiprocessor for themselves
+  alone16,
   tiles64,
   tiles128,
   pipeline64,
   pipeline128,
-  pipeline256  // channels, of 128 tokens; one scale per channel
+  pipeline256  // one scale per channel
 };
-inline constexpr int weight_only_paths = 9;
+inline constexpr int weight_only_paths = 11;
 
 [[nodiscard]] constexpr const char* weight_only_path_name(WeightOnlyPath path) noexcept {
-  constexpr const char* names[] = {
-      "streamed weights, 8 tokens, mma.sync of 16 bits",  "streamed weights, 16 tokens, mma.sync of 16 bits",
-      "streamed weights, 32 tokens, mma.sync of 16 bits", "streamed weights, 64 tokens, mma.sync of 16 bits",
-      "tiles of 128 x 64, mma.sync of 16 bits",           "tiles of 128 x 128, mma.sync of 16 bits",
-      "pipelined tiles of 256 x 64, wgmma of 16 bits",    "pipelined tiles of 128 x 128, wgmma of 16 bits",
-      "pipelined tiles of 256 x 128, wgmma of 16 bits"};
+  constexpr const char* names[] = {"streamed weights, 8 tokens, mma.sync of 16 bits",
+                                   "streamed weights, 16 tokens, mma.sync of 16 bits",
+                                   "streamed weights, 32 tokens, mma.sync of 16 bits",
+                                   "streamed weights, 64 tokens, mma.sync of 16 bits",
+                                   "streamed weights, 8 tokens, a block per multiprocessor, mma.sync of 16 bits",
+                                   "streamed weights, 16 tokens, a block per multiprocessor, mma.sync of 16 bits",
+                                   "tiles of 128 x 64, mma.sync of 16 bits",
+                                   "tiles of 128 x 128, mma.sync of 16 bits",
+                                   "pipelined tiles of 128 x 64, wgmma of 16 bits",
+                                   "pipelined tiles of 128 x 128, wgmma of 16 bits",
+                                   "pipelined tiles of 128 x 256, wgmma of 16 bits"};
   return names[static_cast<int>(path)];
 }
 
@@ -90,6 +97,14 @@ struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::stream64> {
   using Type = WeightOnlyStream<E, Bits, 1, 8, 8, 2, 1, false>;
 };
 template <class E, int Bits, bool Grouped>
+struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::alone8> {
+  using Type = WeightOnlyStream<E, Bits, 1, 1, Bits == 8 ? 8 : 16, 3, 1, Grouped>;
+};
+template <class E, int Bits, bool Grouped>
+struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::alone16> {
+  using Type = WeightOnlyStream<E, Bits, 1, 2, Bits == 8 ? 8 : 12, 3, 1, Grouped>;
+};
+template <class E, int Bits, bool Grouped>
 struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::tiles64> {
   using Type = WeightOnlyTile<E, Bits, 2, 2, 4, 4, 2>;
 };
@@ -99,15 +114,15 @@ struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::tiles128> {
 };
 template <class E, int Bits, bool Grouped>
 struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::pipeline64> {
-  using Type = WeightOnlyPipeline<E, Bits, 2, 64, Bits == 8 ? 7 : 8, Grouped>;
+  using Type = WeightOnlyPipeline<E, Bits, 64, Bits == 8 ? 9 : 10, Grouped>;
 };
 template <class E, int Bits, bool Grouped>
 struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::pipeline128> {
-  using Type = WeightOnlyPipeline<E, Bits, 1, 128, Bits == 8 ? 7 : 8, Grouped>;
+  using Type = WeightOnlyPipeline<E, Bits, 128, Bits == 8 ? 7 : 8, Grouped>;
 };
 template <class E, int Bits, bool Grouped>
 struct WeightOnlyBlock<E, Bits, Grouped, WeightOnlyPath::pipeline256> {
-  using Type = WeightOnlyPipeline<E, Bits, 2, 128, Bits == 8 ? 5 : 7, false>;
+  using Type = WeightOnlyPipeline<E, Bits, 256, Bits == 8 ? 4 : 5, false>;
 };
 
 template <class Type>
@@ -119,25 +134,30 @@ struct TypeName {
 template <class E, int Bits, bool Grouped, class F>
 constexpr auto with_weight_only_path(WeightOnlyPath path, F&& f) {
   using P = WeightOnlyPath;
+  const auto block = [&]<P Path>() { return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, Path>::Type>{}); };
   switch (path) {
     case P::stream8:
-      return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::stream8>::Type>{});
+      return block.template operator()<P::stream8>();
     case P::stream16:
-      return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::stream16>::Type>{});
+      return block.template operator()<P::stream16>();
     case P::stream32:
-      return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::stream32>::Type>{});
+      return block.template operator()<P::stream32>();
     case P::stream64:
-      return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::stream64>::Type>{});
+      return block.template operator()<P::stream64>();
+    case P::alone8:
+      return block.template operator()<P::alone8>();
+    case P::alone16:
+      return block.template operator()<P::alone16>();
     case P::tiles64:
-      return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::tiles64>::Type>{});
+      return block.template operator()<P::tiles64>();
     case P::tiles128:
-      return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::tiles128>::Type>{});
+      return block.template operator()<P::tiles128>();
     case P::pipeline64:
-      return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::pipeline64>::Type>{});
+      return block.template operator()<P::pipeline64>();
     case P::pipeline128:
-      return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::pipeline128>::Type>{});
+      return block.template operator()<P::pipeline128>();
     default:
-      return f(TypeName<typename WeightOnlyBlock<E, Bits, Grouped, P::pipeline256>::Type>{});
+      return block.template operator()<P::pipeline256>();
   }
 }
 

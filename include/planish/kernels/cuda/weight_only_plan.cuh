@@ -57,7 +57,7 @@ namespace detail {
     plan.split_columns = Block::split_columns;
     const int tiles = plan.channel_tiles * plan.token_tiles;
     plan.launch = {tiles * splits, Block::threads, Block::shared_bytes};
-    if constexpr (requires { Block::consumers; }) {
+    if constexpr (requires { Block::kept_bytes; }) {
       if (splits == 1 && tiles > device.multiprocessors && device.multiprocessors > 0)
         plan.launch.blocks = device.multiprocessors;  // they walk
       plan.launch.cluster = splits;
@@ -68,9 +68,10 @@ namespace detail {
         plan.workspace_bytes = float_split_bytes(std::int64_t{tiles} * Block::split_slots, Block::warp_words, splits);
     }
   });
-  // Blocks of the next kernel must find their places wherever they come: where a kernel leaves half of them free, two
+  // Blocks of the next kernel must find their places wherever they come: where a stream leaves half of them free, two
   // of its successor's would meet on one multiprocessor while others idle.
-  plan.launch.early = shape.early && device.major >= 9 && 2 * plan.launch.blocks > 3 * device.multiprocessors;
+  plan.launch.early =
+      shape.early && device.major >= 9 && (is_pipelined(path) || 2 * plan.launch.blocks > 3 * device.multiprocessors);
   if ((path == WeightOnlyPath::stream64 || path == WeightOnlyPath::pipeline256) && detail::has_groups(shape))
     return Status(ErrorCode::unsupported, plan.describe(), ": takes one scale per channel, not groups of ",
                   shape.group_columns, " columns");
@@ -79,8 +80,12 @@ namespace detail {
       return Status(ErrorCode::unsupported, plan.describe(),
                     ": needs a Hopper GPU, a driver that describes tensors, and code compiled for sm_90a");
     if (shape.columns == 0) return Status(ErrorCode::unsupported, plan.describe(), ": needs columns");
-    if (splits != 1 && splits != 2 && splits != 4 && splits != 8)
-      return Status(ErrorCode::unsupported, plan.describe(), ": splits columns by 2, 4 or 8, not by ", splits);
+    const int most = shape.columns <= 8 * float_unit_columns
+                         ? (shape.columns + float_unit_columns - 1) / float_unit_columns
+                         : 8;  // blocks of a cluster, on any device
+    if (splits > most)
+      return Status(ErrorCode::unsupported, plan.describe(), ": splits ", shape.columns, " columns by ", most,
+                    " at most, not by ", splits);
     plan.encode_rows = device.encode_rows;
   }
   if (plan.launch.shared_bytes > device.shared_bytes)
@@ -89,23 +94,65 @@ namespace detail {
   return plan;
 }
 
+namespace detail {
+
+/// Whether clusters of `splits` blocks for as many tiles run at once: larger ones do not find room everywhere.
+[[nodiscard]] constexpr bool clusters_fit(int tiles, int splits, int multiprocessors) noexcept {
+  const int room = splits <= 2 ? multiprocessors : splits <= 4 || splits == 8 ? multiprocessors * 7 / 8 : 0;
+  return tiles * splits <= room;
+}
+
+/// The quickest of Hopper's own paths and its splits, as was measured on an H200: of a stage of 64 columns a block of
+/// 64, 128 or 256 tokens takes 13, 16 or 28 units of time, of a cluster's start and join each of its blocks 70.
+struct PipelineChoice {
+  WeightOnlyPath path = WeightOnlyPath::pipeline64;
+  int splits = 1;
+};
+[[nodiscard]] constexpr PipelineChoice choose_float_pipeline(const WeightOnlyShape& s, int multiprocessors) noexcept {
+  using P = WeightOnlyPath;
+  const int stages = (s.columns + float_unit_columns - 1) / float_unit_columns;
+  const int channel_tiles = (s.channels + 2 * unit_channels - 1) / (2 * unit_channels);
+  PipelineChoice best;
+  std::int64_t least = -1;
+  for (const P path : {P::pipeline64, P::pipeline128, P::pipeline256}) {
+    const int tokens = path == P::pipeline64 ? 64 : path == P::pipeline128 ? 128 : 256;
+    const int stage = path == P::pipeline64 ? 13 : path == P::pipeline128 ? 16 : 28;
+    if (tokens / 2 >= s.rows && tokens > 64) continue;  // mostly empty tiles
+    if ((path == P::pipeline64 && s.rows > 128) || (path == P::pipeline256 && has_groups(s))) continue;
+    const std::int64_t tiles = std::int64_t{channel_tiles} * ((s.rows + tokens - 1) / tokens);
+    for (int splits = 1; splits <= 8; ++splits) {
+      if (splits > 1 && (16 * splits > stages || tiles > multiprocessors ||
+                         !clusters_fit(static_cast<int>(tiles), splits, multiprocessors)))
+        continue;
+      const std::int64_t waves = splits > 1 ? 1 : (tiles + multiprocessors - 1) / multiprocessors;
+      const std::int64_t time = waves * ((stages + splits - 1) / splits) * stage + (splits > 1 ? 70 * splits : 0);
+      if (least >= 0 && time >= least) continue;
+      least = time;
+      best = {path, splits};
+    }
+  }
+  return best;
+}
+
+}  // namespace detail
+
 /// The plan for a shape on a device. Errors: sizes out of range, tokens in float32, a device without matrix units.
 [[nodiscard]] inline Result<WeightOnlyPlan> plan_weight_only(const WeightOnlyShape& shape,
                                                              const DeviceCapabilities& device) noexcept {
   if (Status status = detail::check_weight_only(shape, device); !status.ok()) return status;
   using P = WeightOnlyPath;
   const int multiprocessors = device.multiprocessors > 0 ? device.multiprocessors : 1;
-  P path = shape.rows <= 8 ? P::stream8 : shape.rows <= 16 ? P::stream16 : P::stream32;
-  if (shape.rows > 32) {
-    const bool groups = detail::has_groups(shape);
-    path = shape.rows <= 64              ? (groups ? P::tiles64 : P::stream64)
-           : groups || shape.rows <= 128 ? P::pipeline128
-                                         : P::pipeline256;
-    // 256 channels a block pay where such blocks, split in two at most, are about as many as the multiprocessors.
-    const int blocks = ((shape.channels + 255) / 256) * (2 * ((shape.channels + 255) / 256) <= multiprocessors ? 2 : 1);
-    if (shape.rows <= 64 && 4 * blocks >= 3 * multiprocessors && blocks <= multiprocessors) path = P::pipeline64;
+  if (shape.rows > 32 && device.group_products && device.encode_rows != nullptr && shape.columns > 0) {
+    const auto [path, splits] = detail::choose_float_pipeline(shape, multiprocessors);
+    if (auto plan = plan_weight_only(shape, device, path, splits)) return plan;
   }
-  // Devices without the copy engine, or with less shared memory, take other paths.
+  const bool groups = detail::has_groups(shape);
+  P path = shape.rows <= 8    ? P::stream8
+           : shape.rows <= 16 ? P::stream16
+           : shape.rows <= 32 ? P::stream32
+           : shape.rows <= 64 ? (groups ? P::tiles64 : P::stream64)
+                              : P::tiles128;
+  // Devices with less shared memory take other paths.
   for (const P other : {shape.rows <= 64 ? P::tiles64 : P::tiles128, P::tiles64, P::stream16, P::stream8})
     if (!plan_weight_only(shape, device, path, 1)) path = other;
   auto plan = plan_weight_only(shape, device, path, 1);
@@ -120,10 +167,10 @@ namespace detail {
   if (path <= P::stream64) {
     splits = 1;
     while (2 * splits * blocks <= multiprocessors + multiprocessors / 8 && 2 * splits <= most) splits *= 2;
-  }
-  if (is_pipelined(path)) {  // larger clusters do not find room on every multiprocessor
-    const int room = multiprocessors * 7 / 8 / blocks;
-    splits = splits >= 8 && room >= 8 ? 8 : splits >= 4 && room >= 4 ? 4 : splits >= 2 ? 2 : 1;
+    // Where every block may have a multiprocessor, it takes more warps; measured for 4 bits only.
+    const P alone = path == P::stream8 && groups ? P::alone8 : path == P::stream16 ? P::alone16 : path;
+    if (alone != path && shape.stored_bits == 4 && splits * blocks <= multiprocessors)
+      if (auto better = plan_weight_only(shape, device, alone, splits)) return better;
   }
   return plan_weight_only(shape, device, path, splits);
 }
@@ -140,8 +187,9 @@ Status dispatch(const WeightOnlyPlan& plan, const WeightOnlyArguments& a, Run&& 
     if constexpr (requires { Block::items; })
       return run(weight_only_stream<Block>, plan.launch, a, plan.shape.output, plan.channel_tiles, plan.token_tiles,
                  plan.splits, plan.launch.early);
-    else if constexpr (requires { Block::consumers; })
-      return start(weight_only_pipeline<Block>, FloatTokenMap{plan.encode_rows, a, Block::tokens});
+    else if constexpr (requires { Block::kept_bytes; })
+      return start(weight_only_pipeline<Block>, tokens_map(plan.encode_rows, a, Block::tokens),
+                   output_map(plan.encode_rows, a, plan.shape.output, Block::output_rows));
     else
       return start(weight_only_tiles<Block>);
   };
@@ -184,17 +232,9 @@ Status dispatch(const WeightOnlyPlan& plan, const WeightOnlyArguments& a, Run&& 
   if (plan.workspace_bytes > 0 && (a.workspace == nullptr || !aligned(a.workspace, 16)))
     return {ErrorCode::invalid_argument, "the product needs a zeroed workspace of ", plan.workspace_bytes,
             " bytes at a multiple of 16"};
-  TensorMap map;
-  if (is_pipelined(plan.path) && plan.launch.blocks > 0 && !FloatTokenMap{plan.encode_rows, a, 64}.describe(map))
-    return {ErrorCode::invalid_argument,
-            "the driver refuses to describe ",
-            a.rows,
-            " rows of ",
-            s.columns,
-            " elements, ",
-            a.x_stride,
-            " apart, to the copy engine"};
-  return {};
+  if (!is_pipelined(plan.path) || plan.launch.blocks == 0) return {};
+  if (Status status = tokens_map(plan.encode_rows, a, 8).check("the tokens"); !status.ok()) return status;
+  return stores_boxes(a, s.output) ? output_map(plan.encode_rows, a, s.output, 8).check("the outputs") : Status();
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda
