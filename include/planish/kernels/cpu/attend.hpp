@@ -40,7 +40,6 @@ struct PageOperands {
   const float* keys;
   const float* values;
   CodePage key_codes, value_codes;
-  PageScales key_scales, value_scales;
   AttentionPrecision precision;
   bool integer_weights;
 };
@@ -59,7 +58,8 @@ inline void score_page(const LineStates& lines, index head_size, const PageOpera
     score_codes<Lines>(queries, head_size, page.key_codes, dots);
 }
 
-/// Adds what the page's values bring to `Lines` neighbouring lines; `sums` is scratch for their channels.
+/// Adds what the page's values bring to `Lines` neighbouring lines, whose weights are in places `first` and on; `sums`
+/// is scratch for their channels.
 template <int Lines>
 inline void add_page(const LineStates& lines, index head_size, const PageOperands& page, const PageWeights& weights,
                      index first, float* sums) noexcept {
@@ -119,11 +119,24 @@ PLANISH_ENTRY std::size_t attend_scratch_bytes(const Attention& a, index lines) 
          workspace_bytes<float>(lines * value_stride(size)) + 4 * workspace_bytes<float>(lines) +
          workspace_bytes<std::int8_t>(lines * detail::query_stride(size)) +
          workspace_bytes<float>(tile_lines * value_stride(size)) + workspace_bytes<index>(lines) +
-         workspace_bytes<detail::PageOperands>(1) + workspace_bytes<float>(spread_key_floats(a.keys)) +
+         workspace_bytes<detail::PageOperands>(most_pages_together) +
+         workspace_bytes<PagePairScales>(most_pages_together) + workspace_bytes<float>(spread_key_floats(a.keys)) +
          workspace_bytes<float>(spread_value_floats(a.values)) + workspace_bytes<PageWeights>(1);
 }
 
 namespace detail {
+
+/// How many pages from `p` on the lines of a call take together: pages of codes alone that all of them see whole, for
+/// lines that meet codes directly.
+[[nodiscard]] inline index pages_together(const Attention& a, index kv_head, Range range, index p) noexcept {
+  const index count = range.end - range.begin, whole = (a.first_position + range.begin / a.group + 1) / page_tokens;
+  const index most = std::min({softened_lines / std::max<index>(count, 1), most_pages_together, whole - p});
+  index pages = 0;
+  while (pages < most && a.keys.page(kv_head, p + pages).float_tokens == 0 &&
+         a.values.page(kv_head, p + pages).float_tokens == 0)
+    ++pages;
+  return pages < 1 ? 1 : pages;
+}
 
 /// Brings the scales and zero points of a page near.
 inline void fetch_scales(const KvPage& page) noexcept {
@@ -203,61 +216,74 @@ PLANISH_ENTRY index attend(const Attention& a, index kv_head, Range range, std::
   lines.softmax.query_scale = integer ? query_scales : nullptr;
   lines.softmax.maximum = memory.take<float>(count).data();
   lines.softmax.sum = memory.take<float>(count).data();
-  detail::PageOperands& page = *memory.take<detail::PageOperands>(1).data();
+  detail::PageOperands* const operands = memory.take<detail::PageOperands>(most_pages_together).data();
+  PagePairScales* const scales = memory.take<PagePairScales>(most_pages_together).data();
   float* const key_scratch = memory.take<float>(spread_key_floats(a.keys)).data();
   float* const value_scratch = memory.take<float>(spread_value_floats(a.values)).data();
   PageWeights& weights = *memory.take<PageWeights>(1).data();
   detail::start_lines(a, kv_head, range, lines);
 
-  page.precision = a.precision;
-  const bool direct =
-      (attends_to_codes && count <= tile_lines) || (attends_in_integers && a.precision == AttentionPrecision::q8p8);
+  const bool few = count <= tile_lines;
+  const bool direct = (attends_to_codes && few) || (attends_in_integers && a.precision == AttentionPrecision::q8p8);
   const index most_visible = a.first_position + (range.end - 1) / a.group + 1;
-  for (index first = 0; first < most_visible; first += page_tokens) {
+  const auto load = [&](index p, detail::PageOperands& page, PagePairScales& both) noexcept {
+    const index first = p * page_tokens, last = (most_visible - 1) / page_tokens;
     const index page_count = most_visible - first < page_tokens ? most_visible - first : page_tokens;
-    const index p = first / page_tokens, last = (most_visible - 1) / page_tokens;
     const index next = p + 2 < last ? p + 2 : last;  // far enough ahead for memory to answer
     const KvPage key_page = a.keys.page(kv_head, p), value_page = a.values.page(kv_head, p);
-    load_scales(a.keys, key_page, page_count, page.key_scales);
-    load_scales(a.values, value_page, page_count, page.value_scales);
+    load_scales(a.keys, key_page, page_count, both.keys);
+    load_scales(a.values, value_page, page_count, both.values);
+    page.precision = a.precision;
     page.integer_weights = integer && value_page.float_tokens == 0;
     const KvPage next_keys = a.keys.page(kv_head, next), next_values = a.values.page(kv_head, next);
-    if (direct) detail::fetch_scales(next_keys), detail::fetch_scales(next_values);
+    const index later = std::min(p + most_pages_together, last);  // these are read before codes are
+    if (direct) detail::fetch_scales(a.keys.page(kv_head, later)), detail::fetch_scales(a.values.page(kv_head, later));
     if (direct && key_page.float_tokens == 0) {
       page.keys = nullptr;
-      page.key_codes = {key_page.codes, next_keys.codes, a.keys.bits};
+      page.key_codes = {key_page.codes, next_keys.codes, a.keys.bits, kv_code_width(a.keys.bits)};
+      if (!few)
+        spread_to_bytes(page.key_codes, code_lines(size, page.key_codes.width), lane_blocks(page_tokens), key_scratch);
     } else {
       page.keys = load_keys(a.keys, key_page, key_scratch);
     }
     if (direct && value_page.float_tokens == 0) {
       page.values = nullptr;
-      page.value_codes = {value_page.codes, next_values.codes, a.values.bits};
+      page.value_codes = {value_page.codes, next_values.codes, a.values.bits, kv_code_width(a.values.bits)};
+      if (!few)
+        spread_to_bytes(page.value_codes, code_lines(page_count, page.value_codes.width), lane_blocks(size),
+                        value_scratch);
     } else {
       page.values = load_values(a.values, value_page, page_count, value_scratch);
     }
+  };
+  for (index p = 0, pages; p * page_tokens < most_visible; p += pages) {
+    pages = direct && few ? detail::pages_together(a, kv_head, range, p) : 1;
+    for (index i = 0; i < pages; ++i) load(p + i, operands[i], scales[i]);
     // Lines before this one see nothing of the page.
-    const index first_row = first - a.first_position;
+    const index first = p * page_tokens, first_row = first - a.first_position;
     index l = first_row * a.group - range.begin;
     l = l < 0 ? 0 : l;
     for (index now; l < count; l += now) {
       now = count - l < softened_lines ? count - l : softened_lines;
       const detail::LineStates some = detail::from_line(lines, l, size);
-      for (index i = 0; i < now; ++i) {
-        const index visible = some.visible[i] - first;
-        weights.count[i] = visible < page_tokens ? visible : page_tokens;
-      }
-      detail::for_each_tile(now, [&](index i, auto tile) {
-        detail::score_page<tile>(detail::from_line(some, i, size), size, page, weights.count[i + tile - 1],
-                                 weights.weight + i * page_tokens);
-      });
-      soften(weights, now, some.softmax, page.key_scales, page.value_scales);
-      if (page.integer_weights)
-        quantize_weights(weights, now, page.value_scales);
+      for (index page = 0; page < pages; ++page)
+        for (index i = 0; i < now; ++i)
+          weights.count[page * now + i] = std::min(some.visible[i] - first - page * page_tokens, page_tokens);
+      for (index page = 0; page < pages; ++page)
+        detail::for_each_tile(now, [&](index i, auto tile) {
+          const index place = page * now + i;
+          detail::score_page<tile>(detail::from_line(some, i, size), size, operands[page],
+                                   weights.count[place + tile - 1], weights.at(place, 0));
+        });
+      soften(weights, now, pages, some.softmax, scales);
+      if (operands[0].integer_weights)
+        quantize_weights(weights, now, pages, scales);
       else
-        correct_weights(weights, now, page.value_scales);
-      detail::for_each_tile(now, [&](index i, auto tile) {
-        detail::add_page<tile>(detail::from_line(some, i, size), size, page, weights, i, sums);
-      });
+        correct_weights(weights, now, pages, scales);
+      for (index page = 0; page < pages; ++page)
+        detail::for_each_tile(now, [&](index i, auto tile) {
+          detail::add_page<tile>(detail::from_line(some, i, size), size, operands[page], weights, page * now + i, sums);
+        });
     }
   }
   return detail::finish_lines(a, kv_head, range, lines);

@@ -21,6 +21,7 @@ struct CodePage {
   const std::uint8_t* codes;
   const std::uint8_t* next;
   int bits;
+  int width;  // bits that a code takes here
 };
 
 namespace detail {

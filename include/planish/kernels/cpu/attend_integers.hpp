@@ -3,6 +3,7 @@
 // integers are those of `reference::attend`, and so is every float made of them.
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include <planish/core/abi.hpp>
 #include <planish/core/index.hpp>
@@ -26,12 +27,36 @@ namespace detail {
   return IntBatch(four);
 }
 
+/// How the codes of a page lie. Tiles are compiled for each, because they need all registers for their sums.
+enum class CodeForm : std::uint8_t { narrow, bytes };
+
+/// Calls `body` with the form of the page.
+template <class Body>
+PLANISH_ALWAYS_INLINE void with_form(const CodePage& page, const Body& body) noexcept {
+  if (page.width == 8)
+    body(std::integral_constant<CodeForm, CodeForm::bytes>{});
+  else
+    body(std::integral_constant<CodeForm, CodeForm::narrow>{});
+}
+
 /// Calls `step(four, bytes of each block)` for every four steps of every line of codes: the steps are 4 · four and on,
 /// and each lane of a vector holds their codes in its bytes, unsigned.
-template <int Blocks, class Step>
+template <CodeForm Form, int Blocks, class Step>
 PLANISH_ALWAYS_INLINE void for_each_four(const CodePage& page, index first_byte, index line_bytes, index lines,
                                          const Step& step) noexcept {
-  const int width = kv_code_width(page.bits);
+  if constexpr (Form == CodeForm::bytes) {
+    const std::uint8_t *codes = page.codes + first_byte, *next = page.next + first_byte;
+    for (index line = 0; line < lines; ++line, codes += line_bytes, next += line_bytes) {
+      IntBatch bytes[Blocks];
+      unroll<Blocks>([&](auto b) __attribute__((always_inline)) {
+        bytes[b] = code_words(codes + b * code_line_bytes);
+        __builtin_prefetch(next + b * code_line_bytes, 0, 1);
+      });
+      step(line, bytes);
+    }
+    return;
+  }
+  const int width = page.width;
   const IntBatch mask(static_cast<std::int32_t>(0x01010101u * ((1u << width) - 1u)));
   index four = 0;
   for (index line = 0; line < lines; ++line) {
@@ -52,29 +77,29 @@ PLANISH_ALWAYS_INLINE void for_each_four(const CodePage& page, index first_byte,
       step(four++, bytes);
     };
     next(std::integral_constant<int, 0>{});
-    if (width == 8) continue;
     if (width == 2) next(std::integral_constant<int, 2>{});
     next(std::integral_constant<int, 4>{});
     if (width == 2) next(std::integral_constant<int, 6>{});
   }
 }
 
-template <int Lines, int Blocks>
-PLANISH_ALWAYS_INLINE void add_value_integers(const PageWeights& weights, index first_line, const CodePage& page,
-                                              index stride, index first, float* totals) noexcept {
+template <CodeForm Form, int Lines, int Blocks>
+[[gnu::noinline]] void add_value_integers(const PageWeights& weights, index first_line, const CodePage& page,
+                                          index stride, index first, float* totals) noexcept {
   if constexpr (attends_in_integers) {
     IntBatch sums[Lines][Blocks];
     unroll<Lines>([&](auto l) __attribute__((always_inline)) {
       unroll<Blocks>([&](auto b) __attribute__((always_inline)) { sums[l][b] = IntBatch(0); });
     });
-    // Codes of a byte are turned into signed ones: less 128.
-    const bool wide = kv_code_width(page.bits) == 8;
+    // Codes of more than four bits are turned into signed ones: less 128.
+    const bool wide = Form == CodeForm::bytes && kv_code_width(page.bits) == 8;
     const IntBatch flip(static_cast<std::int32_t>(wide ? 0x80808080u : 0u));
-    const index lines = code_lines(weights.count[first_line + Lines - 1], kv_code_width(page.bits));
-    for_each_four<Blocks>(
+    const index lines = code_lines(weights.count[first_line + Lines - 1], page.width);
+    for_each_four<Form, Blocks>(
         page, first / block_lanes * code_line_bytes, stride / block_lanes * code_line_bytes,
         lines, [&](index four, IntBatch(&bytes)[Blocks]) __attribute__((always_inline)) {
-          unroll<Blocks>([&](auto b) __attribute__((always_inline)) { bytes[b] = bytes[b] ^ flip; });
+          if constexpr (Form == CodeForm::bytes)
+            unroll<Blocks>([&](auto b) __attribute__((always_inline)) { bytes[b] = bytes[b] ^ flip; });
           unroll<Lines>([&](auto l) __attribute__((always_inline)) {
             const IntBatch w = four_bytes(weights.code + (first_line + l) * page_tokens + 4 * four);
             unroll<Blocks>([&](auto b)
@@ -96,23 +121,20 @@ PLANISH_ALWAYS_INLINE void add_value_integers(const PageWeights& weights, index 
   }
 }
 
-}  // namespace detail
-
-/// dots[line][token] = Σ code of q · e, as floats; `query_sums` are the sums of the codes of q.
-template <int Lines>
-inline void score_integers(const std::int8_t* query, index query_stride, const float* query_sums, index head_size,
-                           const CodePage& page, float* dots) noexcept {
+template <CodeForm Form, int Lines>
+[[gnu::noinline]] void score_form(const std::int8_t* query, index query_stride, const float* query_sums,
+                                  index head_size, const CodePage& page, float* dots) noexcept {
   if constexpr (attends_in_integers) {
-    constexpr int blocks = detail::tile_blocks;
+    constexpr int blocks = tile_blocks;
     IntBatch sums[Lines][blocks];
     unroll<Lines>([&](auto l) __attribute__((always_inline)) {
       unroll<blocks>([&](auto b) __attribute__((always_inline)) { sums[l][b] = IntBatch(0); });
     });
-    detail::for_each_four<blocks>(
-        page, 0, blocks * code_line_bytes, code_lines(head_size, kv_code_width(page.bits)),
-        [&](index four, IntBatch(&bytes)[blocks]) __attribute__((always_inline)) {
+    for_each_four<Form, blocks>(
+        page, 0, blocks * code_line_bytes,
+        code_lines(head_size, page.width), [&](index four, IntBatch(&bytes)[blocks]) __attribute__((always_inline)) {
           unroll<Lines>([&](auto l) __attribute__((always_inline)) {
-            const IntBatch q = detail::four_bytes(query + l * query_stride + 4 * four);
+            const IntBatch q = four_bytes(query + l * query_stride + 4 * four);
             unroll<blocks>([&](auto b)
                                __attribute__((always_inline)) { sums[l][b] = add_byte_dots(sums[l][b], bytes[b], q); });
           });
@@ -126,17 +148,46 @@ inline void score_integers(const std::int8_t* query, index query_stride, const f
   }
 }
 
+}  // namespace detail
+
+/// The codes of a page, whole lines of them, as a code to a byte: in scratch that would hold them as floats, unless
+/// they lie so already.
+inline void spread_to_bytes(CodePage& page, index lines, index blocks, float* scratch) noexcept {
+  if constexpr (attends_in_integers) {
+    if (page.width == 8) return;
+    auto* const to = reinterpret_cast<std::uint8_t*>(scratch);
+    for (index b = 0; b < blocks; ++b)
+      detail::for_each_four<detail::CodeForm::narrow, 1>(
+          page, b * code_line_bytes, blocks * code_line_bytes,
+          lines, [&](index four, IntBatch(&bytes)[1]) __attribute__((always_inline)) {
+            bytes[0].store_unaligned(reinterpret_cast<std::int32_t*>(to + (four * blocks + b) * code_line_bytes));
+          });
+    page = {to, to, page.bits, 8};
+  }
+}
+
+/// dots[line][token] = Σ code of q · e, as floats; `query_sums` are the sums of the codes of q.
+template <int Lines>
+inline void score_integers(const std::int8_t* query, index query_stride, const float* query_sums, index head_size,
+                           const CodePage& page, float* dots) noexcept {
+  detail::with_form(page, [&](auto form) {
+    detail::score_form<form, Lines>(query, query_stride, query_sums, head_size, page, dots);
+  });
+}
+
 /// totals[line][i] = totals[line][i] · decay + scale · Σ code of w · (e − z), for `Lines` lines from `first_line` of
 /// the page's weights on.
 template <int Lines>
 inline void add_integers(const PageWeights& weights, index first_line, const CodePage& page, index stride,
                          float* totals) noexcept {
   constexpr index wide = detail::tile_blocks * block_lanes;
-  index first = 0;
-  for (; first + wide <= stride; first += wide)
-    detail::add_value_integers<Lines, detail::tile_blocks>(weights, first_line, page, stride, first, totals);
-  for (; first < stride; first += block_lanes)
-    detail::add_value_integers<Lines, 1>(weights, first_line, page, stride, first, totals);
+  detail::with_form(page, [&](auto form) {
+    index first = 0;
+    for (; first + wide <= stride; first += wide)
+      detail::add_value_integers<form, Lines, detail::tile_blocks>(weights, first_line, page, stride, first, totals);
+    for (; first < stride; first += block_lanes)
+      detail::add_value_integers<form, Lines, 1>(weights, first_line, page, stride, first, totals);
+  });
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu

@@ -24,25 +24,34 @@ struct QueryLines {
   index stride;
 };
 
+/// `Registers` registers of tokens of `score_tile`, from `keys` on.
+template <int Lines, int Registers>
+PLANISH_ALWAYS_INLINE void score_tokens(const QueryLines& lines, index head_size, const float* keys,
+                                        float* dots) noexcept {
+  FloatBatch sums[Lines][Registers];
+  unroll<Lines>([&](auto l) { unroll<Registers>([&](auto v) { sums[l][v] = FloatBatch(0.0f); }); });
+  for (index i = 0; i < head_size; ++i) {
+    FloatBatch key[Registers];
+    unroll<Registers>([&](auto v) { key[v] = FloatBatch::load_unaligned(keys + i * page_tokens + v * float_lanes); });
+    unroll<Lines>([&](auto l) {
+      const FloatBatch q(lines.query[l * lines.stride + i]);
+      unroll<Registers>([&](auto v) { add_product(sums[l][v], q, key[v]); });
+    });
+  }
+  unroll<Lines>([&](auto l) {
+    unroll<Registers>([&](auto v) { sums[l][v].store_unaligned(dots + l * page_tokens + v * float_lanes); });
+  });
+}
+
 /// dots[line][token] = Σ query[line][i] · keys[i][token], i rising, for tokens [0, count) rounded up.
 template <int Lines>
 inline void score_tile(const QueryLines& lines, index head_size, const float* keys, index count, float* dots) noexcept {
-  constexpr int registers = tile_registers;
-  for (index first = 0; first < count; first += registers * float_lanes) {
-    FloatBatch sums[Lines][registers];
-    unroll<Lines>([&](auto l) { unroll<registers>([&](auto v) { sums[l][v] = FloatBatch(0.0f); }); });
-    for (index i = 0; i < head_size; ++i) {
-      FloatBatch key[registers];
-      unroll<registers>(
-          [&](auto v) { key[v] = FloatBatch::load_unaligned(keys + i * page_tokens + first + v * float_lanes); });
-      unroll<Lines>([&](auto l) {
-        const FloatBatch q(lines.query[l * lines.stride + i]);
-        unroll<registers>([&](auto v) { add_product(sums[l][v], q, key[v]); });
-      });
-    }
-    unroll<Lines>([&](auto l) {
-      unroll<registers>([&](auto v) { sums[l][v].store_unaligned(dots + l * page_tokens + first + v * float_lanes); });
-    });
+  constexpr index wide = tile_registers * float_lanes, narrow = wide / 2;
+  for (index first = 0; first < count; first += wide) {
+    if (count - first > narrow)
+      score_tokens<Lines, tile_registers>(lines, head_size, keys + first, dots + first);
+    else
+      score_tokens<Lines, tile_registers / 2>(lines, head_size, keys + first, dots + first);
   }
 }
 
