@@ -39,7 +39,7 @@ class CodePanel {
 
   /// y (rows of x × channels of the panel) = x wᵀ.
   void multiply(QuantizedRowsView x, MatrixView<float> y) noexcept {
-    const auto scratch = rest_.take<std::byte>(static_cast<index>(rest_.size()) / buffer_alignment * buffer_alignment);
+    const auto scratch = rest_.take<std::byte>(static_cast<index>(rest_.size() / buffer_alignment * buffer_alignment));
     planish::multiply(Cpu{}, x, view_, Epilogue{}, y, {0, 1}, scratch);
   }
 

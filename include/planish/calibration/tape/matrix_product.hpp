@@ -16,7 +16,8 @@ struct ProductTasks {
 
   ProductTasks(index strips, index most_strips, index panels, int workers) noexcept {
     blocks = (strips + most_strips - 1) / most_strips;
-    const index wanted = workers == 1 ? 1 : 4 * static_cast<index>(workers);  // so that no worker waits long at the end
+    constexpr index each = 12;  // so that no worker waits long at the end
+    const index wanted = workers == 1 ? 1 : each * static_cast<index>(workers);
     batches = std::min(panels, (wanted + blocks - 1) / std::max<index>(blocks, 1));
   }
   [[nodiscard]] int count() const noexcept { return static_cast<int>(blocks * batches); }
