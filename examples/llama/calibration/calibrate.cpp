@@ -22,7 +22,7 @@ namespace llama {
 namespace {
 
 /// Raised when the same options no longer give the same bits: blocks of before are then another job's.
-constexpr int arithmetic_version = 3;
+constexpr int arithmetic_version = 4;
 
 std::string digest_of(const std::vector<std::vector<int>>& windows) {
   planish::io::Sha256 hash;

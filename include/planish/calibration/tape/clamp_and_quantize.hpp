@@ -30,9 +30,11 @@ class ClampedRow {
     run_.save(to + 2);
   }
 
-  void quantize(T* y) const noexcept {
+  [[nodiscard]] T scale() const noexcept { return run_.scale(); }
+
+  void quantize(T* y, std::int8_t* codes) const noexcept {
     const Lanes<T> upper(most()), lower(least());
-    run_.quantize(count_, y, [&](auto at) {
+    run_.quantize(count_, y, codes, [&](auto at) {
       const Lanes<T> x = load(x_, at);
       return xsimd::select(x > upper, upper, xsimd::select(x < lower, lower, x));
     });
@@ -123,13 +125,17 @@ template <class T>
   auto [y, result] = tape.result(rows, columns, {w, upper, lower});
   const MatrixView<T> found = tape.scratch(rows, detail::ClampedRow<T>::numbers);
   const auto clamp = [=](index r) -> RunClip<T> { return {row_factor(above, r), row_factor(below, r)}; };
+  const detail::RowCodes<T> codes(tape, rows, columns, quantizer);
   for_row_blocks(tape.executor(), rows, block, [&, out = result](index first, index count) {
     for (index r = first; r < first + count; ++r) {
       const detail::ClampedRow<T> row(in.row(r), columns, clamp(r), quantizer);
-      row.quantize(out.row(r));
+      row.quantize(out.row(r), codes.row(r));
+      codes.set_scale(r, row.scale());
       row.save(found.row(r));
     }
+    codes.finish(first, count);
   });
+  codes.give_to(y);
   tape.on_backward(y, [=, &tape](MatrixView<const T> dy) {
     const auto dw = w.needs_gradient() ? tape.gradient(w) : GradientTarget<T>{};
     const MatrixView<T> shares = tape.scratch(rows, 2);

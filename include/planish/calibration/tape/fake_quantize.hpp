@@ -2,6 +2,7 @@
 #include <optional>
 
 #include <planish/calibration/tape/quantized_run.hpp>
+#include <planish/calibration/tape/row_codes.hpp>
 #include <planish/calibration/tape/row_factor.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape {
@@ -30,15 +31,19 @@ template <class T>
   };
   auto [y, result] = tape.result(rows, columns, {x, positive.value_or(x), negative.value_or(x)});
   const MatrixView<T> found = tape.scratch(rows * groups, QuantizedRun<T>::numbers);
+  const RowCodes<T> codes(tape, rows, columns, quantizer);
   for_row_blocks(tape.executor(), rows, block, [&, out = result](index first, index count) {
     for (index r = first; r < first + count; ++r)
       for (index g = 0; g < groups; ++g) {
         const index begin = g * width, length = std::min(width, columns - begin);
         const auto run = QuantizedRun<T>::of(in.row(r) + begin, length, clip(r), quantizer);
-        run.quantize(in.row(r) + begin, length, out.row(r) + begin);
+        run.quantize(in.row(r) + begin, length, out.row(r) + begin, codes.row(r));
+        codes.set_scale(r, run.scale());
         run.save(found.row(r * groups + g));
       }
+    codes.finish(first, count);
   });
+  codes.give_to(y);
   tape.on_backward(y, [=, &tape](MatrixView<const T> dy) {
     const auto dx = x.needs_gradient() ? tape.gradient(x) : GradientTarget<T>{};
     const MatrixView<T> clip_shares = tape.scratch(rows, 2);

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include <planish/calibration/tape/lanes.hpp>
 #include <planish/calibration/tape/transpose.hpp>
 #include <planish/core/lu.hpp>
 
@@ -39,7 +40,9 @@ template <class T>
       const double factor = a[square_position(n, i, k)];
       const double* const from = b.data() + k * n;
       double* const to = product.data() + i * n;
-      for (index j = 0; j < n; ++j) to[j] += factor * from[j];
+      const Lanes<double> factors(factor);
+      for_lanes<double>(
+          n, [&](auto at) { store<double>(multiply_add<double>(factors, load(from, at), load(to, at)), to, at); });
     }
   return product;
 }

@@ -39,6 +39,12 @@ class KroneckerRecord {
 
   /// Fills y.
   void forward(MatrixView<T> y) const {
+    forward(y, [](index, index) {});
+  }
+
+  /// The same, and finish(first, count) as soon as rows of y are there, while they are near.
+  template <class Finish>
+  void forward(MatrixView<T> y, Finish&& finish) const {
     Tape<T>& tape = x_.tape();
     const index size = group_ * n1_ * n2_, scratch_size = left_factor_scratch(n1_, n2_);
     const index room_size = 2 * size + scratch_size;
@@ -56,17 +62,25 @@ class KroneckerRecord {
         }
         if (left_) apply_left_factor(m, n1_, left_matrix_.data(), to, {scratch, extent(scratch_size)});
       });
+      finish(first, count);
     });
   }
 
   /// Gives every factor, the scale and x its share. With G = L dY and D = G Rᵀ: dx = D ⊙ s, ds = Σ D ⊙ x,
   /// dR = Σ Mᵀ G, dL = Σ (M R) dYᵀ.
   void backward(MatrixView<const T> dy) const {
+    backward(0, [&](index first, index count, T*) { return dy.middle_rows(first, count); });
+  }
+
+  /// The same where the gradient of y is made a block of rows at a time: slopes_of(first, count, room) returns rows of
+  /// it, in `room` (as many elements, if `in_room`) or where they lie.
+  template <class Slopes>
+  void backward(bool in_room, Slopes&& slopes_of) const {
     Tape<T>& tape = x_.tape();
     const bool to_left = left_ && left_->needs_gradient(), to_right = right_ && right_->needs_gradient();
     const bool to_x = x_.needs_gradient(), to_scale = scale_ && scale_->needs_gradient();
     const index n = n1_ * n2_, size = block_ * n, small = group_ * n, scratch_size = left_factor_scratch(n1_, n2_);
-    const index room_size = (scale_ ? 4 : 3) * size + small + scratch_size;
+    const index room_size = (scale_ ? 4 : 3) * size + small + scratch_size + (in_room ? size : 0);
     auto rooms = tape.borrow(tape.executor().workers() * room_size);
     auto left_transposed = tape.borrow(n1_ * n1_), right_transposed = tape.borrow(n2_ * n2_);
     if (left_) copy_transposed(*left_, left_transposed.data());
@@ -81,13 +95,14 @@ class KroneckerRecord {
       T *const passing = room + 3 * size, *const scratch = passing + small, *const scaled = scratch + scratch_size;
       T* const scale_partial = scale_partials.data() + (to_scale ? block * n : 0);
       if (to_scale) std::fill_n(scale_partial, n, T{});
+      const MatrixView<const T> dy = slopes_of(first, count, room + room_size - (in_room ? size : 0));
       const MatrixView<const T> block_rows = scaled_rows(first, count, scaled);
       const bool one_by_one = abreast_ == 1;  // then no rows have to be laid out anew for dL
       for_groups(first, count, [&](index at, index rows) {
         const index offset = (at - first) * n;
         const MatrixView<T> between(passing, rows, n);
         const MatrixView<const T> m = block_rows.middle_rows(at - first, rows);
-        MatrixView<const T> g = dy.middle_rows(at, rows);
+        MatrixView<const T> g = dy.middle_rows(at - first, rows);
         MatrixView<const T> product = m;
         if (to_left && right_) {
           // M R once more: cheaper than to keep it, for that is two passes through memory.
@@ -117,7 +132,7 @@ class KroneckerRecord {
                           lanes, dx.fresh);
           });
       });
-      const T *const m = block_rows.data(), *const outer = dy.row(first);
+      const T *const m = block_rows.data(), *const outer = dy.data();
       if (to_left)
         sum_left_products(one_by_one && !right_ ? m : products, one_by_one ? outer : outers,
                           (count + abreast_ - 1) / abreast_, n1_, abreast_ * n2_,
@@ -186,13 +201,21 @@ class KroneckerRecord {
 };
 
 template <class T>
-[[nodiscard]] Variable<T> record_kronecker(Variable<T> x, index n1, index n2, std::optional<Variable<T>> left,
-                                           std::optional<Variable<T>> right, std::optional<Variable<T>> scale) {
+void check_kronecker(Variable<T> x, index n1, index n2, const std::optional<Variable<T>>& left,
+                     const std::optional<Variable<T>>& right, const std::optional<Variable<T>>& scale) {
   for (const auto& factor : {left, right})
     if (factor && (factor->rows() != factor->columns()))
       Tape<T>::fail("a factor of a Kronecker product is ", factor->rows(), " x ", factor->columns(), ", not square");
+  if (n1 * n2 != x.columns() || (left && left->rows() != n1) || (right && right->rows() != n2))
+    Tape<T>::fail("factors of ", n1, " and ", n2, " on rows of ", x.columns());
   if (scale && (scale->rows() != 1 || scale->columns() != x.columns()))
     Tape<T>::fail("scaling ", x.columns(), " columns by ", scale->rows(), " x ", scale->columns(), " factors");
+}
+
+template <class T>
+[[nodiscard]] Variable<T> record_kronecker(Variable<T> x, index n1, index n2, std::optional<Variable<T>> left,
+                                           std::optional<Variable<T>> right, std::optional<Variable<T>> scale) {
+  check_kronecker<T>(x, n1, n2, left, right, scale);
   auto [y, out] = x.tape().result(x.rows(), x.columns(), {x, left.value_or(x), right.value_or(x), scale.value_or(x)});
   const KroneckerRecord<T> record(x, n1, n2, left, right, scale);
   record.forward(out);

@@ -5,7 +5,7 @@
 #include <planish/calibration/tape/row_blocks.hpp>
 #include <planish/kernels/cpu/float_product.hpp>
 #include <planish/kernels/cpu/pack_float_panel.hpp>
-#include <planish/kernels/cpu/split_product.hpp>
+#include <planish/kernels/cpu/split_code_product.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape::detail {
 
@@ -16,21 +16,27 @@ struct ProductTasks {
 
   ProductTasks(index strips, index most_strips, index panels, int workers) noexcept {
     blocks = (strips + most_strips - 1) / most_strips;
-    const index wanted = workers == 1 ? 1 : 4 * static_cast<index>(workers);  // so that no worker waits long at the end
+    constexpr index each = 12;  // so that no worker waits long at the end
+    const index wanted = workers == 1 ? 1 : each * static_cast<index>(workers);
     batches = std::min(panels, (wanted + blocks - 1) / std::max<index>(blocks, 1));
   }
   [[nodiscard]] int count() const noexcept { return static_cast<int>(blocks * batches); }
 };
 
 #if defined(PLANISH_HAS_AMX_BF16)
-/// As multiply_into, of operands split into pairs of bfloat16.
-PLANISH_LAZY void multiply_split_into(Tape<float>& tape, MatrixView<const float> a, MatrixView<const float> b,
-                                      GradientTarget<float> c) {
+inline constexpr index least_split_product = 1 << 20;  // multiply-adds; smaller products gain nothing
+
+/// c = or += a · b, the terms of a times their `factors` and split into pairs of bfloat16, where
+/// multiply(terms, packed strips, adds, range of strips, range of panels, scratch) does the work of a chunk.
+template <class Multiply>
+void multiply_split(Tape<float>& tape, MatrixView<const float> a, const float* factors, GradientTarget<float> c,
+                    Multiply&& multiply) {
   namespace cpu = kernels::cpu;
   const ExecutorReference executor = tape.executor();
   const index strips = (a.rows() + cpu::split_strip_rows - 1) / cpu::split_strip_rows;
+  const index panels = panel_count(c.at.columns());
   constexpr index most_strips = 16, strips_together = 2;
-  const ProductTasks tasks(strips, most_strips, panel_count(b.rows()), executor.workers());
+  const ProductTasks tasks(strips, most_strips, panels, executor.workers());
   const index most_terms = std::min(a.columns(), cpu::split_chunk), room = cpu::split_packed_size(most_terms);
   auto packed = tape.borrow(strips * room);
   auto scratch = tape.borrow(executor.workers() * room);
@@ -39,18 +45,42 @@ PLANISH_LAZY void multiply_split_into(Tape<float>& tape, MatrixView<const float>
     const MatrixView<const float> chunk = a.middle_columns(terms.begin, count_of_terms);
     for_row_blocks(executor, strips, strips_together, [&](index first, index count) {
       for (index s = first; s < first + count; ++s)
-        cpu::pack_split<true>(chunk, s * cpu::split_strip_rows, packed.data() + s * size);
+        cpu::pack_split<true>(chunk, s * cpu::split_strip_rows, packed.data() + s * size,
+                              factors == nullptr ? nullptr : factors + terms.begin);
     });
-    const cpu::SplitProduct product{packed.data(), b.middle_columns(terms.begin, count_of_terms), c.at,
-                                    !c.fresh || terms.begin > 0};
     executor.run(tasks.count(), [&](int task, int worker) {
-      cpu::multiply_split_block(product, part_of(strips, task / tasks.batches, tasks.blocks),
-                                part_of(panel_count(b.rows()), task % tasks.batches, tasks.batches),
-                                {scratch.data() + worker * room, static_cast<std::size_t>(room)});
+      multiply(terms, packed.data(), !c.fresh || terms.begin > 0, part_of(strips, task / tasks.batches, tasks.blocks),
+               part_of(panels, task % tasks.batches, tasks.batches),
+               std::span<float>(scratch.data() + worker * room, static_cast<std::size_t>(room)));
     });
   });
 }
 #endif
+
+/// c (m × n) = a · (the values of b) where c is fresh, else c += it; a: m × k, b: k × n codes. False where the tape
+/// does not split products, or this one is small.
+PLANISH_LAZY bool multiply_by_codes_into(Tape<float>& tape, MatrixView<const float> a,
+                                         const std::optional<QuantizedRowsView>& b, GradientTarget<float> c) {
+#if defined(PLANISH_HAS_AMX_BF16)
+  if (!tape.splits_products() || !b || a.size() * b->columns < least_split_product) return false;
+  namespace cpu = kernels::cpu;
+  multiply_split(tape, a, b->scales, c,
+                 [&](Range terms, const float* packed, bool adds, Range strips, Range panels, std::span<float> room) {
+                   cpu::multiply_split_codes_block(
+                       {packed, b->middle_rows(terms.begin, terms.end - terms.begin), c.at, adds}, strips, panels,
+                       room);
+                 });
+  return true;
+#else
+  static_cast<void>(tape), static_cast<void>(a), static_cast<void>(b), static_cast<void>(c);
+  return false;
+#endif
+}
+/// Checks are of float64, which has no codes.
+PLANISH_LAZY bool multiply_by_codes_into(Tape<double>&, MatrixView<const double>,
+                                         const std::optional<QuantizedRowsView>&, GradientTarget<double>) {
+  return false;
+}
 
 /// c (m × n) = a · bᵀ where c is fresh, else c += a · bᵀ; a: m × k, b: n × k, each with dense rows or dense columns.
 /// Memory for packed operands is borrowed.
@@ -61,8 +91,13 @@ PLANISH_LAZY void multiply_into(Tape<float>& tape, MatrixView<const float> a, Ma
   if (a.columns() == 0 && c.fresh)
     for (index r = 0; r < c.at.rows(); ++r) std::fill_n(c.at.row(r), c.at.columns(), 0.0f);
 #if defined(PLANISH_HAS_AMX_BF16)
-  constexpr index least = 1 << 20;  // smaller products gain nothing
-  if (tape.splits_products() && a.size() * b.rows() >= least) return multiply_split_into(tape, a, b, c);
+  if (tape.splits_products() && a.size() * b.rows() >= least_split_product)
+    return multiply_split(
+        tape, a, nullptr, c,
+        [&](Range terms, const float* packed, bool adds, Range strips, Range panels, std::span<float> room) {
+          cpu::multiply_split_block({packed, b.middle_columns(terms.begin, terms.end - terms.begin), c.at, adds},
+                                    strips, panels, room);
+        });
 #endif
   const index strips = (a.rows() + cpu::product_strip_rows - 1) / cpu::product_strip_rows;
   const ProductTasks tasks(strips, cpu::product_block_strips, panel_count(b.rows()), executor.workers());

@@ -1,10 +1,11 @@
 #pragma once
+#include <planish/calibration/tape/code_product.hpp>
 #include <planish/calibration/tape/matrix_product.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape {
 
-/// y = x wᵀ, what a linear layer with weights w (out × in) does. x: m × in, y: m × out. The gradients are dy w and dyᵀ
-/// x.
+/// y = x wᵀ, what a linear layer with weights w (out × in) does. x: m × in, y: m × out. Where both are codes times
+/// scales, y is to the bit what the integer kernels make of them. The gradients are dy w and dyᵀ x.
 template <class T>
 [[nodiscard]] Variable<T> multiply_transposed(Variable<T> x, Variable<T> w) {
   if (x.columns() != w.columns())
@@ -13,10 +14,15 @@ template <class T>
   Tape<T>& tape = x.tape();
   const MatrixView<const T> in = x.value(), weights = w.value();
   auto [y, out] = tape.result(x.rows(), w.rows(), {x, w});
-  detail::multiply_into(tape, in, weights, {out, true});
+  if (!detail::multiply_codes_into(tape, x, w, out)) detail::multiply_into(tape, in, weights, {out, true});
   tape.on_backward(y, [&tape, x, w, in, weights](MatrixView<const T> dy) {
-    if (x.needs_gradient()) detail::multiply_into(tape, dy, weights.transposed(), tape.gradient(x));
-    if (w.needs_gradient()) detail::multiply_into(tape, dy.transposed(), in.transposed(), tape.gradient(w));
+    if (x.needs_gradient())
+      if (const auto dx = tape.gradient(x); !detail::multiply_by_codes_into(tape, dy, tape.codes_of(w), dx))
+        detail::multiply_into(tape, dy, weights.transposed(), dx);
+    if (w.needs_gradient())
+      if (const auto dw = tape.gradient(w);
+          !detail::multiply_by_codes_into(tape, dy.transposed(), tape.codes_of(x), dw))
+        detail::multiply_into(tape, dy.transposed(), in.transposed(), dw);
   });
   return y;
 }

@@ -1,10 +1,12 @@
 #pragma once
 // One run of elements that share a scale: quantization and its derivative.
+#include <cstdint>
 #include <limits>
 #include <type_traits>
 
 #include <planish/calibration/tape/row_range.hpp>
 #include <planish/core/affine.hpp>
+#include <planish/kernels/cpu/isa/best.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape {
 
@@ -65,18 +67,22 @@ class QuantizedRun {
     to[3] = highest_;
   }
 
-  /// y = (code − z) · s.
-  void quantize(const T* x, index count, T* y) const noexcept {
-    quantize(count, y, [&](auto at) { return load(x, at); });
+  [[nodiscard]] T scale() const noexcept { return scale_; }
+
+  /// y = (code − z) · s; the codes less their zero point, whole registers of them, also to `codes` unless it is null.
+  void quantize(const T* x, index count, T* y, std::int8_t* codes = nullptr) const noexcept {
+    quantize(count, y, codes, [&](auto at) { return load(x, at); });
   }
 
   /// The same of what value(lanes) gives.
   template <class Value>
-  void quantize(index count, T* y, Value&& value) const noexcept {
+  void quantize(index count, T* y, std::int8_t* codes, Value&& value) const noexcept {
     const Lanes<T> scale(scale_), first(first_step()), last(last_step()), zero(T{0});
     for_lanes<T>(count, [&](auto at) {
       const Lanes<T> steps = xsimd::min(xsimd::max(rounded(value(at) / scale), first), last);
       store<T>((steps + zero) * scale, y, at);  // − 0 + 0 = 0: a code has no sign of zero
+      if constexpr (std::is_same_v<T, float>)
+        if (codes != nullptr) kernels::cpu::isa::Best::store_codes(xsimd::nearbyint_as_int(steps), codes + at.first);
     });
   }
 

@@ -1,7 +1,10 @@
 #pragma once
 #include <concepts>
+#include <cstddef>
 #include <functional>
 #include <initializer_list>
+#include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -10,6 +13,7 @@
 #include <planish/core/executor.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/result.hpp>
+#include <planish/packing/quantized_rows.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape {
 
@@ -110,6 +114,19 @@ class Tape {
     return {held_.emplace_back(pool_.take(rows * columns)).data(), rows, columns};
   }
 
+  /// For operations: bytes, on a cache line, of undefined content that live until the tape is cleared.
+  [[nodiscard]] std::span<std::byte> scratch_bytes(std::size_t count) {
+    return {held_bytes_.emplace_back(byte_pool_.take(static_cast<index>(count))).data(), count};
+  }
+  [[nodiscard]] typename BufferPool<std::byte>::Loan borrow_bytes(std::size_t count) {
+    return {byte_pool_, static_cast<index>(count)};
+  }
+
+  /// For operations: that the value of x is, to the bit, these symmetric codes times the scale of their row. Rows of
+  /// zeros follow up to a multiple of panel_width; the memory lives as long as the record.
+  void set_codes(Variable<T> x, const QuantizedRowsView& codes) { nodes_[x.id_].codes = codes; }
+  [[nodiscard]] const std::optional<QuantizedRowsView>& codes_of(Variable<T> x) const { return nodes_[x.id_].codes; }
+
   /// For operations: memory of undefined content for as long as the loan lives, which is not past the operation.
   [[nodiscard]] typename BufferPool<T>::Loan borrow(index count) { return {pool_, count}; }
 
@@ -150,16 +167,19 @@ class Tape {
     nodes_.clear();
     for (auto& buffer : held_) pool_.give_back(std::move(buffer));
     held_.clear();
+    for (auto& buffer : held_bytes_) byte_pool_.give_back(std::move(buffer));
+    held_bytes_.clear();
   }
 
   /// Forgets the record and frees its memory.
   void release() {
     clear();
     pool_.release();
+    byte_pool_.release();
   }
 
   /// Bytes that the tape holds for values, gradients and scratch, in use or kept.
-  [[nodiscard]] std::size_t memory_bytes() const noexcept { return pool_.total_bytes(); }
+  [[nodiscard]] std::size_t memory_bytes() const noexcept { return pool_.total_bytes() + byte_pool_.total_bytes(); }
 
   [[nodiscard]] MatrixView<const T> value_of(std::size_t id) const { return nodes_[id].value; }
   [[nodiscard]] bool needs_gradient(std::size_t id) const { return nodes_[id].needs_gradient; }
@@ -180,6 +200,7 @@ class Tape {
     std::size_t alias_of = 0;   // 1 + the node whose memory this one shares
     AlignedBuffer<T> memory{};  // of the gradient
     Backward backward{};
+    std::optional<QuantizedRowsView> codes{};
   };
 
   Variable<T> add(Node node) {
@@ -194,8 +215,10 @@ class Tape {
   ExecutorReference executor_;
   bool splits_products_ = false;
   BufferPool<T> pool_;
+  BufferPool<std::byte> byte_pool_;
   std::vector<Node> nodes_;
   std::vector<AlignedBuffer<T>> held_;
+  std::vector<AlignedBuffer<std::byte>> held_bytes_;
 };
 
 }  // namespace planish::inline PLANISH_ABI::calibration::tape

@@ -32,9 +32,10 @@ inline constexpr index split_chunk = 576;  // terms of a run; 16 strips of it st
 
 /// 32 rows of a (rows × terms; its rows or columns are dense) from row `first` on, each block of 32 terms as four
 /// tiles; rows and terms behind the last are zeros. As left operand a tile has a row for each row of a, and the low
-/// halves come first; as right operand it has one for each pair of terms, and the high halves do.
+/// halves come first; as right operand it has one for each pair of terms, and the high halves do. Terms are multiplied
+/// by their `factors`, if there are any.
 template <bool Left>
-void pack_split(MatrixView<const float> a, index first, float* to) noexcept {
+void pack_split(MatrixView<const float> a, index first, float* to, const float* factors = nullptr) noexcept {
   const index rows = std::min(split_strip_rows, a.rows() - first);
   for (index k = 0; k < a.columns(); k += split_block_terms, to += split_block_size) {
     const index terms = std::min(split_block_terms, a.columns() - k);
@@ -43,10 +44,11 @@ void pack_split(MatrixView<const float> a, index first, float* to) noexcept {
       const float* const from = a.data() + (first + std::min(16 * half, rows)) * a.row_stride() + k * a.column_stride();
       std::uint32_t* const tile = reinterpret_cast<std::uint32_t*>(to) + half * 256;
       std::uint32_t *const high = tile + (Left ? 512 : 0), *const low = tile + (Left ? 0 : 512);
+      const float* const some = factors == nullptr ? nullptr : factors + k;
       if (a.has_dense_rows())
-        isa::split_rows<!Left>(from, a.row_stride(), here, terms, high, low);
+        isa::split_rows<!Left>(from, a.row_stride(), here, terms, high, low, some);
       else
-        isa::split_columns<Left>(from, a.column_stride(), here, terms, high, low);
+        isa::split_columns<Left>(from, a.column_stride(), here, terms, high, low, some);
     }
   }
 }

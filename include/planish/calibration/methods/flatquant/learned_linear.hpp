@@ -25,11 +25,11 @@ class LearnedLinear {
   [[nodiscard]] tape::Variable<T> record(tape::Tape<T>& on, const LearnedSite<T>& site,
                                          const tape::Variable<T>* output = nullptr) {
     recorded_clip_.reset();
-    tape::Variable<T> w = site.transform_weights(on.constant(weights_));
+    const tape::Variable<T> plain = on.constant(weights_);
+    if (clip_) recorded_clip_ = clip_->record(on);
+    if (clip_ && output == nullptr) return site.quantize_weights(plain, *recorded_clip_, quantizer_);
+    tape::Variable<T> w = site.transform_weights(plain);
     if (clip_) {
-      recorded_clip_ = clip_->record(on);
-      if (output == nullptr)
-        return tape::clamp_and_quantize_rows(w, recorded_clip_->positive, recorded_clip_->negative, quantizer_);
       w = tape::clamp_rows(w, recorded_clip_->positive, recorded_clip_->negative);
     }
     if (output != nullptr) w = tape::transpose(tape::kronecker_right(tape::transpose(w), *output));

@@ -6,7 +6,7 @@
 #include <planish/calibration/methods/flatquant/learned_clip.hpp>
 #include <planish/calibration/methods/flatquant/learned_factor.hpp>
 #include <planish/calibration/tape/fake_quantize.hpp>
-#include <planish/calibration/tape/kronecker.hpp>
+#include <planish/calibration/tape/kronecker_clamp_and_quantize.hpp>
 #include <planish/calibration/tape/transpose.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration {
@@ -83,6 +83,17 @@ class LearnedSite {
   [[nodiscard]] tape::Variable<T> transform_weights(tape::Variable<T> w) const {
     return map(w, on_.inverse_scale, left_ ? &on_.left->inverse_transpose : nullptr,
                right_ ? &on_.right->inverse_transpose : nullptr);
+  }
+
+  /// The same, then each row clamped and quantized with one scale.
+  [[nodiscard]] tape::Variable<T> quantize_weights(tape::Variable<T> w, const ClipVariables<T>& clip,
+                                                   const tape::FakeQuantizer& quantizer) const {
+    if (quantizer.group_size != 0 || (!left_ && !right_))
+      return tape::clamp_and_quantize_rows(transform_weights(w), clip.positive, clip.negative, quantizer);
+    tape::KroneckerVariables<T> by{.n1 = site_.left, .n2 = site_.right, .scale = on_.inverse_scale};
+    if (left_) by.left = on_.left->inverse_transpose;
+    if (right_) by.right = on_.right->inverse_transpose;
+    return tape::kronecker_clamp_and_quantize(w, by, clip.positive, clip.negative, quantizer);
   }
 
   /// The way back from `transform_weights`.

@@ -33,7 +33,7 @@ enum class ScaleForm : std::uint8_t {
 /// How an error is measured.
 enum class Loss : std::uint8_t { mean_squared_error, mean_absolute_error, huber };
 
-/// How the large products of a step are computed, forward and backward.
+/// How the large products of floats of a step are computed; those of two quantized matrices are exact integers anyway.
 enum class Products : std::uint8_t {
   float32,
   /// Of operands rounded to 16 bits of significand, each a pair of bfloat16, on the matrix tiles of AMX-BF16: some

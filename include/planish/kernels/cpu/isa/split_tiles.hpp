@@ -67,18 +67,21 @@ PLANISH_ALWAYS_INLINE void store_tile(const __m512i* lines, std::uint32_t* to) n
 }
 
 /// A tile of `rows` ≤ 16 dense rows of `terms` ≤ 32 floats: a line for each row, or, `Transposed`, for each pair of
-/// terms.
+/// terms. Each term is multiplied by its own of `factors`, if there are any.
 template <bool Transposed>
 inline void split_rows(const float* from, index stride, index rows, index terms, std::uint32_t* high,
-                       std::uint32_t* low) noexcept {
+                       std::uint32_t* low, const float* factors = nullptr) noexcept {
   __m512i highs[16], lows[16];
   const __mmask16 first = first_lanes(terms), second = first_lanes(terms - 16);
+  const __m512 one = _mm512_set1_ps(1.0f), factor0 = factors ? _mm512_maskz_loadu_ps(first, factors) : one,
+               factor1 = factors ? _mm512_maskz_loadu_ps(second, factors + 16) : one;
   for (index r = 0; r < 16; ++r) {
     const float* const at = from + std::min(r, rows) * stride;
     const __mmask16 some = r < rows ? first : __mmask16{0}, more = r < rows ? second : __mmask16{0};
     _mm_prefetch(reinterpret_cast<const char*>(at + 64), _MM_HINT_T0);
     _mm_prefetch(reinterpret_cast<const char*>(at + 80), _MM_HINT_T0);
-    const SplitFloats split(_mm512_maskz_loadu_ps(some, at), _mm512_maskz_loadu_ps(more, at + 16));
+    const SplitFloats split(_mm512_mul_ps(_mm512_maskz_loadu_ps(some, at), factor0),
+                            _mm512_mul_ps(_mm512_maskz_loadu_ps(more, at + 16), factor1));
     highs[r] = split.high;
     lows[r] = split.low;
   }
@@ -90,7 +93,7 @@ inline void split_rows(const float* from, index stride, index rows, index terms,
 /// row.
 template <bool Transposed>
 inline void split_columns(const float* from, index stride, index rows, index terms, std::uint32_t* high,
-                          std::uint32_t* low) noexcept {
+                          std::uint32_t* low, const float* factors = nullptr) noexcept {
   alignas(64) static constexpr auto order = [] {
     struct Words {
       std::uint16_t at[32];
@@ -106,8 +109,10 @@ inline void split_columns(const float* from, index stride, index rows, index ter
     const float *const at = from + std::min(k, terms) * stride, *const next = from + std::min(k + 1, terms) * stride;
     _mm_prefetch(reinterpret_cast<const char*>(at + 32 * stride), _MM_HINT_T0);
     _mm_prefetch(reinterpret_cast<const char*>(next + 32 * stride), _MM_HINT_T0);
-    const SplitFloats split(_mm512_maskz_loadu_ps(k < terms ? some : __mmask16{0}, at),
-                            _mm512_maskz_loadu_ps(k + 1 < terms ? some : __mmask16{0}, next));
+    const auto factor = [&](index term) { return _mm512_set1_ps(factors && term < terms ? factors[term] : 1.0f); };
+    const SplitFloats split(
+        _mm512_mul_ps(_mm512_maskz_loadu_ps(k < terms ? some : __mmask16{0}, at), factor(k)),
+        _mm512_mul_ps(_mm512_maskz_loadu_ps(k + 1 < terms ? some : __mmask16{0}, next), factor(k + 1)));
     highs[pair] = _mm512_permutexvar_epi16(interleave, split.high);
     lows[pair] = _mm512_permutexvar_epi16(interleave, split.low);
   }

@@ -1,0 +1,112 @@
+#include <planish/calibration/tape/fake_quantize.hpp>
+#include <planish/calibration/tape/product.hpp>
+#include <planish/calibration/tape/split_products.hpp>
+
+#include "tape_against_double.hpp"
+#include "tape_runs.hpp"
+
+namespace tape = planish::calibration::tape;
+using planish::MatrixView;
+using tape::FakeQuantizer;
+
+namespace {
+
+struct Sizes {
+  planish::index m, n, k;
+};
+
+tape_check::Leaf<float> leaf(planish::index rows, planish::index columns, unsigned seed) {
+  return {{rows, columns}, seed};
+}
+
+}  // namespace
+
+TEST_CASE("a quantized matrix keeps its codes: times their scales they are its values, to the bit") {
+  for (int bits : {2, 4, 8}) {
+    const auto x = leaf(37, 70, 1);
+    tape::Tape<float> t;
+    const auto y = tape::fake_quantize_rows(t.constant({x.values.data(), 37, 70}), {.bits = bits});
+    REQUIRE(t.codes_of(y));
+    const planish::QuantizedRowsView codes = *t.codes_of(y);
+    CHECK(codes.rows == 37);
+    CHECK(codes.columns == 70);
+    for (planish::index r = 0; r < 64; ++r) {  // up to a whole panel of weights
+      std::int32_t sum = 0;
+      for (planish::index c = 0; c < codes.stride; ++c) {
+        if (r < 37 && c < 70)
+          CHECK(static_cast<float>(codes.row(r)[c]) * codes.scales[r] == y.value()(r, c));
+        else
+          CHECK(codes.row(r)[c] == 0);
+        sum += codes.row(r)[c];
+      }
+      CHECK(codes.sums[r] == sum);
+    }
+  }
+}
+
+TEST_CASE("codes are kept where one scale times a code is the value") {
+  const auto x = leaf(3, 40, 1);
+  tape::Tape<float> t;
+  const auto in = t.constant({x.values.data(), 3, 40});
+  CHECK(t.codes_of(tape::fake_quantize_rows(in, {.bits = 4})));
+  CHECK_FALSE(t.codes_of(tape::fake_quantize_rows(in, {.bits = 4, .symmetry = planish::Symmetry::asymmetric})));
+  CHECK_FALSE(t.codes_of(tape::fake_quantize_rows(in, {.bits = 4, .group_size = 20})));
+  CHECK_FALSE(t.codes_of(tape::fake_quantize_rows(in, {.bits = 4, .rounds = false})));
+  CHECK_FALSE(t.codes_of(t.reshape(tape::fake_quantize_rows(in, {.bits = 4}), 6, 20)));
+  CHECK_FALSE(t.codes_of(in));
+}
+
+TEST_CASE("products of codes: the integer product, rescaled as the kernels do it, on any number of threads") {
+  for (const auto& s : {Sizes{1, 1, 1}, {13, 33, 17}, {70, 96, 200}, {65, 31, 1536}, {530, 70, 66}})
+    for (int bits : {4, 8}) {
+      CAPTURE(s.m);
+      CAPTURE(s.n);
+      CAPTURE(s.k);
+      auto x = leaf(s.m, s.k, 1);
+      const auto w = leaf(s.n, s.k, 2);
+      if (s.m > 2) x.values[static_cast<std::size_t>(2 * s.k)] = std::numeric_limits<float>::quiet_NaN();
+      for (int workers : {1, 3}) {
+        ThreadPerWorker pool{workers};
+        tape::Tape<float> t(pool);
+        const auto a = tape::fake_quantize_rows(t.constant({x.values.data(), s.m, s.k}), {.bits = bits});
+        const auto b = tape::fake_quantize_rows(t.constant({w.values.data(), s.n, s.k}), {.bits = bits});
+        const auto y = tape::multiply_transposed(a, b).value();
+        const planish::QuantizedRowsView left = *t.codes_of(a), right = *t.codes_of(b);
+        planish::index wrong = 0;
+        for (planish::index r = 0; r < s.m; ++r)
+          for (planish::index c = 0; c < s.n; ++c) {
+            std::int32_t sum = 0;
+            for (planish::index k = 0; k < s.k; ++k) sum += left.row(r)[k] * right.row(c)[k];
+            const float expected = std::fma(static_cast<float>(sum) * left.scales[r], right.scales[c], 0.0f);
+            wrong += y(r, c) == expected || (s.m > 2 && r == 2 && std::isnan(y(r, c))) ? 0 : 1;
+          }
+        CHECK(wrong == 0);
+      }
+    }
+}
+
+TEST_CASE("products of split bfloat16: gradients by codes have 16 bits, the same ones on any number of threads") {
+  static_cast<void>(planish::enable_amx());
+  if (!tape::can_split_products()) return;
+  for (const auto& s : {Sizes{128, 96, 96}, {401, 135, 129}, {37, 131, 523}, {770, 97, 1260}}) {
+    CAPTURE(s.m);
+    CAPTURE(s.n);
+    CAPTURE(s.k);
+    const auto build = [](bool splits) {
+      return [splits](auto& p) {
+        p[0].tape().split_products(splits);
+        const auto x = tape::fake_quantize_rows(p[0], {.bits = 4}), w = tape::fake_quantize_rows(p[1], {.bits = 4});
+        return tape::add(tape::multiply_transposed(x, w), tape::multiply_transposed(x, w));  // the second is added
+      };
+    };
+    const std::vector<tape_check::Shape> shapes{{s.m, s.k}, {s.n, s.k}};
+    const auto split = tape_check::values_and_gradients<float>(1, shapes, build(true));
+    const auto whole = tape_check::values_and_gradients<float>(1, shapes, build(false));
+    CHECK(split[0] == whole[0]);  // integers
+    for (std::size_t m = 1; m < 3; ++m) {
+      CHECK(tape_runs::difference(split[m], whole[m]) < 2e-5);
+      CHECK(split[m] != whole[m]);
+    }
+    for (int workers : {2, 5}) CHECK(tape_check::values_and_gradients<float>(workers, shapes, build(true)) == split);
+  }
+}
