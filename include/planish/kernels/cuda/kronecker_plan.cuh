@@ -20,6 +20,8 @@ struct KroneckerShape {
   bool background = true;
   bool groups =
       false;  // of warpgroups, where device and size have them: checked on a device but not timed, so asked for
+  Prologue prologue = Prologue::none;  // what x meets first
+  bool early = false;                  // factors are older than the kernel in front, which need not have ended
 };
 
 /// The compiled sizes, by the most rows and columns of M.
@@ -131,6 +133,7 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
   plan.shape = shape;
   if (shape.arithmetic == ElementType::float32) {
     plan.launch = {shape.rows, exact_threads, static_cast<int>(32 * sizeof(RangeSoFar)) + (n1 * n2 + 4) * 4};
+    plan.launch.early = shape.early && device.major >= 9;
     if (plan.launch.shared_bytes > device.shared_bytes)
       return Status(ErrorCode::unsupported, "a Kronecker transform of ", n1, " x ", n2, " needs ",
                     plan.launch.shared_bytes, " bytes of shared memory, the device gives ", device.shared_bytes);
@@ -150,7 +153,8 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
   s.input = shape.input;
   s.form = shape.form;
   s.background = shape.background && shape.input == shape.arithmetic && n2 % 8 == 0;
-  if (shape.groups && s.background && device.group_products) {
+  s.prologue = shape.prologue;
+  if (shape.groups && s.background && device.group_products && shape.prologue == Prologue::none) {
     plan.group_path = detail::kronecker_group_path(n1, n2);
     if (plan.group_path != KroneckerGroupPath::none)
       plan.launch = launch_kronecker_groups(plan.group_path, shape.rows, s, device);
@@ -163,17 +167,22 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
   const int share = (shape.rows + multiprocessors - 1) / multiprocessors;  // tokens of a block
   if (s.groups > share) s.groups = share > 0 ? share : 1;
   if (s.groups > 15) s.groups = 15;  // barriers
-  const auto fits = [&] { return kronecker_shared_bytes(n1, n2, s.groups, s.stages) <= device.shared_bytes; };
+  const auto needs = [&] {
+    const int beside = kronecker_beside_bytes(n1, n2, s.prologue, s.background ? s.stages - 1 : 0);
+    return kronecker_shared_bytes(n1, n2, s.groups, s.stages, beside);
+  };
+  const auto fits = [&] { return needs() <= device.shared_bytes; };
   s.stages = 3;
   if (!fits()) s.stages = 2;
   while (!fits() && s.groups > 1) --s.groups;
+  if (!fits()) s.background = s.background && s.prologue != Prologue::swiglu;  // two rows converted on the way
   if (!fits())
-    return Status(ErrorCode::unsupported, "a Kronecker transform of ", n1, " x ", n2, " needs ",
-                  kronecker_shared_bytes(n1, n2, 1, 2), " bytes of shared memory, the device gives ",
-                  device.shared_bytes, "; plan it with float32 arithmetic");
+    return Status(ErrorCode::unsupported, "a Kronecker transform of ", n1, " x ", n2, " needs ", needs(),
+                  " bytes of shared memory, the device gives ", device.shared_bytes,
+                  "; plan it with float32 arithmetic");
   const int blocks = (shape.rows + s.groups - 1) / s.groups;
-  plan.launch = {blocks < multiprocessors ? blocks : multiprocessors, s.groups * s.group_threads,
-                 kronecker_shared_bytes(n1, n2, s.groups, s.stages)};
+  plan.launch = {blocks < multiprocessors ? blocks : multiprocessors, s.groups * s.group_threads, needs()};
+  plan.launch.early = shape.early && device.major >= 9;
   return plan;
 }
 
@@ -197,7 +206,7 @@ Status dispatch(const KroneckerPlan& plan, const KroneckerArguments& a, Run&& ru
 template <class Run>
 Status dispatch(const KroneckerPlan& plan, const ExactArguments& a, Run&& run) noexcept {
   if (plan.launch.blocks == 0) return {};
-  return run(kronecker_exact<>, plan.launch, a, plan.shape.input, plan.shape.form);
+  return run(kronecker_exact<>, plan.launch, a, plan.shape.input, plan.shape.form, plan.shape.prologue);
 }
 
 namespace detail {
@@ -214,6 +223,7 @@ template <class Arguments>
             a.factors.n1,
             " x ",
             a.factors.n2};
+  if (Status status = check_prologue(s.prologue, a.prologue, plan.sharing.background); !status.ok()) return status;
   if (a.y != nullptr) return {};
   return check(QuantizePlan{{s.rows, s.n1 * s.n2, s.input, s.form}, 0, {}},
                QuantizeArguments{a.x, a.row_stride, a.quantizer, a.out, a.bad_rows});
