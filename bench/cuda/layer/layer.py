@@ -1,5 +1,5 @@
 """A whole Llama-3-8B layer, W4A4KV4 with FlatQuant's transforms, beside the same layer in bfloat16 (cuBLAS, and
-scaled_dot_product_attention), each as one CUDA graph. Norm, RoPE and SwiGLU are the same kernels on both sides.
+scaled_dot_product_attention) and kernels of its own for norm, RoPE and SwiGLU, each as one CUDA graph.
 
     python3 bench/cuda/layer/layer.py [OUT.json [OPERATORS.so]]
 
@@ -54,9 +54,7 @@ class Weights:
             scales = turned.abs().amax(1) / 7
             codes = torch.round(turned / scales[:, None]).to(torch.int8)
             self.packed[name] = ops.pack_weights(codes.cpu(), scales.cpu())
-        turn = rotation(SIZE)  # orthogonal: keys and queries turn alike
-        self.key_factors = ops.pack_factors(torch.eye(KV_HEADS), turn)
-        self.query_factors = ops.pack_factors(torch.eye(HEADS), turn)
+        self.head_factor = ops.pack_factors(torch.eye(1), rotation(SIZE))[3]  # orthogonal: keys and queries turn alike
 
 
 class Shared:
@@ -102,14 +100,16 @@ class Float:
 
 
 class Quantized:
-    """The layer in W4A4KV4: every site's transform and codes in one launch, products with their residual."""
+    """The layer in W4A4KV4: every site in two launches, what stands before it, transform and codes in the first, and the
+    product with its residual; what attention reads in one. Each may start while the one in front ends."""
 
     def __init__(self, ops, weights, shared):
         self.ops, self.s, self.w = ops, shared, weights
         rows = shared.rows
         self.codes = {n: empty(rows, n, dtype=torch.int8) for n in (HIDDEN, FFN)}
         self.scales = empty(rows, dtype=torch.float32)
-        self.turned_q, self.turned_k = torch.empty_like(shared.q), torch.empty_like(shared.k)
+        self.gains = [gain.float() for gain in shared.gains]
+        self.q = torch.empty_like(shared.q)
         self.attended, self.between = empty(rows, HEADS * SIZE), empty(rows, HIDDEN)
         self.workspace = torch.zeros(256 << 20, dtype=torch.uint8, device="cuda")
         tokens = shared.held + shared.new
@@ -126,14 +126,17 @@ class Quantized:
         if shared.held > 0:  # tokens that are there before
             held = torch.full((shared.sequences,), shared.held, dtype=torch.int32, device="cuda")
             rows = shared.sequences * shared.held
-            ops.call("append", empty(rows, KV_HEADS * SIZE).normal_(), empty(rows, QKV).normal_(), QKV, shared.held,
-                     cache_of(held))
+            self.append(empty(rows, QKV).normal_(), shared.held, cache_of(held), empty(rows, HEADS * SIZE))
             torch.cuda.synchronize()
 
-    def linear(self, site, name, x, residual, y):
+    def append(self, qkv, tokens, cache, q):
+        self.ops.call("append", qkv, HEADS, tokens, self.s.cosines, self.s.sines, self.w.head_factor, self.w.head_factor,
+                      cache, q)
+
+    def linear(self, site, name, x, residual, y, gain=None, up=None):
         channels, columns = MATRICES[name]
         codes = self.codes[columns]
-        self.ops.call("transform", x, self.s.rows, *self.w.factors[site], codes, self.scales)
+        self.ops.call("transform", x, x.stride(0), gain, up, self.s.rows, *self.w.factors[site], codes, self.scales)
         self.ops.call("multiply", codes, self.scales, self.s.rows, columns, *self.w.packed[name], channels, residual, y,
                       *self.room())
 
@@ -142,28 +145,22 @@ class Quantized:
 
     def run(self):
         ops, s = self.ops, self.s
-        ops.call("rms_norm", s.x, s.gains[0], s.rows, HIDDEN, s.normed)
-        self.linear("attention", "qkv", s.normed, None, s.qkv)
-        ops.call("rope", s.qkv, s.cosines, s.sines, s.positions, s.rows, HEADS, KV_HEADS, SIZE, s.q, s.k)
-        ops.call("turn", s.q, s.rows, *self.w.query_factors, self.turned_q)
-        ops.call("turn", s.k, s.rows, *self.w.key_factors, self.turned_k)
-        ops.call("append", self.turned_k, s.qkv, QKV, s.new, self.cache)
+        self.linear("attention", "qkv", s.x, None, s.qkv, gain=self.gains[0])
+        self.append(s.qkv, s.new, self.cache, self.q)
         tokens = s.held + s.new
         if s.new == 1:
-            ops.call("attend", self.turned_q, HEADS, tokens, self.cache, self.attended, *self.room())
+            ops.call("attend", self.q, HEADS, tokens, self.cache, self.attended, *self.room())
             attended = self.attended
         else:
             ops.call("dequantize", tokens, self.cache, self.keys, self.values)
             by_head = lambda t, heads: t.view(s.sequences, -1, heads, SIZE).transpose(1, 2)
             attended = F.scaled_dot_product_attention(
-                by_head(self.turned_q, HEADS), by_head(self.keys, KV_HEADS), by_head(self.values, KV_HEADS),
+                by_head(self.q, HEADS), by_head(self.keys, KV_HEADS), by_head(self.values, KV_HEADS),
                 is_causal=True, enable_gqa=True)
             attended = attended.transpose(1, 2).reshape(s.rows, HEADS * SIZE)
         self.linear("output", "o", attended, s.x, self.between)
-        ops.call("rms_norm", self.between, s.gains[1], s.rows, HIDDEN, s.normed)
-        self.linear("mlp", "gate_up", s.normed, None, s.gate_up)
-        ops.call("swiglu", s.gate_up, s.rows, FFN, s.ffn)
-        self.linear("down", "down", s.ffn, self.between, s.y)
+        self.linear("mlp", "gate_up", self.between, None, s.gate_up, gain=self.gains[1])
+        self.linear("down", "down", s.gate_up[:, :FFN], self.between, s.y, up=s.gate_up[:, FFN:])
 
 
 class Recorder:

@@ -1,0 +1,283 @@
+#pragma once
+// The kernel of append_heads.cuh, and how it is planned.
+#include <cstdint>
+#include <type_traits>
+
+#include <planish/core/abi.hpp>
+#include <planish/core/result.hpp>
+#include <planish/kernels/cuda/append_heads.cuh>
+#include <planish/kernels/cuda/early_start.cuh>
+
+namespace planish::inline PLANISH_ABI::kernels::cuda {
+
+/// What is known of the heads before their data.
+struct AppendHeadsShape {
+  CacheShape cache;
+  int query_heads = 0;
+  int sequences = 0;
+  int tokens = 1;                             // new ones of a sequence, at most
+  ElementType input = ElementType::bfloat16;  // or half
+  bool early = false;                         // all but x is older than the kernel in front, which need not have ended
+};
+
+struct AppendHeadsPlan {
+  AppendHeadsShape shape;
+  CacheLayout layout;
+  AppendHeadsSharing sharing;
+  LaunchShape launch;
+
+  [[nodiscard]] constexpr const char* describe() const noexcept {
+    return sharing.by_heads ? "a block per token and 16 heads, mma.sync of 16-bit floats"
+                            : "a block per 16 tokens and head, mma.sync of 16-bit floats";
+  }
+};
+
+/// The plan for a shape. Errors: caches that no kernel takes, sizes out of range, another type, a device without matrix
+/// units.
+[[nodiscard]] inline Result<AppendHeadsPlan> plan_append_heads(const AppendHeadsShape& shape,
+                                                               const DeviceCapabilities& device) noexcept {
+  const auto layout = plan_cache(shape.cache);
+  if (!layout) return layout.status();
+  if (!device.has_matrix_units())
+    return Status(ErrorCode::unsupported, "transforms of heads need compute capability 8.0, this device has ",
+                  device.major, ".", device.minor);
+  if (shape.input != ElementType::bfloat16 && shape.input != ElementType::half)
+    return Status(ErrorCode::unsupported, "heads that become rows and codes in one launch are bfloat16 or half, not ",
+                  element_name(shape.input));
+  if (shape.query_heads < 0 || shape.sequences < 0 || shape.tokens < 0 || shape.query_heads > (1 << 12) ||
+      shape.sequences > (1 << 16) || shape.tokens > (1 << 24))
+    return Status(ErrorCode::invalid_argument, shape.query_heads, " query heads of ", shape.tokens,
+                  " new tokens for each of ", shape.sequences, " sequences");
+  AppendHeadsPlan plan;
+  plan.shape = shape;
+  plan.layout = *layout;
+  AppendHeadsSharing& s = plan.sharing;
+  s.query_heads = shape.query_heads;
+  s.tokens = shape.tokens;
+  s.by_heads = shape.tokens < heads_rows / 2;
+  s.groups = s.by_heads ? shape.tokens : (shape.tokens + heads_rows - 2) / heads_rows + 1;
+  const auto items_of = [&](int heads) {
+    return std::int64_t{shape.sequences} * s.groups * (s.by_heads ? (heads + heads_rows - 1) / heads_rows : heads);
+  };
+  const std::int64_t items = items_of(shape.query_heads) + 2 * items_of(shape.cache.kv_heads);
+  if (items > 0x7fffffff)
+    return Status(ErrorCode::unsupported, "heads of ", shape.tokens, " new tokens for each of ", shape.sequences,
+                  " sequences are too many for one launch; append in parts");
+  s.query_items = static_cast<int>(items_of(shape.query_heads));
+  s.key_items = static_cast<int>(items_of(shape.cache.kv_heads));
+  s.items = static_cast<int>(items);
+  const std::int64_t most = std::int64_t{3} * (device.multiprocessors > 0 ? device.multiprocessors : 1);
+  plan.launch = {static_cast<int>(items < most ? items : most), heads_threads,
+                 heads_shared_bytes(shape.cache.head_size)};
+  plan.launch.early = shape.early && device.major >= 9;
+  return plan;
+}
+
+/// A warp's sums to the rows of q.
+template <class E, int Channels>
+PLANISH_DEVICE void store_query_rows(const AppendHeadsArguments& a, const HeadsItem& item,
+                                     const HeadsColumns<Channels>& columns,
+                                     const float (&sums)[2 * HeadsColumns<Channels>::most][4]) noexcept {
+  const int size = a.cache.layout.head_size;
+  PLANISH_UNROLL
+  for (int h = 0; h < 2; ++h) {
+    const int row = thread_index() % warp_size / 4 + 8 * h;
+    if (!item.has(row)) continue;
+    E* const to = static_cast<E*>(a.q) + item.row_of(row) * a.q_stride + std::int64_t{item.head_of(row)} * size;
+    PLANISH_UNROLL
+    for (int tile = 0; tile < 2 * HeadsColumns<Channels>::most; ++tile)
+      if (tile < 2 * columns.count)
+        *reinterpret_cast<std::uint32_t*>(to + columns.column(tile)) =
+            round_pair(E{}, sums[tile][2 * h], sums[tile][2 * h + 1]);
+  }
+}
+
+/// The sums of all warps to codes in shared memory, a byte each; scales and zero points to their places.
+template <int Channels>
+PLANISH_DEVICE void code_heads(const AppendHeadsArguments& a, const HeadsItem& item,
+                               const HeadsColumns<Channels>& columns,
+                               const float (&sums)[2 * HeadsColumns<Channels>::most][4], const std::int32_t* table,
+                               std::uint8_t* codes, RangeSoFar* meeting) noexcept {
+  const CacheLayout& l = a.cache.layout;
+  const bool is_value = item.role == HeadsItem::Role::value;
+  const int lane = thread_index() % warp_size, warp = thread_index() / warp_size;
+  const int bits = is_value ? l.value_bits : l.key_bits;
+  PLANISH_UNROLL
+  for (int h = 0; h < 2; ++h) {
+    RangeSoFar range;
+    PLANISH_UNROLL
+    for (int tile = 0; tile < 2 * HeadsColumns<Channels>::most; ++tile) PLANISH_UNROLL
+    for (int r = 0; r < 2; ++r)
+      if (tile < 2 * columns.count) range.add(sums[tile][2 * h + r]);
+    PLANISH_UNROLL
+    for (int mask = 2; mask > 0; mask /= 2)
+      range.join({shuffle_xor(range.lowest, mask), shuffle_xor(range.highest, mask)});
+    if (lane % 4 == 0) meeting[warp * heads_rows + lane / 4 + 8 * h] = range;
+  }
+  block_barrier();
+  PLANISH_UNROLL
+  for (int h = 0; h < 2; ++h) {
+    const int row = lane / 4 + 8 * h;
+    RangeSoFar range = meeting[row];
+    PLANISH_UNROLL
+    for (int i = 1; i < heads_warps; ++i) range.join(meeting[i * heads_rows + row]);
+    const RowCoder coder =
+        RowCoder::make({range.lowest, range.highest}, range.finite(),
+                       {.bits = bits, .symmetry = Symmetry::asymmetric, .clip = is_value ? a.value_clip : a.key_clip});
+    const int offset = coder.usable ? 1 << (bits - 1) : 0;
+    const auto code = [&](float value) -> std::uint32_t {
+      if (!coder.usable) return 0;
+      return (coder.code(coder.shifted ? coder.shifted_value(value) : value) + static_cast<std::uint32_t>(offset)) &
+             255u;
+    };
+    PLANISH_UNROLL
+    for (int tile = 0; tile < 2 * HeadsColumns<Channels>::most; ++tile)
+      if (tile < 2 * columns.count)
+        *reinterpret_cast<std::uint16_t*>(codes + row * append_stride + columns.column(tile)) =
+            static_cast<std::uint16_t>(code(sums[tile][2 * h]) | code(sums[tile][2 * h + 1]) << 8);
+    if (warp != 0 || lane % 4 != 0 || !item.has(row)) continue;
+    const int slot = item.position_of(row) % cache_page;
+    std::uint8_t* const head = a.cache.head(*table, item.head_of(row));
+    *reinterpret_cast<float*>(head + (is_value ? value_scale_place(l, slot) : key_scale_place(l, slot))) =
+        coder.affine.scale;
+    head[is_value ? value_zero_place(l, slot) : key_zero_place(l, slot)] =
+        static_cast<std::uint8_t>(coder.affine.zero_point + offset);
+    if (a.bad_rows != nullptr && !coder.usable) (void)atomic_add(a.bad_rows, 1);
+  }
+  block_barrier();
+}
+
+/// Codes of `heads` heads of one token, row by row, to its place in their pages.
+PLANISH_DEVICE void store_token_codes(const CachePages& cache, int page, const HeadsItem& item,
+                                      const std::uint8_t* codes) noexcept {
+  const CacheLayout& l = cache.layout;
+  const int slot = item.begin % cache_page;
+  if (item.role == HeadsItem::Role::key) {
+    for (int i = thread_index(); i < item.heads * l.key_pieces; i += heads_threads) {
+      const int row = i / l.key_pieces, piece = i % l.key_pieces;
+      Vector16 v{};
+      PLANISH_UNROLL
+      for (int j = 0; j < 16; ++j)
+        v.words[j / 4] |= packed_byte(codes + row * append_stride, piece * 16 + j, l.key_width) << (j % 4 * 8);
+      *reinterpret_cast<Vector16*>(cache.head(page, item.head + row) +
+                                   (slot / 8 * l.key_pieces + piece) * cache_line_bytes + slot % 8 * 16) = v;
+    }
+    return;
+  }
+  const int bytes = l.value_lines * 8;
+  for (int i = thread_index(); i < item.heads * bytes; i += heads_threads) {
+    const int row = i / bytes, byte = i % bytes;
+    std::uint8_t* const rows =
+        cache.head(page, item.head + row) + l.key_bytes() + slot / 16 * l.value_lines * cache_line_bytes;
+    rows[byte * 16 + value_slot(slot)] =
+        static_cast<std::uint8_t>(packed_byte(codes + row * append_stride, byte, l.value_width));
+  }
+}
+
+/// Blocks that stay; each has neighbouring items.
+template <class E, int Channels>
+PLANISH_KERNEL(heads_threads, Channels <= 128 ? 3 : 2)
+append_heads(AppendHeadsArguments a, AppendHeadsSharing s) {
+  let_next_kernel_start();
+  const int size = a.cache.layout.head_size;
+  unsigned char* const rows = shared_memory();
+  std::uint8_t* const codes = rows + heads_rows * heads_pitch(size);
+  auto* const meeting = reinterpret_cast<RangeSoFar*>(codes + heads_rows * append_stride);
+  for (int i = thread_index(); i < heads_rows * append_stride / 4; i += heads_threads)  // codes behind the channels
+    reinterpret_cast<std::uint32_t*>(codes)[i] = 0;
+  const HeadsColumns<Channels> columns(size);
+  HeadsFactor<Channels> factor;
+  int begin = static_cast<int>(std::int64_t{s.items} * block_index() / block_count());
+  const int end = static_cast<int>(std::int64_t{s.items} * (block_index() + 1) / block_count());
+  auto role = HeadsItem::Role::value;
+  const auto take = [&](HeadsItem::Role of) {
+    role = of;
+    factor.take(of == HeadsItem::Role::query ? a.queries.right
+                : of == HeadsItem::Role::key ? a.keys.right
+                                             : nullptr,
+                columns);
+  };
+  take(heads_item(a, s, begin).role);
+  wait_for_kernel_before();  // factors are older
+  PLANISH_NO_UNROLL
+  for (; begin < end; ++begin) {
+    const HeadsItem item = heads_item(a, s, begin);
+    if (item.begin >= item.end) continue;
+    if (item.role != role) take(item.role);
+    const bool stores = item.role != HeadsItem::Role::query;
+    if (stores && item.begin / cache_page >= a.cache.table_stride) continue;
+    block_barrier();  // nobody reads the rows or codes of the item before
+    load_heads<E>(a, s, item, rows);
+    block_barrier();
+    float sums[2 * HeadsColumns<Channels>::most][4] = {};
+    transform_heads<E, Channels>(factor, columns, rows, size, sums);
+    if (!stores) {
+      store_query_rows<E, Channels>(a, item, columns, sums);
+      continue;
+    }
+    const std::int32_t* const page =
+        a.cache.table + std::int64_t{item.sequence} * a.cache.table_stride + item.begin / cache_page;
+    code_heads<Channels>(a, item, columns, sums, page, codes, meeting);
+    if (s.by_heads)
+      store_token_codes(a.cache, *page, item, codes);
+    else if (item.role == HeadsItem::Role::value)
+      store_value_codes(a.cache.layout, a.cache.head(*page, item.head), codes, item.begin, item.end, heads_threads);
+    else
+      store_key_codes(a.cache.layout, a.cache.head(*page, item.head), codes, item.begin, item.end, heads_threads);
+  }
+}
+
+/// Calls `run(kernel, launch shape, kernel arguments...)` with the kernel of a plan.
+template <class Run>
+Status dispatch(const AppendHeadsPlan& plan, const AppendHeadsArguments& a, Run&& run) noexcept {
+  if (plan.launch.blocks == 0) return {};
+  const bool wide = plan.layout.head_size > 128;
+  if (plan.shape.input == ElementType::bfloat16)
+    return run(wide ? append_heads<BFloat16, 256> : append_heads<BFloat16, 128>, plan.launch, a, plan.sharing);
+  return run(wide ? append_heads<Half, 256> : append_heads<Half, 128>, plan.launch, a, plan.sharing);
+}
+
+/// Whether arguments are of the planned shape. Lengths and tables are on the device and are not looked at.
+[[nodiscard]] inline Status check(const AppendHeadsPlan& plan, const AppendHeadsArguments& a) noexcept {
+  if (Status status = detail::check_pages(plan.layout, a.cache, plan.shape.tokens); !status.ok()) return status;
+  const int size = plan.layout.head_size, heads = plan.shape.query_heads + 2 * plan.layout.kv_heads;
+  const auto off = [](const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 != 0; };
+  if (plan.shape.sequences > 1 || plan.shape.tokens > 1)
+    if (a.x_stride < std::int64_t{heads} * size || a.q_stride < std::int64_t{plan.shape.query_heads} * size)
+      return {ErrorCode::shape_mismatch,
+              "rows of ",
+              heads,
+              " heads of ",
+              size,
+              " channels and of their queries do not lie ",
+              a.x_stride,
+              " and ",
+              a.q_stride,
+              " elements apart"};
+  if (off(a.x) || off(a.q) || a.x_stride % 8 != 0 || a.q_stride % 8 != 0)
+    return {ErrorCode::invalid_argument, "rows of heads and of queries must begin on multiples of 16 bytes"};
+  const RotaryTable& t = a.rotary;
+  if (t.pairs < 0 || 2 * t.pairs > size || t.pairs % (t.interleaved ? 4 : 8) != 0)
+    return {ErrorCode::unsupported, t.pairs, " pairs of channels turn, of ", size,
+            " channels: it takes multiples of 8, of 4 if interleaved"};
+  if (t.pairs > 0 && (t.cosines == nullptr || t.sines == nullptr || off(t.cosines) || off(t.sines)))
+    return {ErrorCode::invalid_argument, "tables of cosines and sines must lie on multiples of 16 bytes"};
+  for (const KroneckerFactorsView& f : {a.queries, a.keys})
+    if (f.right != nullptr && (f.n1 != 1 || f.n2 != size || f.type != plan.shape.input))
+      return {ErrorCode::shape_mismatch,
+              "a transform of heads of ",
+              size,
+              " channels in ",
+              element_name(plan.shape.input),
+              " is not ",
+              f.n1,
+              " x ",
+              f.n2,
+              " in ",
+              element_name(f.type)};
+  if (!is_valid_clip(a.key_clip) || !is_valid_clip(a.value_clip))
+    return {ErrorCode::invalid_argument, "KV cache: clip factors must be in 2^-20..16"};
+  return {};
+}
+
+}  // namespace planish::inline PLANISH_ABI::kernels::cuda
