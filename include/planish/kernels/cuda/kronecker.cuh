@@ -27,6 +27,8 @@ struct KroneckerSharing {
   ElementType input = ElementType::bfloat16;
   CodeForm form = CodeForm::bytes;
   Prologue prologue = Prologue::none;
+  int workers =
+      0;  // that bring a token and compute its prologue: the group's threads, or more where it is the only one
 };
 
 /// Bytes from row to row of M in shared memory: an odd number of 16-byte pieces, so that eight rows fill all banks.

@@ -180,8 +180,9 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
     return Status(ErrorCode::unsupported, "a Kronecker transform of ", n1, " x ", n2, " needs ", needs(),
                   " bytes of shared memory, the device gives ", device.shared_bytes,
                   "; plan it with float32 arithmetic");
+  s.workers = s.prologue != Prologue::none && shape.rows <= multiprocessors ? most_threads : s.group_threads;
   const int blocks = (shape.rows + s.groups - 1) / s.groups;
-  plan.launch = {blocks < multiprocessors ? blocks : multiprocessors, s.groups * s.group_threads, needs()};
+  plan.launch = {blocks < multiprocessors ? blocks : multiprocessors, s.groups * s.workers, needs()};
   plan.launch.early = shape.early && device.major >= 9;
   return plan;
 }
@@ -198,7 +199,9 @@ Status dispatch(const KroneckerPlan& plan, const KroneckerArguments& a, Run&& ru
                                                           : detail::with_group_size<Half>(plan.group_path, with);
   }
   const auto with = [&](auto size) {
-    return run(kronecker_rows<decltype(size)>, plan.launch, a, plan.sharing, plan.shape.rows);
+    using Size = decltype(size);
+    return run(plan.shape.prologue == Prologue::none ? kronecker_rows<Size, false> : kronecker_rows<Size, true>,
+               plan.launch, a, plan.sharing, plan.shape.rows);
   };
   return plan.shape.arithmetic == ElementType::bfloat16 ? detail::with_kronecker_size<BFloat16>(plan.path, with)
                                                         : detail::with_kronecker_size<Half>(plan.path, with);

@@ -89,12 +89,13 @@ template <class E>
 /// The squares of 16 bytes of elements, added to `sum`.
 template <class E>
 [[nodiscard]] PLANISH_DEVICE double add_squares(const Vector16& v, double sum) noexcept {
+  double parts[4];
   PLANISH_UNROLL
-  for (int i = 0; i < 8; ++i) {
-    const double x = static_cast<double>(widened<E>(v.words[i / 2], i % 2));
-    sum += x * x;
+  for (int i = 0; i < 4; ++i) {
+    const auto x = static_cast<double>(widened<E>(v.words[i], 0)), y = static_cast<double>(widened<E>(v.words[i], 1));
+    parts[i] = x * x + y * y;
   }
-  return sum;
+  return sum + ((parts[0] + parts[1]) + (parts[2] + parts[3]));
 }
 
 /// Elements times the row's factor and their gains, rounded; `gain`: of the first of them, or null.
