@@ -27,7 +27,7 @@ from layer_operators import Cache, load_operators
 
 HIDDEN, FFN, HEADS, KV_HEADS, SIZE, CONTEXT = 4096, 14336, 32, 8, 128, 2048
 QKV = (HEADS + 2 * KV_HEADS) * SIZE
-SITES = {"attention": (64, 64), "output": (HEADS, SIZE), "mlp": (64, 64), "down": (112, 128)}
+SITES = {"attention": (64, 64), "output": (64, 64), "mlp": (64, 64), "down": (112, 128)}
 MATRICES = {"qkv": (QKV, HIDDEN), "o": (HIDDEN, HEADS * SIZE), "gate_up": (2 * FFN, HIDDEN), "down": (HIDDEN, FFN)}
 
 
@@ -46,8 +46,9 @@ class Weights:
         self.bfloat16, self.packed, self.factors = {}, {}, {}
         for (site, (n1, n2)), (name, shape) in zip(SITES.items(), MATRICES.items()):
             w = torch.randn(*shape, device="cuda") * shape[1] ** -0.5
-            left = rotation(n1)
-            right = torch.eye(n2) if site == "output" else rotation(n2)  # values have their own part
+            left, right = rotation(n1), rotation(n2)
+            if site == "output":  # of heads alone, values have their own part; halves of heads are quicker than heads
+                left, right = torch.kron(rotation(HEADS), torch.eye(n1 // HEADS)), torch.eye(n2)
             self.factors[site] = ops.pack_factors(left, right)
             self.bfloat16[name] = w.bfloat16()
             turned = torch.matmul(torch.matmul(left.t().cuda(), w.view(-1, n1, n2)), right.cuda()).reshape(shape)
