@@ -96,8 +96,8 @@ PLANISH_DEVICE void store_query_rows(const AppendHeadsArguments& a, const HeadsI
 template <int Channels>
 PLANISH_DEVICE void code_heads(const AppendHeadsArguments& a, const HeadsItem& item,
                                const HeadsColumns<Channels>& columns,
-                               const float (&sums)[2 * HeadsColumns<Channels>::most][4], const std::int32_t* table,
-                               std::uint8_t* codes, RangeSoFar* meeting) noexcept {
+                               const float (&sums)[2 * HeadsColumns<Channels>::most][4], int page, std::uint8_t* codes,
+                               RangeSoFar* meeting) noexcept {
   const CacheLayout& l = a.cache.layout;
   const bool is_value = item.role == HeadsItem::Role::value;
   const int lane = thread_index() % warp_size, warp = thread_index() / warp_size;
@@ -137,7 +137,7 @@ PLANISH_DEVICE void code_heads(const AppendHeadsArguments& a, const HeadsItem& i
             static_cast<std::uint16_t>(code(sums[tile][2 * h]) | code(sums[tile][2 * h + 1]) << 8);
     if (warp != 0 || lane % 4 != 0 || !item.has(row)) continue;
     const int slot = item.position_of(row) % cache_page;
-    std::uint8_t* const head = a.cache.head(*table, item.head_of(row));
+    std::uint8_t* const head = a.cache.head(page, item.head_of(row));
     *reinterpret_cast<float*>(head + (is_value ? value_scale_place(l, slot) : key_scale_place(l, slot))) =
         coder.affine.scale;
     head[is_value ? value_zero_place(l, slot) : key_zero_place(l, slot)] =
@@ -197,15 +197,25 @@ append_heads(AppendHeadsArguments a, AppendHeadsSharing s) {
                                              : nullptr,
                 columns);
   };
-  take(heads_item(a, s, begin).role);
-  wait_for_kernel_before();  // factors are older
+  const auto page_of = [&](const HeadsItem& of) {
+    const bool has = of.begin < of.end && of.begin / cache_page < a.cache.table_stride;
+    return has ? a.cache.table[std::int64_t{of.sequence} * a.cache.table_stride + of.begin / cache_page] : -1;
+  };
+  HeadsItem next = heads_item(a, s, begin);
+  int next_page = page_of(next);
+  take(next.role);
+  wait_for_kernel_before();  // all but x is older
   PLANISH_NO_UNROLL
   for (; begin < end; ++begin) {
-    const HeadsItem item = heads_item(a, s, begin);
-    if (item.begin >= item.end) continue;
-    if (item.role != role) take(item.role);
+    const HeadsItem item = next;
+    const int page = next_page;
+    if (begin + 1 < end) {
+      next = heads_item(a, s, begin + 1);
+      next_page = page_of(next);
+    }
     const bool stores = item.role != HeadsItem::Role::query;
-    if (stores && item.begin / cache_page >= a.cache.table_stride) continue;
+    if (item.begin >= item.end || (stores && page < 0)) continue;
+    if (item.role != role) take(item.role);
     block_barrier();  // nobody reads the rows or codes of the item before
     load_heads<E>(a, s, item, rows);
     block_barrier();
@@ -215,15 +225,13 @@ append_heads(AppendHeadsArguments a, AppendHeadsSharing s) {
       store_query_rows<E, Channels>(a, item, columns, sums);
       continue;
     }
-    const std::int32_t* const page =
-        a.cache.table + std::int64_t{item.sequence} * a.cache.table_stride + item.begin / cache_page;
     code_heads<Channels>(a, item, columns, sums, page, codes, meeting);
     if (s.by_heads)
-      store_token_codes(a.cache, *page, item, codes);
+      store_token_codes(a.cache, page, item, codes);
     else if (item.role == HeadsItem::Role::value)
-      store_value_codes(a.cache.layout, a.cache.head(*page, item.head), codes, item.begin, item.end, heads_threads);
+      store_value_codes(a.cache.layout, a.cache.head(page, item.head), codes, item.begin, item.end, heads_threads);
     else
-      store_key_codes(a.cache.layout, a.cache.head(*page, item.head), codes, item.begin, item.end, heads_threads);
+      store_key_codes(a.cache.layout, a.cache.head(page, item.head), codes, item.begin, item.end, heads_threads);
   }
 }
 

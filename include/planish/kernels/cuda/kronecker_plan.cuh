@@ -6,6 +6,7 @@
 #include <planish/kernels/cuda/device.cuh>
 #include <planish/kernels/cuda/kronecker_exact.cuh>
 #include <planish/kernels/cuda/kronecker_group_plan.cuh>
+#include <planish/kernels/cuda/kronecker_groups_prologue.cuh>
 #include <planish/kernels/cuda/kronecker_rows.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
@@ -154,6 +155,14 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
   s.form = shape.form;
   s.background = shape.background && shape.input == shape.arithmetic && n2 % 8 == 0;
   s.prologue = shape.prologue;
+  if (shape.prologue != Prologue::none && s.background && device.group_products) {
+    plan.group_path = prologue_group_path(n1, n2);
+    if (plan.group_path != KroneckerGroupPath::none)
+      plan.launch = launch_behind(plan.group_path, shape.rows, s, device);
+    plan.launch.early = shape.early && device.major >= 9;
+    if (plan.launch.shared_bytes > 0) return plan;
+    plan.group_path = KroneckerGroupPath::none;
+  }
   if (shape.groups && s.background && device.group_products && shape.prologue == Prologue::none) {
     plan.group_path = detail::kronecker_group_path(n1, n2);
     if (plan.group_path != KroneckerGroupPath::none)
@@ -191,6 +200,16 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
 template <class Run>
 Status dispatch(const KroneckerPlan& plan, const KroneckerArguments& a, Run&& run) noexcept {
   if (plan.launch.blocks == 0) return {};
+  if (plan.group_path != KroneckerGroupPath::none && plan.shape.prologue != Prologue::none) {
+    const auto with = [&](auto size) {
+      using Size = decltype(size);
+      return run(plan.shape.prologue == Prologue::rms_norm ? kronecker_groups_behind<Size, Prologue::rms_norm>
+                                                           : kronecker_groups_behind<Size, Prologue::swiglu>,
+                 plan.launch, a, plan.sharing, plan.shape.rows);
+    };
+    return plan.shape.arithmetic == ElementType::bfloat16 ? with_prologue_size<BFloat16>(plan.group_path, with)
+                                                          : with_prologue_size<Half>(plan.group_path, with);
+  }
   if (plan.group_path != KroneckerGroupPath::none) {
     const auto with = [&](auto size) {
       return run(kronecker_groups<decltype(size)>, plan.launch, a, plan.sharing, plan.shape.rows);
