@@ -42,10 +42,11 @@ struct AppendHeadsSharing {
 
 inline constexpr int heads_threads = 128, heads_warps = heads_threads / warp_size, heads_rows = 16;
 
-/// Shared memory of a block: rows of 16-bit elements, their codes, and where the warps' ranges meet.
+/// Shared memory of a block: rows of 16-bit elements, turned and two items' as they come, codes, and where the warps'
+/// ranges meet.
 [[nodiscard]] PLANISH_HOST_DEVICE constexpr int heads_pitch(int head_size) noexcept { return head_size * 2 + 16; }
 [[nodiscard]] PLANISH_HOST_DEVICE constexpr int heads_shared_bytes(int head_size) noexcept {
-  return heads_rows * (heads_pitch(head_size) + append_stride + heads_warps * static_cast<int>(sizeof(RangeSoFar)));
+  return heads_rows * (3 * heads_pitch(head_size) + append_stride + heads_warps * static_cast<int>(sizeof(RangeSoFar)));
 }
 
 /// Which heads of which tokens a block works on.
@@ -106,24 +107,48 @@ PLANISH_DEVICE HeadsItem heads_item(const AppendHeadsArguments& a, const AppendH
   return item;
 }
 
-/// The item's heads, turned, as rows in shared memory; rows that it has not are zero.
+/// Brings the item's heads into shared memory in the background, as they are; rows that it has not become zero.
 template <class E>
-PLANISH_DEVICE void load_heads(const AppendHeadsArguments& a, const AppendHeadsSharing& s, const HeadsItem& item,
-                               unsigned char* rows) noexcept {
+PLANISH_DEVICE void fetch_heads(const AppendHeadsArguments& a, const AppendHeadsSharing& s, const HeadsItem& item,
+                                unsigned char* raw) noexcept {
   const int size = a.cache.layout.head_size, chunks = size / 8;
   const int before = item.role == HeadsItem::Role::query ? 0
                      : item.role == HeadsItem::Role::key ? s.query_heads
                                                          : s.query_heads + a.cache.layout.kv_heads;
   for (int i = thread_index(); i < heads_rows * chunks; i += heads_threads) {
     const int row = i / chunks, chunk = i % chunks;
-    Vector16 v{{0, 0, 0, 0}};
-    if (item.has(row)) {
-      const E* head =
-          static_cast<const E*>(a.x) + item.row_of(row) * a.x_stride + std::int64_t{before + item.head_of(row)} * size;
-      v = item.role == HeadsItem::Role::value ? reinterpret_cast<const Vector16*>(head)[chunk]
-                                              : turned_chunk<E>(head, chunk, a.rotary, item.position_of(row));
-    }
-    *reinterpret_cast<Vector16*>(rows + row * heads_pitch(size) + chunk * 16) = v;
+    const bool has = item.has(row);
+    const E* const head = static_cast<const E*>(a.x) + (has ? item.row_of(row) : item.first_row) * a.x_stride +
+                          std::int64_t{before + (has ? item.head_of(row) : 0)} * size;
+    copy_async_16(raw + row * heads_pitch(size) + chunk * 16, head + 8 * chunk, has ? 16 : 0);
+  }
+}
+
+/// Turns them, into rows of shared memory.
+template <class E>
+PLANISH_DEVICE void turn_heads(const AppendHeadsArguments& a, const HeadsItem& item, const unsigned char* raw,
+                               unsigned char* rows) noexcept {
+  const int size = a.cache.layout.head_size, chunks = size / 8;
+  for (int i = thread_index(); i < heads_rows * chunks; i += heads_threads) {
+    const int row = i / chunks, chunk = i % chunks, at = row * heads_pitch(size);
+    const auto* const head = reinterpret_cast<const E*>(raw + at);
+    *reinterpret_cast<Vector16*>(rows + at + chunk * 16) =
+        item.role == HeadsItem::Role::value || !item.has(row)
+            ? reinterpret_cast<const Vector16*>(head)[chunk]
+            : turned_chunk<E>(head, chunk, a.rotary, item.position_of(row));
+  }
+}
+
+/// Asks for the cosines and sines of an item, which are older than its heads.
+PLANISH_DEVICE void expect_rotary(const RotaryTable& table, const HeadsItem& item) noexcept {
+  const int lines = (table.pairs * 4 + 127) / 128;
+  if (item.begin >= item.end) return;
+  for (int i = thread_index(); i < 2 * heads_rows * lines; i += heads_threads) {
+    const int row = i / 2 / lines, line = i / 2 % lines;
+    if (!item.has(row) || (item.by_heads && row > 0)) continue;
+    const float* const from =
+        (i % 2 == 0 ? table.cosines : table.sines) + std::int64_t{item.position_of(row)} * table.pairs + line * 32;
+    prefetch_line(from);
   }
 }
 

@@ -79,16 +79,24 @@ PLANISH_DEVICE void store_query_rows(const AppendHeadsArguments& a, const HeadsI
                                      const HeadsColumns<Channels>& columns,
                                      const float (&sums)[2 * HeadsColumns<Channels>::most][4]) noexcept {
   const int size = a.cache.layout.head_size;
+  // Four products of eight that lie together give a lane eight neighbouring columns.
+  const bool neighbours = HeadsColumns<Channels>::most == 2 && columns.count == 2 && columns.all % 4 == 0;
   PLANISH_UNROLL
   for (int h = 0; h < 2; ++h) {
     const int row = thread_index() % warp_size / 4 + 8 * h;
     if (!item.has(row)) continue;
     E* const to = static_cast<E*>(a.q) + item.row_of(row) * a.q_stride + std::int64_t{item.head_of(row)} * size;
+    std::uint32_t pairs[2 * HeadsColumns<Channels>::most];
     PLANISH_UNROLL
     for (int tile = 0; tile < 2 * HeadsColumns<Channels>::most; ++tile)
-      if (tile < 2 * columns.count)
-        *reinterpret_cast<std::uint32_t*>(to + columns.column(tile)) =
-            round_pair(E{}, sums[tile][2 * h], sums[tile][2 * h + 1]);
+      pairs[tile] = round_pair(E{}, sums[tile][2 * h], sums[tile][2 * h + 1]);
+    if (neighbours) {
+      *reinterpret_cast<Vector16*>(to + columns.column(0)) = Vector16{{pairs[0], pairs[1], pairs[2], pairs[3]}};
+      continue;
+    }
+    PLANISH_UNROLL
+    for (int tile = 0; tile < 2 * HeadsColumns<Channels>::most; ++tile)
+      if (tile < 2 * columns.count) *reinterpret_cast<std::uint32_t*>(to + columns.column(tile)) = pairs[tile];
   }
 }
 
@@ -181,7 +189,8 @@ append_heads(AppendHeadsArguments a, AppendHeadsSharing s) {
   let_next_kernel_start();
   const int size = a.cache.layout.head_size;
   unsigned char* const rows = shared_memory();
-  std::uint8_t* const codes = rows + heads_rows * heads_pitch(size);
+  unsigned char* const raw = rows + heads_rows * heads_pitch(size);
+  std::uint8_t* const codes = raw + 2 * heads_rows * heads_pitch(size);
   auto* const meeting = reinterpret_cast<RangeSoFar*>(codes + heads_rows * append_stride);
   for (int i = thread_index(); i < heads_rows * append_stride / 4; i += heads_threads)  // codes behind the channels
     reinterpret_cast<std::uint32_t*>(codes)[i] = 0;
@@ -204,20 +213,30 @@ append_heads(AppendHeadsArguments a, AppendHeadsSharing s) {
   HeadsItem next = heads_item(a, s, begin);
   int next_page = page_of(next);
   take(next.role);
+  if (next.role != HeadsItem::Role::value) expect_rotary(a.rotary, next);
   wait_for_kernel_before();  // all but x is older
+  const auto fetch = [&](int turn) {
+    if (next.begin < next.end) fetch_heads<E>(a, s, next, raw + turn % 2 * heads_rows * heads_pitch(size));
+    commit_copies();
+  };
+  fetch(0);
   PLANISH_NO_UNROLL
-  for (; begin < end; ++begin) {
+  for (int turn = 0; begin < end; ++begin, ++turn) {
     const HeadsItem item = next;
     const int page = next_page;
     if (begin + 1 < end) {
       next = heads_item(a, s, begin + 1);
       next_page = page_of(next);
+      fetch(turn + 1);  // into the place of the item before this, whose rows every thread has turned
+    } else {
+      commit_copies();
     }
     const bool stores = item.role != HeadsItem::Role::query;
-    if (item.begin >= item.end || (stores && page < 0)) continue;
     if (item.role != role) take(item.role);
-    block_barrier();  // nobody reads the rows or codes of the item before
-    load_heads<E>(a, s, item, rows);
+    wait_copies<1>();
+    block_barrier();  // this item has come, and nobody reads the rows or codes of the one before
+    if (item.begin >= item.end || (stores && page < 0)) continue;
+    turn_heads<E>(a, item, raw + turn % 2 * heads_rows * heads_pitch(size), rows);
     block_barrier();
     float sums[2 * HeadsColumns<Channels>::most][4] = {};
     transform_heads<E, Channels>(factor, columns, rows, size, sums);

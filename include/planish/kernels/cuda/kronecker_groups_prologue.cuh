@@ -59,7 +59,8 @@ PLANISH_DEVICE void apply_prologue(const KroneckerArguments& a, int thread, int 
     double squares = 0.0;
     for_group_pieces<Size>(n1, thread, [&](int, int byte) { squares = add_squares<E>(*at(stage, byte), squares); });
     squares = sum_group(squares, thread, Size::token_threads, barrier, meeting);
-    const float factor = norm_factor(squares, n1 * Size::columns, a.prologue.epsilon);
+    const int n = n1 * Size::columns;
+    const float factor = quick_norm_factor(squares, 1.0 / n, n, a.prologue.epsilon);
     for_group_pieces<Size>(n1, thread, [&](int i, int byte) {
       *at(stage, byte) =
           normed<E>(*at(stage, byte), factor, a.prologue.gain == nullptr ? nullptr : a.prologue.gain + 8 * i);

@@ -3,6 +3,7 @@
 // by element the formulas of kernels/reference, in float32.
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 
 #include <planish/core/abi.hpp>
 #include <planish/core/rescale.hpp>
@@ -27,7 +28,9 @@ struct PrologueArguments {
   std::int64_t up_stride = 0;   // elements
 };
 
-/// 2^x as kernels/reference/exponential.hpp has it: the same operations in the same order.
+/// 2^x as kernels/reference/exponential.hpp has it: the same operations in the same order. `Small`: |x| is far below
+/// 126.
+template <bool Small = false>
 [[nodiscard]] PLANISH_DEVICE float power_of_two(float x) noexcept {
   constexpr float c1 = exponential_terms[0], c2 = exponential_terms[1], c3 = exponential_terms[2],
                   c4 = exponential_terms[3], c5 = exponential_terms[4], c6 = exponential_terms[5];
@@ -40,16 +43,15 @@ struct PrologueArguments {
   power = multiply_add(power, r, c1);
   power = multiply_add(power, r, 1.0f);
   power *= __builtin_bit_cast(float, (__builtin_bit_cast(std::uint32_t, shifted) << 23) + 0x3f800000u);
-  return x < exponential_least ? 0.0f : power;
+  return !Small && x < exponential_least ? 0.0f : power;
 }
 
 #if defined(__CUDACC__)
-/// x / d without the branch of a division, d in [1, 2^64]: a reciprocal and one correction of each, so that it is off
-/// by an ulp at the very most.
+/// x / d without the branch of a division, d in [1, 2^64]: correctly rounded but for quotients that almost lie between
+/// two floats.
 [[nodiscard]] PLANISH_DEVICE float quick_quotient(float x, float d) noexcept {
   float reciprocal;
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(reciprocal) : "f"(d));
-  reciprocal = fused_multiply_add(reciprocal, fused_multiply_add(-d, reciprocal, 1.0f), reciprocal);
   const float quotient = x * reciprocal;
   return fused_multiply_add(fused_multiply_add(-d, quotient, x), reciprocal, quotient);
 }
@@ -57,8 +59,8 @@ struct PrologueArguments {
 inline float quick_quotient(float x, float d) noexcept { return x / d; }
 #endif
 
-/// silu(gate) · up, for results that are rounded to 16 bits.
-[[nodiscard]] PLANISH_DEVICE float quickly_gated(float gate, float up) noexcept {
+/// silu(gate) · up, without that branch.
+[[nodiscard]] PLANISH_DEVICE float gated_afar(float gate, float up) noexcept {
   const float exponent = gate * -swiglu_log2_e;
   const float unit = exponent > 64.0f ? 0x1p-64f : 1.0f;  // there 1 + e^-gate is e^-gate
   const float power = power_of_two(exponent > swiglu_most ? swiglu_most : exponent);
@@ -74,6 +76,22 @@ inline float quick_quotient(float x, float d) noexcept { return x / d; }
 /// The factor of a row whose squares have this sum.
 [[nodiscard]] PLANISH_DEVICE float norm_factor(double squares, int columns, float epsilon) noexcept {
   return static_cast<float>(1.0 / std::sqrt(squares / static_cast<double>(columns) + static_cast<double>(epsilon)));
+}
+
+/// The same by a step of Newton's from a float32 estimate, where that is far from the ends of its exponent; off by a
+/// float32 ulp once in 10⁵ rows. `share`: 1 / columns.
+[[nodiscard]] PLANISH_DEVICE float quick_norm_factor(double squares, double share, int columns,
+                                                     float epsilon) noexcept {
+#if defined(__CUDA_ARCH__)
+  const double mean = squares * share + static_cast<double>(epsilon);
+  if (mean > 0x1p-100 && mean < 0x1p100) {
+    const double estimate = static_cast<double>(rsqrtf(static_cast<float>(mean)));
+    return static_cast<float>(estimate * (1.5 - 0.5 * mean * estimate * estimate));
+  }
+#else
+  static_cast<void>(share);
+#endif
+  return norm_factor(squares, columns, epsilon);
 }
 
 /// The sum over all lanes of a warp, in each.
@@ -139,13 +157,27 @@ template <class E>
   return v;
 }
 
-/// silu(gate) · up of eight elements, rounded.
+/// silu(gate) · up of eight elements, rounded. Where e^-gate can neither vanish nor drown what is added, as almost
+/// everywhere, without the branches of the general formula.
 template <class E>
 [[nodiscard]] PLANISH_DEVICE Vector16 gated(Vector16 gate, const Vector16& up) noexcept {
+  constexpr std::uint32_t far = std::is_same_v<E, BFloat16> ? 0x4220u : 0x5100u;  // 40
+  bool usual = true;
   PLANISH_UNROLL
-  for (int i = 0; i < 4; ++i)
-    gate.words[i] = round_pair(E{}, quickly_gated(widened<E>(gate.words[i], 0), widened<E>(up.words[i], 0)),
-                               quickly_gated(widened<E>(gate.words[i], 1), widened<E>(up.words[i], 1)));
+  for (int i = 0; i < 4; ++i) usual = usual && (gate.words[i] & 0x7fffu) < far && (gate.words[i] >> 16 & 0x7fffu) < far;
+  const auto quickly = [](float x, float y) {
+    return quick_quotient(x, 1.0f + power_of_two<true>(x * -swiglu_log2_e)) * y;
+  };
+  PLANISH_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    const float x = widened<E>(gate.words[i], 0), y = widened<E>(gate.words[i], 1);
+    const float u = widened<E>(up.words[i], 0), v = widened<E>(up.words[i], 1);
+    if (usual) {
+      gate.words[i] = round_pair(E{}, quickly(x, u), quickly(y, v));
+    } else {
+      gate.words[i] = round_pair(E{}, gated_afar(x, u), gated_afar(y, v));
+    }
+  }
   return gate;
 }
 

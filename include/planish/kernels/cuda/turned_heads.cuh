@@ -26,6 +26,13 @@ struct RotaryTable {
   return fused_multiply_add(a, s, b * c);
 }
 
+/// Asks the second-level cache for the line of an address.
+PLANISH_DEVICE void prefetch_line([[maybe_unused]] const void* global) noexcept {
+#if defined(__CUDA_ARCH__)
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(global));
+#endif
+}
+
 /// Channels 8 · chunk to 8 · chunk + 7 of a head, turned to a position and rounded.
 template <class E>
 [[nodiscard]] PLANISH_DEVICE Vector16 turned_chunk(const E* head, int chunk, const RotaryTable& table,
