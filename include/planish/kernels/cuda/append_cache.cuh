@@ -169,8 +169,8 @@ PLANISH_DEVICE void store_value_codes(const CacheLayout& l, std::uint8_t* head, 
 template <class E>
 PLANISH_KERNEL(append_threads, 1)
 append_cache(AppendArguments a, int tokens, int groups, int threads) {
-  let_next_kernel_start();
   wait_for_kernel_before();
+  let_next_kernel_start();
   const CacheLayout& l = a.cache.layout;
   const bool is_value = block_index() % 2 != 0;
   const int kv_head = block_index() / 2 % l.kv_heads, at = block_index() / 2 / l.kv_heads;

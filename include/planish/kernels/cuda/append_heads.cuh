@@ -162,7 +162,7 @@ struct HeadsColumns {
     all = head_size / 16;
     const int each = (all + heads_warps - 1) / heads_warps;
     first = thread_index() / warp_size * each;
-    count = all - first < each ? all - first : each;
+    count = all % heads_warps == 0 || all - first >= each ? each : all - first;
   }
   /// Column of this lane's first sum of product `tile` of this warp; the second is beside it.
   [[nodiscard]] PLANISH_DEVICE int column(int tile) const noexcept {

@@ -182,11 +182,11 @@ PLANISH_DEVICE void store_token_codes(const CachePages& cache, int page, const H
   }
 }
 
-/// Blocks that stay; each has neighbouring items.
-template <class E, int Channels>
+/// Blocks that stay; each has neighbouring items. `Whole`: heads have just so many channels, which the compiler knows.
+template <class E, int Channels, bool Whole>
 PLANISH_KERNEL(heads_threads, Channels <= 128 ? 3 : 2)
 append_heads(AppendHeadsArguments a, AppendHeadsSharing s) {
-  let_next_kernel_start();
+  if constexpr (Whole) a.cache.layout.head_size = Channels;
   const int size = a.cache.layout.head_size;
   unsigned char* const rows = shared_memory();
   unsigned char* const raw = rows + heads_rows * heads_pitch(size);
@@ -215,6 +215,7 @@ append_heads(AppendHeadsArguments a, AppendHeadsSharing s) {
   take(next.role);
   if (next.role != HeadsItem::Role::value) expect_rotary(a.rotary, next);
   wait_for_kernel_before();  // all but x is older
+  let_next_kernel_start();
   const auto fetch = [&](int turn) {
     if (next.begin < next.end) fetch_heads<E>(a, s, next, raw + turn % 2 * heads_rows * heads_pitch(size));
     commit_copies();
@@ -258,10 +259,15 @@ append_heads(AppendHeadsArguments a, AppendHeadsSharing s) {
 template <class Run>
 Status dispatch(const AppendHeadsPlan& plan, const AppendHeadsArguments& a, Run&& run) noexcept {
   if (plan.launch.blocks == 0) return {};
-  const bool wide = plan.layout.head_size > 128;
-  if (plan.shape.input == ElementType::bfloat16)
-    return run(wide ? append_heads<BFloat16, 256> : append_heads<BFloat16, 128>, plan.launch, a, plan.sharing);
-  return run(wide ? append_heads<Half, 256> : append_heads<Half, 128>, plan.launch, a, plan.sharing);
+  const int size = plan.layout.head_size;
+  const auto of_element = [&](auto element) {
+    using E = decltype(element);
+    return run(size == 128  ? append_heads<E, 128, true>
+               : size < 128 ? append_heads<E, 128, false>
+                            : append_heads<E, 256, false>,
+               plan.launch, a, plan.sharing);
+  };
+  return plan.shape.input == ElementType::bfloat16 ? of_element(BFloat16{}) : of_element(Half{});
 }
 
 /// Whether arguments are of the planned shape. Lengths and tables are on the device and are not looked at.

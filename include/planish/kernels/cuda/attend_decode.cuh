@@ -147,7 +147,6 @@ PLANISH_DEVICE void store_state(const CacheLayout& l, AttendState<Size>& state, 
 template <class Size>
 PLANISH_KERNEL(Size::most_warps* warp_size, Size::blocks)
 attend_decode(AttendArguments a, AttendSharing s) {
-  let_next_kernel_start();
   a.cache.layout = known_layout<Size>(a.cache.layout);
   const CacheLayout& l = a.cache.layout;
   const AttendMemory memory = attend_memory<Size>(l, s.warps, s.parts);
@@ -190,6 +189,7 @@ attend_decode(AttendArguments a, AttendSharing s) {
   const auto is_old = [&](int n) { return n < count && (fetcher.tile(n) + 1) * Size::tile <= length - s.queries; };
   fetch_first(!is_old(0) ? 0 : is_old(1) ? 2 : 1);
   wait_for_kernel_before();
+  let_next_kernel_start();
   fetch_first(2);
   auto* of_lines = reinterpret_cast<float*>(shared_memory() + memory.line_offset);
   store_queries<Size>(a, s, p, length, shared_memory(), of_lines);

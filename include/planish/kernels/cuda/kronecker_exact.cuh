@@ -60,8 +60,8 @@ PLANISH_DEVICE void replace_row(float* row, int n, const Sum& sum) noexcept {
 template <int Threads = exact_threads>
 PLANISH_KERNEL(Threads, 1)
 kronecker_exact(ExactArguments a, ElementType input, CodeForm form, Prologue prologue) {
-  let_next_kernel_start();
   wait_for_kernel_before();
+  let_next_kernel_start();
   const int n1 = a.factors.n1, n2 = a.factors.n2, n = n1 * n2;
   const std::int64_t r = block_index();
   auto* const row = reinterpret_cast<float*>(shared_memory() + 32 * sizeof(RangeSoFar));

@@ -83,7 +83,6 @@ PLANISH_KERNEL(Size::most_threads, 1)
 kronecker_groups_behind(KroneckerArguments a, KroneckerSharing s, int rows) {
 #if !defined(__CUDA_ARCH__) || defined(PLANISH_HAS_GROUP_PRODUCTS)
   using E = typename Size::Type;
-  let_next_kernel_start();
   const int n1 = a.factors.n1, group = thread_index() / Size::token_threads;
   const int thread = thread_index() % Size::token_threads, warp = thread / warp_size;
   constexpr int warps = Size::token_threads / warp_size, stage_bytes = Size::chunks * Size::chunk_bytes;
@@ -119,6 +118,7 @@ kronecker_groups_behind(KroneckerArguments a, KroneckerSharing s, int rows) {
   if constexpr (Size::left_in_registers) load_left<Size>(a.factors, warp, left);
   spread_right<Size>(a.factors.right, s.groups * Size::token_threads, right);
   wait_for_kernel_before();  // factors are older
+  let_next_kernel_start();
   fetch(first, 0);
   publish_to_products();
   block_barrier();

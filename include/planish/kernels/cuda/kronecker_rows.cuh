@@ -134,7 +134,6 @@ template <class Size, bool Before>
 PLANISH_KERNEL(Size::most_threads, 1)
 kronecker_rows(KroneckerArguments a, KroneckerSharing s, int rows) {
   using E = typename Size::Type;
-  let_next_kernel_start();
   const int n1 = a.factors.n1, n2 = a.factors.n2, stage_bytes = kronecker_stage_bytes(n1, n2);
   const int workers = Before ? s.workers : s.group_threads;
   const int group = thread_index() / workers, thread = thread_index() % workers;
@@ -165,6 +164,7 @@ kronecker_rows(KroneckerArguments a, KroneckerSharing s, int rows) {
   const std::int64_t tokens_on = std::int64_t{block_count()} * s.groups;
   const std::int64_t first = std::int64_t{block_index()} * s.groups + group;
   wait_for_kernel_before();  // factors are older
+  let_next_kernel_start();
   for (int i = 0; i < s.stages - 1; ++i) {
     if (first + i * tokens_on < rows)
       bring_token<E>(a, crew, first + i * tokens_on, thread, 1 + group, norms, ring + i * stage_bytes,

@@ -78,7 +78,6 @@ PLANISH_DEVICE void multiply_step(const MultiplyArguments& a, const StreamedWeig
 template <class Shape>
 PLANISH_KERNEL(Shape::threads, 1)
 multiply_stream(MultiplyArguments a, ElementType type, int channel_tiles, int token_tiles, int splits) {
-  let_next_kernel_start();
   const int lane = thread_index() % warp_size, warp = thread_index() / warp_size;
   const int channel_warp = warp % Shape::channel_warps, column_warp = warp / Shape::channel_warps;
   const int tiles = channel_tiles * token_tiles, tile = block_index() % tiles, split = block_index() / tiles;
@@ -97,6 +96,7 @@ multiply_stream(MultiplyArguments a, ElementType type, int channel_tiles, int to
   StreamedWeights<Shape> next = {};
   if (begin < end) next = fetch_weights<Shape>(units, begin);
   wait_for_kernel_before();  // weights are older
+  let_next_kernel_start();
   if (begin < end) {
     PLANISH_NO_UNROLL
     for (int step = begin; step < end; ++step) {
