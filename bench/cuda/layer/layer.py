@@ -102,7 +102,7 @@ class Float:
 
 class Quantized:
     """The layer in W4A4KV4: every site in two launches, what stands before it, transform and codes in the first, and the
-    product with its residual; what attention reads in one. Each may start while the one in front ends."""
+    product with its residual; what attention reads in one. From 9 tokens on each may start while the one in front ends."""
 
     def __init__(self, ops, weights, shared):
         self.ops, self.s, self.w = ops, shared, weights
