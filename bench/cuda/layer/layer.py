@@ -101,8 +101,9 @@ class Float:
 
 
 class Quantized:
-    """The layer in W4A4KV4: every site in two launches, what stands before it, transform and codes in the first, and the
-    product with its residual; what attention reads in one. From 9 tokens on each may start while the one in front ends."""
+    """The layer in W4A4KV4: every site in two launches, what stands before it, transform and codes in the first, then the
+    product with its residual; what attention reads in one. From 9 tokens on each may start before the one in front ends.
+    """
 
     def __init__(self, ops, weights, shared):
         self.ops, self.s, self.w = ops, shared, weights
@@ -131,8 +132,8 @@ class Quantized:
             torch.cuda.synchronize()
 
     def append(self, qkv, tokens, cache, q):
-        self.ops.call("append", qkv, HEADS, tokens, self.s.cosines, self.s.sines, self.w.head_factor, self.w.head_factor,
-                      cache, q)
+        factor = self.w.head_factor
+        self.ops.call("append", qkv, HEADS, tokens, self.s.cosines, self.s.sines, factor, factor, cache, q)
 
     def linear(self, site, name, x, residual, y, gain=None, up=None):
         channels, columns = MATRICES[name]
