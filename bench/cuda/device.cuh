@@ -118,6 +118,8 @@ void check_multiply(Context& context);
 void bench_multiply(Context& context);
 void check_cache(Context& context);
 void bench_cache(Context& context);
+void check_layer_steps(Context& context);
+void bench_layer_steps(Context& context);
 void check_group_scales(Context& context);
 void bench_group_scales(Context& context);
 void check_weight_only(Context& context);

@@ -232,6 +232,7 @@ int main(int count, char** arguments) {
     check_kronecker(context);
     check_multiply(context);
     check_cache(context);
+    check_layer_steps(context);
     check_group_scales(context);
     check_weight_only(context);
     for (const auto& check : checks) failures += check.second ? 0 : 1;
@@ -242,6 +243,7 @@ int main(int count, char** arguments) {
       bench_kronecker(context);
       bench_multiply(context);
       bench_cache(context);
+      bench_layer_steps(context);
       bench_group_scales(context);
       bench_weight_only(context);
     }

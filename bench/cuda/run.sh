@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$out"
 flags="-std=c++20 -O3 --split-compile 0 -I$here/../../include -gencode arch=compute_$arch,code=sm_$arch -Xcompiler -O3,-mfma,-mavx2"
 pids=
-for unit in main rows kronecker multiply group_scales weight_only cache libraries; do
+for unit in main rows kronecker multiply group_scales weight_only cache layer_steps libraries; do
   "$nvcc" $flags -c "$here/$unit.cu" -o "$out/$unit.o" &
   pids="$pids $!"
 done

@@ -24,6 +24,7 @@
 
 // What runs
 #include <planish/kernels/cuda/append_cache.cuh>
+#include <planish/kernels/cuda/append_heads_plan.cuh>
 #include <planish/kernels/cuda/attend_plan.cuh>
 #include <planish/kernels/cuda/dequantize_cache.cuh>
 #include <planish/kernels/cuda/kronecker_plan.cuh>

@@ -1,5 +1,5 @@
 """A whole Llama-3-8B layer, W4A4KV4 with FlatQuant's transforms, beside the same layer in bfloat16 (cuBLAS, and
-scaled_dot_product_attention), each as one CUDA graph. Norm, RoPE and SwiGLU are the same kernels on both sides.
+scaled_dot_product_attention) and kernels of its own for norm, RoPE and SwiGLU, each as one CUDA graph.
 
     python3 bench/cuda/layer/layer.py [OUT.json [OPERATORS.so]]
 
@@ -27,7 +27,7 @@ from layer_operators import Cache, load_operators
 
 HIDDEN, FFN, HEADS, KV_HEADS, SIZE, CONTEXT = 4096, 14336, 32, 8, 128, 2048
 QKV = (HEADS + 2 * KV_HEADS) * SIZE
-SITES = {"attention": (64, 64), "output": (HEADS, SIZE), "mlp": (64, 64), "down": (112, 128)}
+SITES = {"attention": (64, 64), "output": (64, 64), "mlp": (64, 64), "down": (112, 128)}
 MATRICES = {"qkv": (QKV, HIDDEN), "o": (HIDDEN, HEADS * SIZE), "gate_up": (2 * FFN, HIDDEN), "down": (HIDDEN, FFN)}
 
 
@@ -46,17 +46,16 @@ class Weights:
         self.bfloat16, self.packed, self.factors = {}, {}, {}
         for (site, (n1, n2)), (name, shape) in zip(SITES.items(), MATRICES.items()):
             w = torch.randn(*shape, device="cuda") * shape[1] ** -0.5
-            left = rotation(n1)
-            right = torch.eye(n2) if site == "output" else rotation(n2)  # values have their own part
+            left, right = rotation(n1), rotation(n2)
+            if site == "output":  # of heads alone, values have their own part; halves of heads are quicker than heads
+                left, right = torch.kron(rotation(HEADS), torch.eye(n1 // HEADS)), torch.eye(n2)
             self.factors[site] = ops.pack_factors(left, right)
             self.bfloat16[name] = w.bfloat16()
             turned = torch.matmul(torch.matmul(left.t().cuda(), w.view(-1, n1, n2)), right.cuda()).reshape(shape)
             scales = turned.abs().amax(1) / 7
             codes = torch.round(turned / scales[:, None]).to(torch.int8)
             self.packed[name] = ops.pack_weights(codes.cpu(), scales.cpu())
-        turn = rotation(SIZE)  # orthogonal: keys and queries turn alike
-        self.key_factors = ops.pack_factors(torch.eye(KV_HEADS), turn)
-        self.query_factors = ops.pack_factors(torch.eye(HEADS), turn)
+        self.head_factor = ops.pack_factors(torch.eye(1), rotation(SIZE))[3]  # orthogonal: keys and queries turn alike
 
 
 class Shared:
@@ -102,14 +101,18 @@ class Float:
 
 
 class Quantized:
-    """The layer in W4A4KV4: every site's transform and codes in one launch, products with their residual."""
+    """The layer in W4A4KV4: every site in two launches, what stands before it, transform and codes in the first, then
+    the product with its residual; what attention reads in one. From 9 tokens on each may start before the one in front
+    of it ends.
+    """
 
     def __init__(self, ops, weights, shared):
         self.ops, self.s, self.w = ops, shared, weights
         rows = shared.rows
         self.codes = {n: empty(rows, n, dtype=torch.int8) for n in (HIDDEN, FFN)}
         self.scales = empty(rows, dtype=torch.float32)
-        self.turned_q, self.turned_k = torch.empty_like(shared.q), torch.empty_like(shared.k)
+        self.gains = [gain.float() for gain in shared.gains]
+        self.q = torch.empty_like(shared.q)
         self.attended, self.between = empty(rows, HEADS * SIZE), empty(rows, HIDDEN)
         self.workspace = torch.zeros(256 << 20, dtype=torch.uint8, device="cuda")
         tokens = shared.held + shared.new
@@ -126,14 +129,17 @@ class Quantized:
         if shared.held > 0:  # tokens that are there before
             held = torch.full((shared.sequences,), shared.held, dtype=torch.int32, device="cuda")
             rows = shared.sequences * shared.held
-            ops.call("append", empty(rows, KV_HEADS * SIZE).normal_(), empty(rows, QKV).normal_(), QKV, shared.held,
-                     cache_of(held))
+            self.append(empty(rows, QKV).normal_(), shared.held, cache_of(held), empty(rows, HEADS * SIZE))
             torch.cuda.synchronize()
 
-    def linear(self, site, name, x, residual, y):
+    def append(self, qkv, tokens, cache, q):
+        factor = self.w.head_factor
+        self.ops.call("append", qkv, HEADS, tokens, self.s.cosines, self.s.sines, factor, factor, cache, q)
+
+    def linear(self, site, name, x, residual, y, gain=None, up=None):
         channels, columns = MATRICES[name]
         codes = self.codes[columns]
-        self.ops.call("transform", x, self.s.rows, *self.w.factors[site], codes, self.scales)
+        self.ops.call("transform", x, x.stride(0), gain, up, self.s.rows, *self.w.factors[site], codes, self.scales)
         self.ops.call("multiply", codes, self.scales, self.s.rows, columns, *self.w.packed[name], channels, residual, y,
                       *self.room())
 
@@ -142,28 +148,22 @@ class Quantized:
 
     def run(self):
         ops, s = self.ops, self.s
-        ops.call("rms_norm", s.x, s.gains[0], s.rows, HIDDEN, s.normed)
-        self.linear("attention", "qkv", s.normed, None, s.qkv)
-        ops.call("rope", s.qkv, s.cosines, s.sines, s.positions, s.rows, HEADS, KV_HEADS, SIZE, s.q, s.k)
-        ops.call("turn", s.q, s.rows, *self.w.query_factors, self.turned_q)
-        ops.call("turn", s.k, s.rows, *self.w.key_factors, self.turned_k)
-        ops.call("append", self.turned_k, s.qkv, QKV, s.new, self.cache)
+        self.linear("attention", "qkv", s.x, None, s.qkv, gain=self.gains[0])
+        self.append(s.qkv, s.new, self.cache, self.q)
         tokens = s.held + s.new
         if s.new == 1:
-            ops.call("attend", self.turned_q, HEADS, tokens, self.cache, self.attended, *self.room())
+            ops.call("attend", self.q, HEADS, tokens, self.cache, self.attended, *self.room())
             attended = self.attended
         else:
             ops.call("dequantize", tokens, self.cache, self.keys, self.values)
             by_head = lambda t, heads: t.view(s.sequences, -1, heads, SIZE).transpose(1, 2)
             attended = F.scaled_dot_product_attention(
-                by_head(self.turned_q, HEADS), by_head(self.keys, KV_HEADS), by_head(self.values, KV_HEADS),
+                by_head(self.q, HEADS), by_head(self.keys, KV_HEADS), by_head(self.values, KV_HEADS),
                 is_causal=True, enable_gqa=True)
             attended = attended.transpose(1, 2).reshape(s.rows, HEADS * SIZE)
         self.linear("output", "o", attended, s.x, self.between)
-        ops.call("rms_norm", self.between, s.gains[1], s.rows, HIDDEN, s.normed)
-        self.linear("mlp", "gate_up", s.normed, None, s.gate_up)
-        ops.call("swiglu", s.gate_up, s.rows, FFN, s.ffn)
-        self.linear("down", "down", s.ffn, self.between, s.y)
+        self.linear("mlp", "gate_up", self.between, None, s.gate_up, gain=self.gains[1])
+        self.linear("down", "down", s.gate_up[:, :FFN], self.between, s.y, up=s.gate_up[:, FFN:])
 
 
 class Recorder:

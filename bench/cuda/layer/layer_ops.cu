@@ -15,6 +15,9 @@ namespace {
 
 constexpr int threads = 256;
 
+/// Whether kernels other than transforms start early: with few tokens a layer was quicker without.
+bool starts_early(int rows) { return rows > 8; }
+
 const char* sentence_of(const pl::Status& status) {
   static std::string kept;
   if (status.ok()) return nullptr;
@@ -155,27 +158,23 @@ const char* swiglu(const pl::BFloat16* gate_up, int rows, int columns, pl::BFloa
   return started();
 }
 
-/// Codes of rows · (L ⊗ R), 4 bits in bytes, and a scale per row.
-const char* transform(const void* x, int rows, int n1, int n2, const void* left, const void* right, std::int8_t* codes,
-                      float* scales, cudaStream_t stream) {
+/// Codes of rows · (L ⊗ R), 4 bits in bytes, and a scale per row. With a gain, rows meet their RMSNorm first; with
+/// `up`, they are gates and meet it by SwiGLU.
+const char* transform(const void* x, int stride, const float* gain, const void* up, int rows, int n1, int n2,
+                      const void* left, const void* right, std::int8_t* codes, float* scales, cudaStream_t stream) {
   gpu::KroneckerArguments a;
   a.x = x;
-  a.row_stride = n1 * n2;
+  a.row_stride = stride;
   a.factors = factors_of(n1, n2, left, right);
   a.quantizer = {.bits = 4, .clip = {0.95f, 0.95f}};
   a.out = {.codes = codes, .rows = rows, .columns = n1 * n2, .stride = n1 * n2, .scales = scales};
-  return launch([&](auto& on) { return gpu::plan_kronecker({.rows = rows, .n1 = n1, .n2 = n2}, on); }, a, stream);
-}
-
-/// rows · (L ⊗ R) in bfloat16.
-const char* turn(const void* x, int rows, int n1, int n2, const void* left, const void* right, void* y,
-                 cudaStream_t stream) {
-  gpu::KroneckerArguments a;
-  a.x = x;
-  a.row_stride = a.y_stride = n1 * n2;
-  a.factors = factors_of(n1, n2, left, right);
-  a.y = y;
-  return launch([&](auto& on) { return gpu::plan_kronecker({.rows = rows, .n1 = n1, .n2 = n2}, on); }, a, stream);
+  a.prologue = {gain, 1e-5f, up, stride};
+  gpu::KroneckerShape shape{.rows = rows, .n1 = n1, .n2 = n2};
+  shape.prologue = gain != nullptr ? gpu::Prologue::rms_norm
+                   : up != nullptr ? gpu::Prologue::swiglu
+                                   : gpu::Prologue::none;
+  shape.early = true;  // factors are older than the kernel in front
+  return launch([&](auto& on) { return gpu::plan_kronecker(shape, on); }, a, stream);
 }
 
 /// y = codes · Wᵀ + residual (null: none).
@@ -196,26 +195,29 @@ const char* multiply(const std::int8_t* codes, const float* token_scales, int ro
   a.y_stride = a.residual_stride = channels;
   a.workspace = workspace;
   gpu::MultiplyShape shape{.rows = rows, .channels = channels, .columns = columns, .stored_bits = 4};
-  shape.early = true;  // weights are older than the kernel in front
+  shape.early = starts_early(rows);  // weights are older than the kernel in front
   return launch([&](auto& on) { return gpu::plan_multiply(shape, on); }, a, stream, workspace_bytes);
 }
 
-/// New rows of every sequence; values are the last heads of qkv.
-const char* append(const void* k, const pl::BFloat16* qkv, int qkv_columns, int new_tokens, const Cache* cache,
-                   cudaStream_t stream) {
-  const int width = cache->kv_heads * cache->size;
-  gpu::AppendArguments a;
-  a.keys = k;
-  a.values = qkv + qkv_columns - width;
-  a.key_stride = width;
-  a.value_stride = qkv_columns;
+/// New rows of every sequence, queries, keys and values side by side: turned queries to q, the others to the cache.
+const char* append(const void* qkv, int heads, int new_tokens, const float* cosines, const float* sines,
+                   const void* query_right, const void* key_right, const Cache* cache, void* q, cudaStream_t stream) {
+  gpu::AppendHeadsArguments a;
+  a.x = qkv;
+  a.x_stride = (heads + 2 * cache->kv_heads) * cache->size;
+  a.rotary = {cosines, sines, cache->size / 2};
+  a.queries = factors_of(1, cache->size, nullptr, query_right);
+  a.keys = factors_of(1, cache->size, nullptr, key_right);
+  a.q = q;
+  a.q_stride = heads * cache->size;
   a.key_clip = a.value_clip = {0.95f, 0.95f};
   a.cache = cache->view();
-  return launch(
-      [&](auto& on) {
-        return gpu::plan_append({cache->shape(), cache->sequences, new_tokens}, on);
-      },
-      a, stream);
+  const gpu::AppendHeadsShape shape{.cache = cache->shape(),
+                                    .query_heads = heads,
+                                    .sequences = cache->sequences,
+                                    .tokens = new_tokens,
+                                    .early = starts_early(cache->sequences * new_tokens)};
+  return launch([&](auto& on) { return gpu::plan_append_heads(shape, on); }, a, stream);
 }
 
 /// One query of every sequence over up to `tokens`.
@@ -228,8 +230,11 @@ const char* attend(const void* q, int heads, int tokens, const Cache* cache, voi
   a.softmax_scale = 1.0f / std::sqrt(static_cast<float>(cache->size));
   a.cache = cache->view();
   a.workspace = workspace;
-  const gpu::AttendShape shape{
-      .cache = cache->shape(), .sequences = cache->sequences, .query_heads = heads, .tokens = tokens};
+  const gpu::AttendShape shape{.cache = cache->shape(),
+                               .sequences = cache->sequences,
+                               .query_heads = heads,
+                               .tokens = tokens,
+                               .early = starts_early(cache->sequences)};
   return launch([&](auto& on) { return gpu::plan_attend(shape, on); }, a, stream, workspace_bytes);
 }
 

@@ -58,11 +58,19 @@ void DeviceLayer::norm(const float* x, const DeviceArray<float>& gain, int rows,
         sizes_.norm_epsilon, columns, y);
 }
 
+std::array<SiteInput, 3> DeviceLayer::prepare_normed(const DeviceSite& site, const float* x,
+                                                     const DeviceArray<float>& gain, int rows, const Activations& a,
+                                                     const Run& run) const {
+  if (site.takes_prologue())
+    return site.prepare(x, rows, a.site, run, {pc::Prologue::rms_norm, {gain.data(), sizes_.norm_epsilon}});
+  norm(x, gain, rows, sizes_.hidden, a.normed, run);
+  return site.prepare(a.normed, rows, a.site, run);
+}
+
 void DeviceLayer::attend(float* x, const Batch& batch, const RotaryTable& rope, const DeviceCache& cache,
                          const Activations& a, const Run& run) const {
   const int rows = batch.rows, size = sizes_.head_size;
-  norm(x, attention_gain_, rows, sizes_.hidden, a.normed, run);
-  const auto in = sites_[attention].prepare(a.normed, rows, a.site, run);
+  const auto in = prepare_normed(sites_[attention], x, attention_gain_, rows, a, run);
   linears_[query].multiply(in[0], rows, nullptr, a.query, run);
   linears_[key].multiply(in[1], rows, nullptr, a.key, run);
   linears_[value].multiply(in[2], rows, nullptr, a.value, run);
@@ -83,14 +91,16 @@ void DeviceLayer::attend(float* x, const Batch& batch, const RotaryTable& rope, 
 
 void DeviceLayer::feed_forward(float* x, const Batch& batch, const Activations& a, const Run& run) const {
   const int rows = batch.rows;
-  norm(x, mlp_gain_, rows, sizes_.hidden, a.normed, run);
-  const auto in = sites_[mlp].prepare(a.normed, rows, a.site, run);
+  const auto in = prepare_normed(sites_[mlp], x, mlp_gain_, rows, a, run);
   linears_[gate].multiply(in[0], rows, nullptr, a.gate, run);
   linears_[up].multiply(in[1], rows, nullptr, a.up, run);
+  const bool joint = sites_[down].takes_prologue();
   const std::int64_t count = std::int64_t{rows} * sizes_.ffn;
-  start(swiglu_elements<>, std::min<std::int64_t>((count + row_threads - 1) / row_threads, 4096), row_threads, 0, run,
-        a.gate, a.up, count, a.gate);
-  const auto result = sites_[down].prepare(a.gate, rows, a.site, run);
+  if (!joint)
+    start(swiglu_elements<>, std::min<std::int64_t>((count + row_threads - 1) / row_threads, 4096), row_threads, 0, run,
+          a.gate, a.up, count, a.gate);
+  const Before gated{pc::Prologue::swiglu, {.up = a.up, .up_stride = sizes_.ffn}};
+  const auto result = sites_[down].prepare(a.gate, rows, a.site, run, joint ? gated : Before{});
   linears_[from_ffn].multiply(result[0], rows, x, x, run);
 }
 

@@ -48,6 +48,10 @@ class DeviceLayer {
               const Run& run) const;
   void feed_forward(float* x, const Batch& batch, const Activations& a, const Run& run) const;
   void norm(const float* x, const DeviceArray<float>& gain, int rows, int columns, float* y, const Run& run) const;
+  /// What a site's matrices read of the norm of x.
+  [[nodiscard]] std::array<SiteInput, 3> prepare_normed(const DeviceSite& site, const float* x,
+                                                        const DeviceArray<float>& gain, int rows, const Activations& a,
+                                                        const Run& run) const;
 
   Sizes sizes_;
   std::string where_;

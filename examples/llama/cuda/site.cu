@@ -19,21 +19,24 @@ planish::RowQuantizer quantizer_of(const QuantizerImage& image) {
 }
 
 /// Float32 arithmetic in the order of the CPU, so that equal inputs give equal codes.
-planish::Result<pc::KroneckerPlan> plan_of(const DeviceSteps::Step& step, int rows, const Run& run) {
-  return pc::plan_kronecker({.rows = rows,
-                             .n1 = step.n1,
-                             .n2 = step.n2,
-                             .input = pc::ElementType::float32,
-                             .arithmetic = pc::ElementType::float32},
-                            run.device);
+planish::Result<pc::KroneckerPlan> plan_of(const DeviceSteps::Step& step, int rows, const Run& run,
+                                           const Before& before = {}) {
+  pc::KroneckerShape shape{.rows = rows,
+                           .n1 = step.n1,
+                           .n2 = step.n2,
+                           .input = pc::ElementType::float32,
+                           .arithmetic = pc::ElementType::float32};
+  shape.prologue = before.prologue;
+  return pc::plan_kronecker(shape, run.device);
 }
 
-pc::ExactArguments arguments_of(const DeviceSteps::Step& step, const float* x) {
+pc::ExactArguments arguments_of(const DeviceSteps::Step& step, const float* x, const Before& before) {
   pc::ExactArguments arguments;
   arguments.x = x;
   arguments.row_stride = step.n1 * step.n2;
   arguments.factors = {step.n1, step.n2, step.left.data(), step.right.data()};
   arguments.factor = step.factor;
+  arguments.prologue = before.arguments;
   return arguments;
 }
 
@@ -57,17 +60,18 @@ DeviceSteps::DeviceSteps(const std::vector<StepImage>& steps, int channels, cons
 }
 
 const float* DeviceSteps::apply(std::size_t count, const float* x, int rows, float* first, float* second,
-                                const Run& run) const {
+                                const Run& run, const Before& before) const {
   for (std::size_t i = 0; i < count; ++i) {
     float* const y = i % 2 == 0 ? first : second;
     const Step& step = steps_[i];
     if (step.n1 == 0) {
       start(map_rows<>, rows, row_threads, 0, run, x, step.offset.data(), step.scale.data(), channels_, y);
     } else {
-      pc::ExactArguments arguments = arguments_of(step, x);
+      const Before meets = i == 0 ? before : Before{};
+      pc::ExactArguments arguments = arguments_of(step, x, meets);
       arguments.y = y;
       arguments.y_stride = channels_;
-      launch(plan_of(step, rows, run), arguments, run, where_);
+      launch(plan_of(step, rows, run, meets), arguments, run, where_);
     }
     x = y;
   }
@@ -82,8 +86,8 @@ DeviceSite::DeviceSite(const SiteImage& image, const pc::DeviceCapabilities& dev
   for (const QuantizerImage& quantizer : image.quantizers) quantizers_.push_back(quantizer_of(quantizer));
 }
 
-std::array<SiteInput, 3> DeviceSite::prepare(const float* x, int rows, const SiteBuffers& buffers,
-                                             const Run& run) const {
+std::array<SiteInput, 3> DeviceSite::prepare(const float* x, int rows, const SiteBuffers& buffers, const Run& run,
+                                             const Before& before) const {
   std::array<SiteInput, 3> distinct, inputs;
   const auto codes_of = [&](std::size_t i) {
     planish::QuantizedRowsSpan codes = buffers.codes[i];
@@ -96,7 +100,8 @@ std::array<SiteInput, 3> DeviceSite::prepare(const float* x, int rows, const Sit
   std::size_t steps = steps_.all().size();
   const bool joint = steps > 0 && steps_.all().back().n1 != 0 && quantizers_.size() == 1 && quantizers_[0].bits < 16;
   if (joint) --steps;  // the last product goes straight to codes
-  x = steps_.apply(steps, x, rows, buffers.between[0], buffers.between[1], run);
+  x = steps_.apply(steps, x, rows, buffers.between[0], buffers.between[1], run, before);
+  const Before meets = steps == 0 ? before : Before{};  // where the first product is the last
   for (std::size_t i = 0; i < quantizers_.size(); ++i) {
     if (quantizers_[i].bits == 16) {
       distinct[i].values = x;
@@ -105,11 +110,11 @@ std::array<SiteInput, 3> DeviceSite::prepare(const float* x, int rows, const Sit
     planish::QuantizedRowsSpan codes = codes_of(i);
     if (joint) {
       const DeviceSteps::Step& step = steps_.all().back();
-      pc::ExactArguments arguments = arguments_of(step, x);
+      pc::ExactArguments arguments = arguments_of(step, x, meets);
       arguments.quantizer = quantizers_[i];
       arguments.out = codes;
       arguments.bad_rows = run.bad_rows;
-      launch(plan_of(step, rows, run), arguments, run, where_);
+      launch(plan_of(step, rows, run, meets), arguments, run, where_);
     } else {
       quantize(x, rows, quantizers_[i], codes, run);
     }

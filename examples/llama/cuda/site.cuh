@@ -3,12 +3,19 @@
 #include <string>
 #include <vector>
 
+#include <planish/kernels/cuda/row_prologue.cuh>
 #include <planish/packing/row_quantizer.hpp>
 
 #include "image.hpp"
 #include "run.cuh"
 
 namespace llama::gpu {
+
+/// What rows meet before a transform, where it reads them.
+struct Before {
+  planish::kernels::cuda::Prologue prologue = planish::kernels::cuda::Prologue::none;
+  planish::kernels::cuda::PrologueArguments arguments{};
+};
 
 /// A transform's steps on the device.
 class DeviceSteps {
@@ -26,8 +33,9 @@ class DeviceSteps {
   [[nodiscard]] const std::vector<Step>& all() const noexcept { return steps_; }
   [[nodiscard]] bool empty() const noexcept { return steps_.empty(); }
 
-  /// The first `count` steps of dense rows of x, by way of two buffers; where the result is.
-  const float* apply(std::size_t count, const float* x, int rows, float* first, float* second, const Run& run) const;
+  /// The first `count` steps of dense rows of x, by way of two buffers; where the result is. `before`: of the first.
+  const float* apply(std::size_t count, const float* x, int rows, float* first, float* second, const Run& run,
+                     const Before& before = {}) const;
 
  private:
   std::vector<Step> steps_;
@@ -51,9 +59,11 @@ class DeviceSite {
   DeviceSite(const SiteImage& image, const planish::kernels::cuda::DeviceCapabilities& device,
              const std::string& where);
 
+  /// Whether `prepare` computes what stands before: its transform begins with a product.
+  [[nodiscard]] bool takes_prologue() const noexcept { return !steps_.empty() && steps_.all().front().n1 != 0; }
   /// What each matrix reads of x, `rows` dense rows; valid until the buffers are used again.
-  [[nodiscard]] std::array<SiteInput, 3> prepare(const float* x, int rows, const SiteBuffers& buffers,
-                                                 const Run& run) const;
+  [[nodiscard]] std::array<SiteInput, 3> prepare(const float* x, int rows, const SiteBuffers& buffers, const Run& run,
+                                                 const Before& before = {}) const;
 
  private:
   void quantize(const float* x, int rows, const planish::RowQuantizer& quantizer, planish::QuantizedRowsSpan& codes,

@@ -8,6 +8,7 @@
 #include <planish/core/result.hpp>
 #include <planish/kernels/cuda/cache_pages.cuh>
 #include <planish/kernels/cuda/device.cuh>
+#include <planish/kernels/cuda/early_start.cuh>
 #include <planish/kernels/cuda/element_type.cuh>
 #include <planish/kernels/cuda/row_codes.cuh>
 
@@ -32,6 +33,7 @@ struct AppendShape {
   int sequences = 0;
   int tokens = 1;  // new ones of a sequence, at most
   ElementType input = ElementType::bfloat16;
+  bool early = false;  // lengths and table are older than the kernel in front, which need not have ended
 };
 
 struct AppendPlan {
@@ -52,7 +54,7 @@ inline constexpr int append_stride = append_row + 4;  // bytes: rows begin a ban
 
 /// The plan for a shape. Errors: caches that no kernel takes, sizes out of range, an input that is not a float.
 [[nodiscard]] inline Result<AppendPlan> plan_append(const AppendShape& shape,
-                                                    const DeviceCapabilities& /*device*/) noexcept {
+                                                    const DeviceCapabilities& device) noexcept {
   const auto layout = plan_cache(shape.cache);
   if (!layout) return layout.status();
   if (shape.input == ElementType::int32) return Status(ErrorCode::invalid_argument, "KV cache: int32 is not quantized");
@@ -69,6 +71,7 @@ inline constexpr int append_stride = append_row + 4;  // bytes: rows begin a ban
                   " sequences are too many for one launch; append in parts");
   const int warps = shape.tokens < 4 ? (shape.tokens > 0 ? shape.tokens : 1) : 4;
   plan.launch = {static_cast<int>(blocks), warps * warp_size, append_group * append_stride};
+  plan.launch.early = shape.early && device.major >= 9;
   return plan;
 }
 
@@ -166,6 +169,8 @@ PLANISH_DEVICE void store_value_codes(const CacheLayout& l, std::uint8_t* head, 
 template <class E>
 PLANISH_KERNEL(append_threads, 1)
 append_cache(AppendArguments a, int tokens, int groups, int threads) {
+  wait_for_kernel_before();
+  let_next_kernel_start();
   const CacheLayout& l = a.cache.layout;
   const bool is_value = block_index() % 2 != 0;
   const int kv_head = block_index() / 2 % l.kv_heads, at = block_index() / 2 / l.kv_heads;

@@ -6,6 +6,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/kernels/cuda/attend_join.cuh>
 #include <planish/kernels/cuda/attend_tile.cuh>
+#include <planish/kernels/cuda/early_start.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
@@ -156,7 +157,7 @@ attend_decode(AttendArguments a, AttendSharing s) {
   const int stored = a.cache.lengths[sequence], length = stored < 0 ? 0 : stored < s.tokens ? stored : s.tokens;
   const int tiles = (length + Size::tile - 1) / Size::tile, shares = (tiles + s.warps - 1) / s.warps;
   const int splits = shares < 1 ? 1 : shares < s.splits ? shares : s.splits;  // with a tile for every warp
-  if (split >= splits) return;
+  if (split >= splits) return wait_for_kernel_before();
   AttendPlace p;
   p.slots = block_count() / s.splits;
   p.slot = (sequence * l.kv_heads + kv_head) * s.line_tiles + line_tile;
@@ -177,10 +178,19 @@ attend_decode(AttendArguments a, AttendSharing s) {
                             static_cast<int>(std::int64_t{tiles} * (split + 1) / splits),
                             s.warps};
   const int count = fetcher.count();
-  for (int n = 0; n < 2; ++n) {
-    if (n < count) fetcher.fetch(n, ring + n * memory.tile_bytes);
-    commit_copies();
-  }
+  int fetched = 0;
+  const auto fetch_first = [&](int end) {
+    for (; fetched < end; ++fetched) {
+      if (fetched < count) fetcher.fetch(fetched, ring + fetched * memory.tile_bytes);
+      commit_copies();
+    }
+  };
+  // The kernel in front may be the one that appends the tokens that ask.
+  const auto is_old = [&](int n) { return n < count && (fetcher.tile(n) + 1) * Size::tile <= length - s.queries; };
+  fetch_first(!is_old(0) ? 0 : is_old(1) ? 2 : 1);
+  wait_for_kernel_before();
+  let_next_kernel_start();
+  fetch_first(2);
   auto* of_lines = reinterpret_cast<float*>(shared_memory() + memory.line_offset);
   store_queries<Size>(a, s, p, length, shared_memory(), of_lines);
   block_barrier();

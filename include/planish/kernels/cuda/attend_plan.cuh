@@ -17,6 +17,8 @@ struct AttendShape {
   int tokens = 0;                             // of a sequence, at most: what a captured graph may grow to
   ElementType input = ElementType::bfloat16;  // of the queries
   ElementType output = ElementType::bfloat16;
+  bool early =
+      false;  // but for the tokens that ask, the cache is older than the kernel in front, which need not have ended
 };
 
 inline constexpr int most_attend_queries = 16;
@@ -182,6 +184,7 @@ template <class Size>
     s.splits = splits > 0 ? splits : detail::attend_splits(slots, device.multiprocessors, tiles, s.warps);
     if (slots * s.splits > 0x7fffffff) return;
     plan.launch = {static_cast<int>(slots * s.splits), s.warps * warp_size, needs};
+    plan.launch.early = shape.early && device.major >= 9;
     if (s.splits > 1)
       plan.workspace_bytes =
           attend_counter_bytes(slots) + slots * s.splits * Size::lines * attend_line_floats(layout->head_size) * 4;

@@ -14,7 +14,8 @@ PLANISH_DEVICE void wait_for_kernel_before() noexcept {
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
-/// The next kernel may start, if it is one that starts early, as soon as every block was here.
+/// The next kernel may start, if it is one that starts early, as soon as every block was here. Behind
+/// `wait_for_kernel_before`, no more than one kernel waits on the device beside the one that runs.
 PLANISH_DEVICE void let_next_kernel_start() noexcept {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");

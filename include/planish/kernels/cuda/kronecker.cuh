@@ -28,6 +28,8 @@ struct KroneckerSharing {
   CodeForm form = CodeForm::bytes;
   bool early = false;  // rows may not be touched before the kernel in front is done
   bool few = false;    // of the products of warpgroups: one token a block
+  Prologue prologue = Prologue::none;
+  int workers = 0;  // that bring a token and compute its prologue: the group's threads, more where it is the only one
 };
 
 /// Bytes from row to row of M in shared memory: an odd number of 16-byte pieces, so that eight rows fill all banks.
@@ -39,9 +41,20 @@ struct KroneckerSharing {
   return sixteens(n2) * sixteens(n2) * 512;
 }
 inline constexpr int kronecker_meeting_bytes = 16 * 16;  // of every group: one RangeSoFar per warp
-[[nodiscard]] PLANISH_HOST_DEVICE constexpr int kronecker_shared_bytes(int n1, int n2, int groups,
-                                                                       int stages) noexcept {
-  return kronecker_right_bytes(n2) + groups * (kronecker_meeting_bytes + stages * kronecker_stage_bytes(n1, n2));
+/// What a group has beside its stages: room for the sums of a norm, or for the rows of SwiGLU's up that are on their
+/// way
+/// (`up_rows`: that come in the background).
+inline constexpr int kronecker_norm_bytes = 16 * 8;
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr int kronecker_beside_bytes(int n1, int n2, Prologue prologue,
+                                                                       int up_rows) noexcept {
+  return prologue == Prologue::rms_norm ? kronecker_norm_bytes
+         : prologue == Prologue::swiglu ? up_rows * n1 * n2 * 2
+                                        : 0;
+}
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr int kronecker_shared_bytes(int n1, int n2, int groups, int stages,
+                                                                       int beside_bytes = 0) noexcept {
+  return kronecker_right_bytes(n2) +
+         groups * (kronecker_meeting_bytes + stages * kronecker_stage_bytes(n1, n2) + beside_bytes);
 }
 
 /// Brings token `token` into a stage: in the background, or converted on the way.

@@ -8,6 +8,7 @@
 #include <planish/kernels/cuda/early_start.cuh>
 #include <planish/kernels/cuda/kronecker_arguments.cuh>
 #include <planish/kernels/cuda/quantize_rows.cuh>
+#include <planish/kernels/cuda/row_prologue.cuh>
 #include <planish/kernels/cuda/warp.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
@@ -30,6 +31,7 @@ struct ExactArguments {
   std::int32_t* bad_rows = nullptr;
   float* y = nullptr;  // the transformed rows instead of codes; null: codes
   std::int64_t y_stride = 0;
+  PrologueArguments prologue{};  // of what the plan says
 };
 
 inline constexpr int exact_threads = 1024;
@@ -57,13 +59,25 @@ PLANISH_DEVICE void replace_row(float* row, int n, const Sum& sum) noexcept {
 /// A block per row.
 template <int Threads = exact_threads>
 PLANISH_KERNEL(Threads, 1)
-kronecker_exact(ExactArguments a, ElementType input, CodeForm form) {
-  let_next_kernel_start();
+kronecker_exact(ExactArguments a, ElementType input, CodeForm form, Prologue prologue) {
   wait_for_kernel_before();
+  let_next_kernel_start();
   const int n1 = a.factors.n1, n2 = a.factors.n2, n = n1 * n2;
   const std::int64_t r = block_index();
   auto* const row = reinterpret_cast<float*>(shared_memory() + 32 * sizeof(RangeSoFar));
-  for (int at = thread_index(); at < n; at += exact_threads) row[at] = load_element(a.x, input, r * a.row_stride + at);
+  double squares = 0.0;
+  for (int at = thread_index(); at < n; at += exact_threads) {
+    float x = load_element(a.x, input, r * a.row_stride + at);
+    if (prologue == Prologue::swiglu) x = gated(x, load_element(a.prologue.up, input, r * a.prologue.up_stride + at));
+    if (prologue == Prologue::rms_norm) squares += static_cast<double>(x) * static_cast<double>(x);
+    row[at] = x;
+  }
+  if (prologue == Prologue::rms_norm) {
+    squares = sum_group(squares, thread_index(), exact_threads, 1, reinterpret_cast<double*>(shared_memory()));
+    const float norm = norm_factor(squares, n, a.prologue.epsilon);
+    for (int at = thread_index(); at < n; at += exact_threads)
+      row[at] = row[at] * norm * (a.prologue.gain == nullptr ? 1.0f : a.prologue.gain[at]);
+  }
   block_barrier();
   if (const float* right = a.factors.right; right != nullptr)
     replace_row(row, n, [=](int at) {

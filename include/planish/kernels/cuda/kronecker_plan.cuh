@@ -6,6 +6,7 @@
 #include <planish/kernels/cuda/device.cuh>
 #include <planish/kernels/cuda/kronecker_exact.cuh>
 #include <planish/kernels/cuda/kronecker_group_plan.cuh>
+#include <planish/kernels/cuda/kronecker_groups_prologue.cuh>
 #include <planish/kernels/cuda/kronecker_rows.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
@@ -18,8 +19,9 @@ struct KroneckerShape {
   ElementType arithmetic = ElementType::bfloat16;  // or half: matrix units; float32: exact
   CodeForm form = CodeForm::bytes;
   bool background = true;
-  bool groups = true;  // of warpgroups, where device and size have them
-  bool early = false;  // the factors are older than the kernel in front in the stream: see LaunchShape
+  bool groups = true;                  // of warpgroups, where device and size have them
+  Prologue prologue = Prologue::none;  // what x meets first
+  bool early = false;                  // the factors are older than the kernel in front in the stream: see LaunchShape
 };
 
 /// The compiled sizes, by the most rows and columns of M.
@@ -153,7 +155,17 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
   s.input = shape.input;
   s.form = shape.form;
   s.background = shape.background && shape.input == shape.arithmetic && n2 % 8 == 0;
-  if (shape.groups && s.background && device.group_products && device.encode_rows != nullptr) {
+  s.prologue = shape.prologue;
+  if (shape.prologue != Prologue::none && s.background && device.group_products) {
+    plan.group_path = prologue_group_path(n1, n2);
+    if (plan.group_path != KroneckerGroupPath::none)
+      plan.launch = launch_behind(plan.group_path, shape.rows, s, device);
+    plan.launch.early = early;
+    if (plan.launch.shared_bytes > 0) return plan;
+    plan.group_path = KroneckerGroupPath::none;
+  }
+  if (shape.groups && s.background && device.group_products && device.encode_rows != nullptr &&
+      shape.prologue == Prologue::none) {
     plan.encode_rows = device.encode_rows;
     plan.group_path = detail::kronecker_group_path(n1, n2);
     if (plan.group_path != KroneckerGroupPath::none)
@@ -168,17 +180,22 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
   const int share = (shape.rows + multiprocessors - 1) / multiprocessors;  // tokens of a block
   if (s.groups > share) s.groups = share > 0 ? share : 1;
   if (s.groups > 15) s.groups = 15;  // barriers
-  const auto fits = [&] { return kronecker_shared_bytes(n1, n2, s.groups, s.stages) <= device.shared_bytes; };
+  const auto needs = [&] {
+    const int beside = kronecker_beside_bytes(n1, n2, s.prologue, s.background ? s.stages - 1 : 0);
+    return kronecker_shared_bytes(n1, n2, s.groups, s.stages, beside);
+  };
+  const auto fits = [&] { return needs() <= device.shared_bytes; };
   s.stages = 3;
   if (!fits()) s.stages = 2;
   while (!fits() && s.groups > 1) --s.groups;
+  if (!fits()) s.background = s.background && s.prologue != Prologue::swiglu;  // two rows converted on the way
   if (!fits())
-    return Status(ErrorCode::unsupported, "a Kronecker transform of ", n1, " x ", n2, " needs ",
-                  kronecker_shared_bytes(n1, n2, 1, 2), " bytes of shared memory, the device gives ",
-                  device.shared_bytes, "; plan it with float32 arithmetic");
+    return Status(ErrorCode::unsupported, "a Kronecker transform of ", n1, " x ", n2, " needs ", needs(),
+                  " bytes of shared memory, the device gives ", device.shared_bytes,
+                  "; plan it with float32 arithmetic");
+  s.workers = s.prologue != Prologue::none && shape.rows <= multiprocessors ? most_threads : s.group_threads;
   const int blocks = (shape.rows + s.groups - 1) / s.groups;
-  plan.launch = {blocks < multiprocessors ? blocks : multiprocessors, s.groups * s.group_threads,
-                 kronecker_shared_bytes(n1, n2, s.groups, s.stages), 1, early};
+  plan.launch = {blocks < multiprocessors ? blocks : multiprocessors, s.groups * s.workers, needs(), 1, early};
   return plan;
 }
 
@@ -186,6 +203,16 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
 template <class Run>
 Status dispatch(const KroneckerPlan& plan, const KroneckerArguments& a, Run&& run) noexcept {
   if (plan.launch.blocks == 0) return {};
+  if (plan.group_path != KroneckerGroupPath::none && plan.shape.prologue != Prologue::none) {
+    const auto with = [&](auto size) {
+      using Size = decltype(size);
+      return run(plan.shape.prologue == Prologue::rms_norm ? kronecker_groups_behind<Size, Prologue::rms_norm>
+                                                           : kronecker_groups_behind<Size, Prologue::swiglu>,
+                 plan.launch, a, plan.sharing, plan.shape.rows);
+    };
+    return plan.shape.arithmetic == ElementType::bfloat16 ? with_prologue_size<BFloat16>(plan.group_path, with)
+                                                          : with_prologue_size<Half>(plan.group_path, with);
+  }
   if (plan.group_path != KroneckerGroupPath::none) {
     const auto with = [&](auto size) {
       return run(kronecker_groups<decltype(size)>, plan.launch, a,
@@ -197,7 +224,9 @@ Status dispatch(const KroneckerPlan& plan, const KroneckerArguments& a, Run&& ru
                                                           : detail::with_group_size<Half>(plan.group_path, with);
   }
   const auto with = [&](auto size) {
-    return run(kronecker_rows<decltype(size)>, plan.launch, a, plan.sharing, plan.shape.rows);
+    using Size = decltype(size);
+    return run(plan.shape.prologue == Prologue::none ? kronecker_rows<Size, false> : kronecker_rows<Size, true>,
+               plan.launch, a, plan.sharing, plan.shape.rows);
   };
   return plan.shape.arithmetic == ElementType::bfloat16 ? detail::with_kronecker_size<BFloat16>(plan.path, with)
                                                         : detail::with_kronecker_size<Half>(plan.path, with);
@@ -205,7 +234,7 @@ Status dispatch(const KroneckerPlan& plan, const KroneckerArguments& a, Run&& ru
 template <class Run>
 Status dispatch(const KroneckerPlan& plan, const ExactArguments& a, Run&& run) noexcept {
   if (plan.launch.blocks == 0) return {};
-  return run(kronecker_exact<>, plan.launch, a, plan.shape.input, plan.shape.form);
+  return run(kronecker_exact<>, plan.launch, a, plan.shape.input, plan.shape.form, plan.shape.prologue);
 }
 
 namespace detail {
@@ -222,6 +251,7 @@ template <class Arguments>
             a.factors.n1,
             " x ",
             a.factors.n2};
+  if (Status status = check_prologue(s.prologue, a.prologue, plan.sharing.background); !status.ok()) return status;
   if (a.y != nullptr) return {};
   return check(QuantizePlan{{s.rows, s.n1 * s.n2, s.input, s.form}, 0, {}},
                QuantizeArguments{a.x, a.row_stride, a.quantizer, a.out, a.bad_rows});

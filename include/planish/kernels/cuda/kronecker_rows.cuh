@@ -5,6 +5,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/kernels/cuda/early_start.cuh>
 #include <planish/kernels/cuda/kronecker.cuh>
+#include <planish/kernels/cuda/kronecker_prologue.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
@@ -127,34 +128,47 @@ PLANISH_DEVICE void clear_stage(const KroneckerArguments& a, const KroneckerShar
     reinterpret_cast<Vector16*>(stage)[i] = Vector16{{0, 0, 0, 0}};
 }
 
-/// Persistent blocks; group g of block b takes tokens b · groups + g, and so on by the number of all groups.
-template <class Size>
+/// Persistent blocks; group g of block b takes tokens b · groups + g, and so on by the number of all groups. `Before`:
+/// there is a prologue.
+template <class Size, bool Before>
 PLANISH_KERNEL(Size::most_threads, 1)
 kronecker_rows(KroneckerArguments a, KroneckerSharing s, int rows) {
-  let_next_kernel_start();
   using E = typename Size::Type;
   const int n1 = a.factors.n1, n2 = a.factors.n2, stage_bytes = kronecker_stage_bytes(n1, n2);
-  const int group = thread_index() / s.group_threads, thread = thread_index() % s.group_threads;
+  const int workers = Before ? s.workers : s.group_threads;
+  const int group = thread_index() / workers, thread = thread_index() % workers;
   const int warp = thread / warp_size, warps = s.group_threads / warp_size;
+  KroneckerSharing crew = s;  // that brings a token
+  if constexpr (Before)
+    crew.group_threads = s.workers;
+  else
+    crew.prologue = Prologue::none;
   unsigned char* const right = shared_memory();
+  const int beside_bytes = kronecker_beside_bytes(n1, n2, crew.prologue, s.background ? s.stages - 1 : 0);
   unsigned char* const mine =
-      right + kronecker_right_bytes(n2) + group * (kronecker_meeting_bytes + s.stages * stage_bytes);
+      right + kronecker_right_bytes(n2) + group * (kronecker_meeting_bytes + s.stages * stage_bytes + beside_bytes);
   auto* const meeting = reinterpret_cast<RangeSoFar*>(mine);
   unsigned char* const ring = mine + kronecker_meeting_bytes;
+  unsigned char* const beside = ring + s.stages * stage_bytes;  // as many rows of up as are on their way
+  auto* const norms = reinterpret_cast<double*>(beside);
+  const int up_bytes = n1 * n2 * 2;
 
   // What lies beside the n1 × n2 elements of a stage is zero from here on.
-  for (int i = thread; i < s.stages * stage_bytes / 16; i += s.group_threads)
+  for (int i = thread; i < s.stages * stage_bytes / 16; i += workers)
     reinterpret_cast<Vector16*>(ring)[i] = Vector16{{0, 0, 0, 0}};
-  for (int i = thread_index(); i < kronecker_right_bytes(n2) / 16; i += s.groups * s.group_threads)
+  for (int i = thread_index(); i < kronecker_right_bytes(n2) / 16; i += s.groups * workers)
     copy_async_16(right + i * 16, reinterpret_cast<const unsigned char*>(a.factors.right) + i * 16, 16);
   commit_copies();
   const LeftFragments<Size> left(a.factors, warp * Size::row_tiles);
-  wait_for_kernel_before();  // the factors are older
-  group_barrier(1 + group, s.group_threads);
+  group_barrier(1 + group, workers);
   const std::int64_t tokens_on = std::int64_t{block_count()} * s.groups;
   const std::int64_t first = std::int64_t{block_index()} * s.groups + group;
+  wait_for_kernel_before();  // factors are older
+  let_next_kernel_start();
   for (int i = 0; i < s.stages - 1; ++i) {
-    if (first + i * tokens_on < rows) fetch_token<E>(a, s, first + i * tokens_on, thread, ring + i * stage_bytes);
+    if (first + i * tokens_on < rows)
+      bring_token<E>(a, crew, first + i * tokens_on, thread, 1 + group, norms, ring + i * stage_bytes,
+                     beside + i * up_bytes);
     commit_copies();
   }
   if (s.stages == 2)
@@ -163,22 +177,27 @@ kronecker_rows(KroneckerArguments a, KroneckerSharing s, int rows) {
     wait_copies<2>();
   block_barrier();  // the right factor has come
 
-  int stage = 0;
+  int stage = 0, row_beside = 0;
   PLANISH_NO_UNROLL
   for (std::int64_t token = first; token < rows; token += tokens_on) {
     if (s.stages == 2)
       wait_copies<0>();
     else
       wait_copies<1>();
-    group_barrier(1 + group, s.group_threads);  // this token has come, and nobody still reads the one before
+    unsigned char* const current = ring + stage * stage_bytes;
+    unsigned char* const current_beside = beside + row_beside * up_bytes;
+    apply_prologue<E>(a, crew, thread, 1 + group, norms, current, current_beside);
+    group_barrier(1 + group, workers);                // this token has come, and nobody still reads the one before
+    if (Before && thread >= s.group_threads) return;  // there is no other token
     const std::int64_t ahead = token + (s.stages - 1) * tokens_on;
     const int free_stage = stage == 0 ? s.stages - 1 : stage - 1;
-    if (ahead < rows) fetch_token<E>(a, s, ahead, thread, ring + free_stage * stage_bytes);
+    if (ahead < rows)
+      bring_token<E>(a, crew, ahead, thread, 1 + group, norms, ring + free_stage * stage_bytes, current_beside);
     commit_copies();
+    row_beside = row_beside + 2 >= s.stages ? 0 : row_beside + 1;
 
     KroneckerSums<Size> sums = {};
     const int first_row = warp * Size::row_tiles * 16;
-    unsigned char* const current = ring + stage * stage_bytes;
     transform_token<Size>(left, current, right, n2, sums);
     stage = stage + 1 == s.stages ? 0 : stage + 1;
 

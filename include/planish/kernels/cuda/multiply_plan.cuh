@@ -98,6 +98,7 @@ namespace detail {
     if (shape.columns == 0) return Status(ErrorCode::unsupported, multiply_path_name(path), ": needs columns");
     plan.encode_rows = device.encode_rows;
   }
+  if (path <= MultiplyPath::stream32) plan.launch.early = shape.early && device.major >= 9;
   if (plan.launch.shared_bytes > device.shared_bytes)
     return Status(ErrorCode::unsupported, multiply_path_name(path), ": needs ", plan.launch.shared_bytes,
                   " bytes of shared memory, the device gives ", device.shared_bytes);

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
+#include <planish/kernels/cuda/early_start.cuh>
 #include <planish/kernels/cuda/multiply_output.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
@@ -92,8 +93,11 @@ multiply_stream(MultiplyArguments a, ElementType type, int channel_tiles, int to
   WarpSums<Shape::tiles> sums = {};
   const std::uint8_t* units =
       a.w.units + std::int64_t{exists ? unit : 0} * a.w.column_units() * unit_bytes(Shape::stored_bits);
+  StreamedWeights<Shape> next = {};
+  if (begin < end) next = fetch_weights<Shape>(units, begin);
+  wait_for_kernel_before();  // weights are older
+  let_next_kernel_start();
   if (begin < end) {
-    StreamedWeights<Shape> next = fetch_weights<Shape>(units, begin);
     PLANISH_NO_UNROLL
     for (int step = begin; step < end; ++step) {
       const StreamedWeights<Shape> current = next;
