@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -74,6 +75,38 @@ TEST_CASE("sizes of published models have the plans of least cost") {
   CHECK(bases(29568) == List{44, 28, 12});
   CHECK(bases(36) == List{36});  // two twos only: one group
   CHECK(bases(144) == List{12, 12});
+}
+
+TEST_CASE(
+    "every plan costs what the cheapest product of known orders and twos costs, and is found where there is one") {
+  // cheapest[n]: an order costs as many operations per element, a doubling one.
+  constexpr pl::index most = 16384, none = most;
+  std::vector<pl::index> orders, cheapest(most + 1, none);
+  for (pl::index order = 4; order <= pl::most_hadamard_base; order += 4)
+    if (pl::has_hadamard_base(order)) orders.push_back(order);
+  cheapest[1] = 0;
+  for (std::size_t n = 2; n <= most; ++n) {
+    if (n % 2 == 0) cheapest[n] = cheapest[n / 2] + 1;
+    for (const pl::index order : orders)
+      if (const auto o = static_cast<std::size_t>(order); n % o == 0)
+        cheapest[n] = std::min(cheapest[n], cheapest[n / o] + order);
+  }
+  int wrong = 0;
+  for (pl::index n = 1; n <= most; ++n) {
+    const auto factors = pl::hadamard_factors(n);
+    pl::index cost = none;
+    if (factors) {
+      cost = factors->doublings;
+      for (const pl::index base : factors->bases) cost += base;
+    }
+    if (cost != std::min(cheapest[static_cast<std::size_t>(n)], none)) {
+      ++wrong;
+      CHECK_MESSAGE(false,
+                    "size " << n << ": " << cost << " operations, not " << cheapest[static_cast<std::size_t>(n)]);
+    }
+    if (wrong > 5) break;
+  }
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("an order without a construction is refused, and the alternatives are named") {
