@@ -270,7 +270,7 @@ template <class Arguments>
   if (reinterpret_cast<std::uintptr_t>(a.factors.panels) % 16 != 0)
     return {ErrorCode::invalid_argument, "panels of factors must lie on a multiple of 16 bytes"};
   TensorMap map;
-  if (plan.group_path != KroneckerGroupPath::none && plan.shape.rows > 0 &&
+  if (plan.encode_rows != nullptr && plan.group_path != KroneckerGroupPath::none && plan.shape.rows > 0 &&
       !KroneckerTokenMap{plan.encode_rows, a, plan.shape.rows, 128}.describe(map))
     return {ErrorCode::unsupported, "the driver refuses to describe ",
             plan.shape.rows,        " rows of ",
