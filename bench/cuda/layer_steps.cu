@@ -75,7 +75,8 @@ void check_exact(Context& context, int n1, int n2, pc::Prologue prologue, std::u
       oracles::differences(made.span(), expected.view(), pc::CodeForm::bytes, true) == 0);
 }
 
-/// Matrix units: the bits of the same transform of rows that the reference's prologue made and that were rounded.
+/// Matrix units: the bits of the same transform, by mma.sync, of rows that the reference's prologue made and that were
+/// rounded.
 void check_units(Context& context, int n1, int n2, index rows, pc::Prologue prologue, std::uint64_t seed) {
   Arena& arena = *context.arena;
   arena.reset();
@@ -91,6 +92,7 @@ void check_units(Context& context, int n1, int n2, index rows, pc::Prologue prol
   for (const bool with : {false, true}) {
     pc::KroneckerShape shape{static_cast<int>(rows), n1, n2};
     if (with) shape.prologue = prologue;
+    shape.groups = with;  // whose codes next to a tie are their own
     shape.background = n2 % 8 == 0;
     shape.early = with;
     const auto plan = pc::plan_kronecker(shape, context.capabilities);

@@ -30,8 +30,8 @@ PLANISH_DEVICE void fetch_at_once(const void* row, int n1, int threads, unsigned
 }
 
 /// Starts `Width` columns of U of one warpgroup's rows, from column `first` of a stage on.
-template <class Size, int Width>
-PLANISH_DEVICE void start_left(const GroupLeft<Size>& left, const unsigned char* stage, int first,
+template <class Size, int Width, class Left>
+PLANISH_DEVICE void start_left(const Left& left, const unsigned char* stage, int first,
                                float (&between)[Width / 2]) noexcept {
   const unsigned char* const columns = stage + first / 64 * Size::chunk_bytes;
   begin_products();
@@ -60,8 +60,8 @@ PLANISH_DEVICE void round_left(float (&between)[Width], int first,
 }
 
 /// V = round(Lᵀ · M) · R of one warpgroup's rows. Where U is wide it comes in blocks of 64 columns, two at a time.
-template <class Size>
-PLANISH_DEVICE void transform_rows(const GroupLeft<Size>& left, const unsigned char* stage, const unsigned char* right,
+template <class Size, class Left>
+PLANISH_DEVICE void transform_rows(const Left& left, const unsigned char* stage, const unsigned char* right,
                                    float (&sums)[Size::columns / 2]) noexcept {
   std::uint32_t rounded[Size::columns / 16][4];
   if constexpr (!Size::narrow) {

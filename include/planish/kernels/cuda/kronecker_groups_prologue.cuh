@@ -22,7 +22,7 @@ struct PrologueMeeting {
 template <class Size>
 inline constexpr int prologue_threads = Size::most_threads < 512 ? Size::most_threads : 512;
 
-/// Shared memory of a block from the next multiple of 1024 bytes on: R, Lᵀ, of every token at work two stages and one
+/// Shared memory of a block from the next multiple of 1024 bytes on: R, of every token at work two stages and one
 /// of SwiGLU's up, and the meetings.
 template <class Size>
 [[nodiscard]] PLANISH_HOST_DEVICE constexpr int prologue_ring_bytes(Prologue prologue) noexcept {
@@ -30,7 +30,7 @@ template <class Size>
 }
 template <class Size>
 [[nodiscard]] constexpr int prologue_shared_bytes(Prologue prologue, int groups) noexcept {
-  return 1024 + Size::right_bytes + Size::left_bytes +
+  return 1024 + Size::right_bytes +
          groups * (prologue_ring_bytes<Size>(prologue) + static_cast<int>(sizeof(PrologueMeeting)));
 }
 
@@ -84,8 +84,7 @@ kronecker_groups_behind(KroneckerArguments a, KroneckerSharing s, int rows) {
   constexpr int ring_bytes = prologue_ring_bytes<Size>(Before);
   unsigned char* const right =
       shared_memory() + (1024 - reinterpret_cast<std::uintptr_t>(shared_memory()) % 1024) % 1024;
-  unsigned char* const lefts = right + Size::right_bytes;
-  unsigned char* const rings = lefts + Size::left_bytes;
+  unsigned char* const rings = right + Size::right_bytes;
   unsigned char* const ring = rings + group * ring_bytes;
   unsigned char* const up = ring + 2 * stage_bytes;
   auto& meeting = reinterpret_cast<PrologueMeeting*>(rings + s.groups * ring_bytes)[group];
@@ -111,8 +110,10 @@ kronecker_groups_behind(KroneckerArguments a, KroneckerSharing s, int rows) {
     }
     commit_copies();
   };
-  const GroupLeft<Size> left(a.factors, warp, lefts);
-  if constexpr (!Size::left_in_registers) spread_left<Size>(a.factors, s.groups * Size::token_threads, lefts);
+  // In shared memory Lᵀ would take the room of a token. Wide ones read it again for every token, and have registers.
+  using Left = GroupLeft<Size, true>;
+  constexpr bool keeps_left = Size::columns < 128;
+  [[maybe_unused]] const Left kept(a.factors, warp, nullptr);
   spread_right<Size>(a.factors, s.groups * Size::token_threads, right);
   wait_for_kernel_before();  // factors are older
   let_next_kernel_start();
@@ -129,7 +130,10 @@ kronecker_groups_behind(KroneckerArguments a, KroneckerSharing s, int rows) {
     group_barrier(1 + group, Size::token_threads);  // this token is whole, and nobody still reads the one before
     fetch(token + tokens_on, stage ^ 1);
     float sums[Size::columns / 2];
-    transform_rows<Size>(left, ring + stage * stage_bytes, right, sums);
+    if constexpr (keeps_left)
+      transform_rows<Size>(kept, ring + stage * stage_bytes, right, sums);
+    else
+      transform_rows<Size>(Left(a.factors, warp, nullptr), ring + stage * stage_bytes, right, sums);
 
     if (a.y != nullptr) {
       store_group_values<Size>(sums, a.factor, 16 * warp, n1, static_cast<std::uint16_t*>(a.y) + token * a.y_stride);

@@ -40,6 +40,8 @@ struct ByteMatrices {
 /// Describes boxes of 128 columns × `box_rows` (at most 256). `encode`: cuTensorMapEncodeTiled. False: refused.
 [[nodiscard]] inline bool describe_rows(void* encode, const ByteRows& rows, int box_rows, TensorMap& map) noexcept {
   static_assert(sizeof(TensorMap) == sizeof(CUtensorMap));
+  // The driver would say no, and tools that watch its calls would report an error.
+  if (reinterpret_cast<std::uintptr_t>(rows.data) % 16 != 0 || rows.stride % 16 != 0) return false;
   const cuuint64_t sizes[] = {static_cast<cuuint64_t>(rows.columns), static_cast<cuuint64_t>(rows.rows)};
   const cuuint64_t strides[] = {static_cast<cuuint64_t>(rows.stride)};
   const cuuint32_t box[] = {box_columns, static_cast<cuuint32_t>(box_rows)}, steps[] = {1, 1};
