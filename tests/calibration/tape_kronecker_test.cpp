@@ -19,7 +19,7 @@ struct Sizes {
 }  // namespace
 
 TEST_CASE("Kronecker products: gradients equal central differences") {
-  for (const auto& s : {Sizes{1, 1, 1}, {3, 1, 4}, {2, 5, 1}, {4, 3, 5}, {5, 7, 2}}) {
+  for (const auto& s : {Sizes{1, 1, 1}, {3, 1, 4}, {2, 5, 1}, {4, 3, 5}, {5, 7, 2}, {0, 3, 4}}) {
     CAPTURE(s.n1);
     CAPTURE(s.n2);
     Parameter x(s.rows, s.n1 * s.n2, 1), left(s.n1, s.n1, 2), right(s.n2, s.n2, 3), scale(1, s.n1 * s.n2, 4);

@@ -199,7 +199,7 @@ TEST_CASE("Kronecker factors are the pair with the least sum, for every n") {
 
 TEST_CASE("a composition of one stage gives it all of the scratch and takes nothing behind it") {
   const pl::Transform<pl::Hadamard> transform(*pl::Hadamard::make(24));
-  const laws::Matrix<double> x = laws::random_matrix<double>(3, 24, 5);
+  const laws::Matrix<double> x = laws::Matrix<double>::random(3, 24, 5);
   laws::Matrix<double> y(3, 24);
   const auto size = static_cast<std::size_t>(transform.scratch_size(3)), behind = size + 3 * 24;
   std::vector<double> scratch(size + behind, 42.0);

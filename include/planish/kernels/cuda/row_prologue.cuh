@@ -10,8 +10,7 @@
 #include <planish/core/result.hpp>
 #include <planish/kernels/cuda/element_type.cuh>
 #include <planish/kernels/cuda/warp.cuh>
-#include <planish/kernels/reference/exponential.hpp>
-#include <planish/kernels/reference/swiglu_rows.hpp>
+#include <planish/kernels/exponential_terms.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 

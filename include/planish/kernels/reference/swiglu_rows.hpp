@@ -3,14 +3,8 @@
 
 #include <planish/core/abi.hpp>
 #include <planish/core/matrix_view.hpp>
+#include <planish/kernels/exponential_terms.hpp>
 #include <planish/kernels/reference/exponential.hpp>
-
-namespace planish::inline PLANISH_ABI::kernels {
-
-/// e^−x = 2^(−x log₂ e), at most 2^127, the largest power below infinity.
-inline constexpr float swiglu_log2_e = 1.44269504f, swiglu_most = 127.0f;
-
-}  // namespace planish::inline PLANISH_ABI::kernels
 
 namespace planish::inline PLANISH_ABI::kernels::reference {
 
