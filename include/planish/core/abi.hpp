@@ -31,8 +31,8 @@
 #endif
 
 // Functions through which units enter what is costly to compile, the CPU's kernels above all. Templates, so that a unit
-// compiles those that it calls and no others; or plain functions where a program defines PLANISH_SEPARATE_BODIES for all
-// its units, compiled only by those that include <planish/bodies.hpp>.
+// compiles those that it calls and no others; or plain functions where a program defines PLANISH_SEPARATE_BODIES for
+// all its units, compiled only by those that include <planish/bodies.hpp>.
 #if defined(PLANISH_SEPARATE_BODIES)
 #define PLANISH_ENTRY
 #else

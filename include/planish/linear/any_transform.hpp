@@ -47,8 +47,9 @@ class AnyTransform {
   }
 
   /// A stage from its name and parameters, by the registry's factories. Errors name the stage and what is wrong.
-  PLANISH_LAZY [[nodiscard]] static Result<AnyTransform> from(std::string_view name, std::span<const StageParameter> parameters,
-                                                 const StageRegistry& registry = {}) {
+  PLANISH_LAZY [[nodiscard]] static Result<AnyTransform> from(std::string_view name,
+                                                              std::span<const StageParameter> parameters,
+                                                              const StageRegistry& registry = {}) {
     auto stage = registry.make(name, parameters);
     if (!stage) return stage.status();
     return AnyTransform(*std::move(stage));

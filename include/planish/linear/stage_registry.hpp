@@ -35,7 +35,8 @@ class StageRegistry {
   }
 
   /// The stage of this name. Errors: `unsupported` for an unknown name, else what the stage's own `make` says.
-  PLANISH_LAZY [[nodiscard]] Result<AnyStage> make(std::string_view name, std::span<const StageParameter> parameters) const {
+  PLANISH_LAZY [[nodiscard]] Result<AnyStage> make(std::string_view name,
+                                                   std::span<const StageParameter> parameters) const {
     for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry)
       if (entry->name == name) return entry->factory(parameters);
     return detail::make_built_in_stage(name, parameters);

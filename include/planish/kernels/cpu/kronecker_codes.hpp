@@ -16,7 +16,7 @@ namespace detail {
 
 /// Rows that go through the factors one by one. Each waits for its scale while the next one is made.
 PLANISH_LAZY [[nodiscard]] index kronecker_codes_one_by_one(const RowsToCodes& job, const KroneckerPanels& run,
-                                                      index n) noexcept {
+                                                            index n) noexcept {
   const index rows = job.x.rows(), buffers = rows > 1 ? 2 : 1;
   index bad_rows = 0;
   RowOnItsWay before;
@@ -33,7 +33,7 @@ PLANISH_LAZY [[nodiscard]] index kronecker_codes_one_by_one(const RowsToCodes& j
 /// Rows that go through them two by two, likewise; a last single one is left. Where codes cannot be written from rows
 /// that lie element beside element, these are separated.
 PLANISH_LAZY [[nodiscard]] index kronecker_codes_two_by_two(const RowsToCodes& job, const KroneckerPanels& run,
-                                                      index n) noexcept {
+                                                            index n) noexcept {
   const index pairs = job.x.rows() / 2, buffers = pairs > 1 && job.room.row_stride() == n ? 2 : 1;
   index bad_rows = 0;
   const auto make = [&](index pair) {

@@ -33,7 +33,7 @@ PLANISH_ALWAYS_INLINE void copy_run(const float* from, float* to, index count) n
 
 /// The left factor on `count` rows side by side. Scratch holds them as n1 × (count · n2), then the result likewise.
 PLANISH_LAZY void kronecker_joint(MatrixView<const float> x, index n1, index n2, const float* left, const float* right,
-                            MatrixView<float> y, index count, float* scratch) noexcept {
+                                  MatrixView<float> y, index count, float* scratch) noexcept {
   const index width = count * n2;
   float* out = scratch + n1 * width;
   for (index t = 0; t < count; ++t) {

@@ -83,7 +83,7 @@ class KroneckerPanels {
   /// Two rows, whose results lie element beside element in `both` (2 n), or, if that is null, in scratch until the next
   /// call. Returns where.
   PLANISH_LAZY const float* two(const float* x0, const float* x1, float* both, const float* next0,
-                   const float* next1) const noexcept {
+                                const float* next1) const noexcept {
     if (both == nullptr) both = abreast_rows_;
     const index n = n1_ * n2_, columns = 2 * n2_;
     interleave(x0, x1, abreast_rows_, n);

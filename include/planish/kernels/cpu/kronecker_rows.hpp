@@ -14,8 +14,8 @@ namespace planish::inline PLANISH_ABI::kernels::cpu {
 namespace detail {
 
 /// The right factor alone.
-PLANISH_LAZY void kronecker_right_rows(MatrixView<const float> x, index n1, index n2, const float* right, MatrixView<float> y,
-                                 std::span<float> scratch) noexcept {
+PLANISH_LAZY void kronecker_right_rows(MatrixView<const float> x, index n1, index n2, const float* right,
+                                       MatrixView<float> y, std::span<float> scratch) noexcept {
   const index n = n1 * n2, together = x.row_stride() == n && y.row_stride() == n ? x.rows() : 1;
   constexpr index one_panel = most_panel_vectors * float_lanes, enough = 4;  // times the factor's rows pay for a copy
   if (right != nullptr && reference::kronecker_has_panels(n2) && n2 > one_panel && n2 % float_lanes == 0 &&
@@ -37,8 +37,8 @@ PLANISH_LAZY void kronecker_right_rows(MatrixView<const float> x, index n1, inde
 }
 
 /// Both factors, or the left one alone, without panels: what is too narrow or too wide for them, or a single row.
-PLANISH_LAZY void kronecker_plain_rows(MatrixView<const float> x, index n1, index n2, const float* left, const float* right,
-                                 MatrixView<float> y, std::span<float> scratch) noexcept {
+PLANISH_LAZY void kronecker_plain_rows(MatrixView<const float> x, index n1, index n2, const float* left,
+                                       const float* right, MatrixView<float> y, std::span<float> scratch) noexcept {
   index r = 0;
   if (const index joint = joint_rows(n2); joint > 1)
     for (; r + joint <= x.rows(); r += joint)
