@@ -4,6 +4,9 @@ add_test(NAME layering.catches_violations
          COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/headers/planted_violations.sh ${CMAKE_COMMAND})
 add_test(NAME count COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/count_test.sh)
 add_test(NAME coverage_reasons COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/coverage_reasons_test.sh)
+add_test(NAME coverage_reasons.lines  # every reason belongs to a line that is still there
+         COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/coverage_reasons.sh /dev/null ${CMAKE_CURRENT_LIST_DIR}/coverage_reasons.txt
+         WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 add_test(NAME example.run COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/llama/run_script_test.sh)
 add_test(NAME newcomer COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/newcomer/run.sh
                                $<$<TARGET_EXISTS:planish-llama>:$<TARGET_FILE:planish-llama>>)
