@@ -108,6 +108,61 @@ class ClampedRow {
   QuantizedRun<T> run_;
 };
 
+/// All rows of a matrix that are clamped and quantized, with what the way back needs of each, and their codes.
+template <class T>
+class ClampedRows {
+ public:
+  /// For `rows` rows of `columns` values. Throws where factors or quantizer do not fit.
+  ClampedRows(Tape<T>& tape, Variable<T> upper, Variable<T> lower, index rows, index columns,
+              const FakeQuantizer& quantizer)
+      : upper_(upper),
+        lower_(lower),
+        columns_(columns),
+        quantizer_(quantizer),
+        above_(upper.value()),
+        below_(lower.value()),
+        found_(tape.scratch(rows, ClampedRow<T>::numbers)),
+        codes_(tape, rows, columns, quantizer) {
+    check_fake_quantizer<T>(quantizer);
+    check_row_factor("an upper clamp factor", upper, rows);
+    check_row_factor("a lower clamp factor", lower, rows);
+  }
+
+  /// Rows [first, first + count) of y from those of x.
+  void quantize(MatrixView<const T> x, MatrixView<T> y, index first, index count) const noexcept {
+    for (index r = first; r < first + count; ++r) {
+      const ClampedRow<T> row(x.row(r), columns_, clamp(r), quantizer_);
+      row.quantize(y.row(r), codes_.row(r));
+      codes_.set_scale(r, row.scale());
+      row.save(found_.row(r));
+    }
+    codes_.finish(first, count);
+  }
+  void give_codes_to(Variable<T> y) const { codes_.give_to(y); }
+
+  /// Adds the gradient of row r to dx (unless null), and writes what its factors share to row r of `shares`, 2 wide.
+  void differentiate(index r, const T* x, const T* dy, T* dx, bool fresh, MatrixView<T> shares) const noexcept {
+    const ClampedRow<T> row(x, columns_, clamp(r), found_.row(r), quantizer_);
+    const RunClip<T> share = row.differentiate(dy, dx, fresh);
+    shares(r, 0) = share.positive;
+    shares(r, 1) = share.negative;
+  }
+  void add_factor_gradients(Tape<T>& tape, MatrixView<const T> shares) const {
+    add_row_factor_gradient<T>(tape, upper_, shares, 0);
+    add_row_factor_gradient<T>(tape, lower_, shares, 1);
+  }
+
+ private:
+  [[nodiscard]] RunClip<T> clamp(index r) const noexcept { return {row_factor(above_, r), row_factor(below_, r)}; }
+
+  Variable<T> upper_, lower_;
+  index columns_;
+  FakeQuantizer quantizer_;
+  MatrixView<const T> above_, below_;
+  MatrixView<T> found_;
+  RowCodes<T> codes_;
+};
+
 }  // namespace detail
 
 /// fake_quantize_rows(clamp_rows(w, upper, lower), quantizer): the same codes, in one pass through memory where a row
@@ -116,40 +171,23 @@ template <class T>
 [[nodiscard]] Variable<T> clamp_and_quantize_rows(Variable<T> w, Variable<T> upper, Variable<T> lower,
                                                   const FakeQuantizer& quantizer) {
   if (quantizer.group_size != 0) return fake_quantize_rows(clamp_rows(w, upper, lower), quantizer);
-  detail::check_fake_quantizer<T>(quantizer);
-  check_row_factor("an upper clamp factor", upper, w.rows());
-  check_row_factor("a lower clamp factor", lower, w.rows());
   Tape<T>& tape = w.tape();
-  const MatrixView<const T> in = w.value(), above = upper.value(), below = lower.value();
+  const MatrixView<const T> in = w.value();
   const index rows = in.rows(), columns = in.columns(), block = rows_per_block(rows, columns);
+  const detail::ClampedRows<T> clamped(tape, upper, lower, rows, columns, quantizer);
   auto [y, result] = tape.result(rows, columns, {w, upper, lower});
-  const MatrixView<T> found = tape.scratch(rows, detail::ClampedRow<T>::numbers);
-  const auto clamp = [=](index r) -> RunClip<T> { return {row_factor(above, r), row_factor(below, r)}; };
-  const detail::RowCodes<T> codes(tape, rows, columns, quantizer);
-  for_row_blocks(tape.executor(), rows, block, [&, out = result](index first, index count) {
-    for (index r = first; r < first + count; ++r) {
-      const detail::ClampedRow<T> row(in.row(r), columns, clamp(r), quantizer);
-      row.quantize(out.row(r), codes.row(r));
-      codes.set_scale(r, row.scale());
-      row.save(found.row(r));
-    }
-    codes.finish(first, count);
-  });
-  codes.give_to(y);
+  for_row_blocks(tape.executor(), rows, block,
+                 [&, out = result](index first, index count) { clamped.quantize(in, out, first, count); });
+  clamped.give_codes_to(y);
   tape.on_backward(y, [=, &tape](MatrixView<const T> dy) {
     const auto dw = w.needs_gradient() ? tape.gradient(w) : GradientTarget<T>{};
     const MatrixView<T> shares = tape.scratch(rows, 2);
     for_row_blocks(tape.executor(), rows, block, [&](index first, index count) {
-      for (index r = first; r < first + count; ++r) {
-        const detail::ClampedRow<T> row(in.row(r), columns, clamp(r), found.row(r), quantizer);
-        const RunClip<T> share =
-            row.differentiate(dy.row(r), dw.at.data() == nullptr ? nullptr : dw.at.row(r), dw.fresh);
-        shares(r, 0) = share.positive;
-        shares(r, 1) = share.negative;
-      }
+      for (index r = first; r < first + count; ++r)
+        clamped.differentiate(r, in.row(r), dy.row(r), dw.at.data() == nullptr ? nullptr : dw.at.row(r), dw.fresh,
+                              shares);
     });
-    add_row_factor_gradient<T>(tape, upper, shares, 0);
-    add_row_factor_gradient<T>(tape, lower, shares, 1);
+    clamped.add_factor_gradients(tape, shares);
   });
   return y;
 }

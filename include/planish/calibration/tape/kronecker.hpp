@@ -69,7 +69,7 @@ class KroneckerRecord {
   /// Gives every factor, the scale and x its share. With G = L dY and D = G Rᵀ: dx = D ⊙ s, ds = Σ D ⊙ x,
   /// dR = Σ Mᵀ G, dL = Σ (M R) dYᵀ.
   void backward(MatrixView<const T> dy) const {
-    backward(0, [&](index first, index count, T*) { return dy.middle_rows(first, count); });
+    backward(false, [&](index first, index count, T*) { return dy.middle_rows(first, count); });
   }
 
   /// The same where the gradient of y is made a block of rows at a time: slopes_of(first, count, room) returns rows of

@@ -25,51 +25,28 @@ inline void pack_code_tiles(const std::int8_t* from, index stride, index terms, 
     }
 }
 
-/// c (32 × 32, rows `stride` floats apart) = or += the product of `steps` blocks of split floats and of codes. The 32
-/// rows behind c, which are next, come near meanwhile.
+/// c (32 × 32, rows `stride` floats apart) = or += the product of `steps` blocks of split floats and of codes.
 inline void multiply_code_tiles(const float* a, const std::uint32_t* b, index steps, bool adds, float* c,
                                 index stride) noexcept {
-  const auto row = static_cast<std::size_t>(stride) * sizeof(float);
-  float* const lower = c + 16 * stride;
-  tiles_read_memory();
-  if (adds) {
-    _tile_loadd(0, c, row);
-    _tile_loadd(1, c + 16, row);
-    _tile_loadd(2, lower, row);
-    _tile_loadd(3, lower + 16, row);
-  } else {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-  }
-  const index rows = (32 + steps - 1) / std::max<index>(steps, 1);  // to fetch in each step
-  const float* next = lower + 16 * stride;
-  for (index step = 0; step < steps; ++step, a += 1024, b += 512) {
-    for (index r = 0; r < rows; ++r, next += stride) {
-      __builtin_prefetch(next, 1);
-      __builtin_prefetch(next + 16, 1);
-    }
-    _tile_loadd(4, a, 64);  // low
-    _tile_loadd(6, b, 64);
-    _tile_loadd(7, b + 256, 64);
-    _tile_loadd(5, a + 256, 64);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(4, a + 512, 64);  // high
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
-    _tile_loadd(5, a + 768, 64);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
-  }
-  _tile_stored(0, c, row);
-  _tile_stored(1, c + 16, row);
-  _tile_stored(2, lower, row);
-  _tile_stored(3, lower + 16, row);
-  tiles_read_memory();
+  sum_in_tiles(
+      steps, adds, c, stride, [&]() __attribute__((always_inline)) {
+        _tile_loadd(4, a, 64);  // low
+        _tile_loadd(6, b, 64);
+        _tile_loadd(7, b + 256, 64);
+        _tile_loadd(5, a + 256, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_loadd(4, a + 512, 64);  // high
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+        _tile_loadd(5, a + 768, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+        a += 1024;
+        b += 512;
+      });
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu::isa

@@ -120,10 +120,10 @@ inline void split_columns(const float* from, index stride, index rows, index ter
   store_tile<Transposed>(lows, low);
 }
 
-/// c (32 × 32, rows `stride` floats apart) = or += the product of `steps` packed blocks of both operands. The 32 rows
-/// behind c, which are next, come near meanwhile.
-inline void multiply_split_tiles(const float* a, const float* b, index steps, bool adds, float* c,
-                                 index stride) noexcept {
+/// c (32 × 32, rows `stride` floats apart) = or += what `steps` calls of step() add to the sums in tiles 0 to 3. The
+/// 32 rows behind c, which are next, come near meanwhile.
+template <class Step>
+PLANISH_ALWAYS_INLINE void sum_in_tiles(index steps, bool adds, float* c, index stride, const Step& step) noexcept {
   const auto row = static_cast<std::size_t>(stride) * sizeof(float);
   float* const lower = c + 16 * stride;
   tiles_read_memory();
@@ -140,37 +140,48 @@ inline void multiply_split_tiles(const float* a, const float* b, index steps, bo
   }
   const index rows = (32 + steps - 1) / std::max<index>(steps, 1);  // to fetch in each step
   const float* next = lower + 16 * stride;
-  for (index step = 0; step < steps; ++step, a += 1024, b += 1024) {
+  for (index i = 0; i < steps; ++i) {
     for (index r = 0; r < rows; ++r, next += stride) {
       __builtin_prefetch(next, 1);
       __builtin_prefetch(next + 16, 1);
     }
-    _tile_loadd(4, a, 64);  // low
-    _tile_loadd(6, b, 64);  // high
-    _tile_loadd(7, b + 256, 64);
-    _tile_loadd(5, a + 256, 64);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(4, a + 512, 64);  // high
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
-    _tile_loadd(5, a + 768, 64);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_loadd(6, b + 512, 64);  // low
-    _tile_dpbf16ps(3, 5, 7);
-    _tile_loadd(7, b + 768, 64);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
+    step();
   }
   _tile_stored(0, c, row);
   _tile_stored(1, c + 16, row);
   _tile_stored(2, lower, row);
   _tile_stored(3, lower + 16, row);
   tiles_read_memory();
+}
+
+/// The product of `steps` packed blocks of both operands; c as above.
+inline void multiply_split_tiles(const float* a, const float* b, index steps, bool adds, float* c,
+                                 index stride) noexcept {
+  sum_in_tiles(
+      steps, adds, c, stride, [&]() __attribute__((always_inline)) {
+        _tile_loadd(4, a, 64);  // low
+        _tile_loadd(6, b, 64);  // high
+        _tile_loadd(7, b + 256, 64);
+        _tile_loadd(5, a + 256, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_loadd(4, a + 512, 64);  // high
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+        _tile_loadd(5, a + 768, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_loadd(6, b + 512, 64);  // low
+        _tile_dpbf16ps(3, 5, 7);
+        _tile_loadd(7, b + 768, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+        a += 1024;
+        b += 1024;
+      });
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu::isa
