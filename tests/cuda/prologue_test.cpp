@@ -25,9 +25,10 @@ using pl::index;
 TEST_CASE("a prologue before the float32 transform gives the reference's codes to the bit") {
   std::uint64_t seed = 1;
   const int sizes[][2] = {{1, 5}, {8, 8}, {7, 12}, {16, 40}, {64, 20}};
-  for (const auto& [n1, n2] : sizes)
+  for (const auto& size : sizes)
     for (const auto prologue : {Prologue::rms_norm, Prologue::swiglu})
       for (const auto type : {ElementType::bfloat16, ElementType::float32}) {
+        const int n1 = size[0], n2 = size[1];
         INFO("n1 ", n1, " n2 ", n2, " seed ", seed);
         pl::Random random(seed++);
         const index rows = 7, n = index{n1} * n2;

@@ -1,3 +1,5 @@
+#include <bit>
+#include <clocale>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -136,6 +138,36 @@ TEST_CASE("JsonReader: refuses what is no JSON") {
   CHECK(value == 1e308);
   CHECK(json.position() == 8);
   CHECK(std::string(json.status("f").message()) == "f: JSON at byte 8: number does not fit a double");
+}
+
+TEST_CASE("JsonReader: real numbers are the nearest doubles, whatever the locale") {
+  const auto read = [](std::string_view text, double& out) {
+    JsonReader json(text);
+    return json.number(out) && json.finish();
+  };
+  const std::string locale = std::setlocale(LC_ALL, nullptr);
+  for (const char* name : {"C", "de_DE.UTF-8", "fr_FR.UTF-8"}) {  // a decimal comma, where the system has it
+    std::setlocale(LC_ALL, name);
+    const auto check = [&](std::string_view text, double expected) {
+      CAPTURE(name);
+      CAPTURE(text);
+      double value = 42;
+      REQUIRE(read(text, value));
+      CHECK(std::bit_cast<std::uint64_t>(value) == std::bit_cast<std::uint64_t>(expected));
+    };
+    check("0.1", 0.1);
+    check("-0.0", -0.0);
+    check("0e-999", 0.0);
+    check("5e-324", 5e-324);
+    check("1.7976931348623157e308", 1.7976931348623157e308);
+    check("9007199254740993", 9007199254740992.0);
+    check("1234.5678E-2", 12.345678);
+    double value = 0;
+    CHECK_FALSE(read("1e309", value));
+    CHECK_FALSE(read("-1e309", value));
+    CHECK_FALSE(read("1e-400", value));
+  }
+  std::setlocale(LC_ALL, locale.c_str());
 }
 
 TEST_CASE("JsonReader: depth is bounded") {

@@ -1,123 +1,56 @@
 #pragma once
-#include <atomic>
-#include <cerrno>
 #include <cstddef>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <fcntl.h>
-#include <memory>
 #include <span>
 #include <string>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <utility>
 
 #include <planish/core/abi.hpp>
 #include <planish/core/result.hpp>
 #include <planish/io/message.hpp>
+#if __has_include(<sys/mman.h>)
+#include <planish/io/posix_output_file.hpp>
+#else
+#include <planish/io/standard_output_file.hpp>
+#endif
 
 namespace planish::inline PLANISH_ABI::io {
+
+namespace detail {
+#if __has_include(<sys/mman.h>)
+using OutputFile = PosixOutputFile;
+#else
+using OutputFile = StandardOutputFile;
+#endif
+}  // namespace detail
 
 /// Writes a file that is there either whole or not at all: everything goes to a temporary name in the same folder,
 /// `commit` forces it to the disk and renames it over the old file. Without a commit, or after an error, the temporary
 /// file is removed and the old file stays. A process killed half-way leaves the old file, and `NAME.PID.N.tmp` beside
-/// it.
+/// it. On a system that is not POSIX nothing is forced to the disk, and that name is `NAME.N.tmp`.
 class AtomicFile {
  public:
   /// Errors (io) name the path and the reason of the operating system. A symbolic link is followed.
   static Result<AtomicFile> create(const std::string& path) noexcept {
     return detail::guarded(path, [&]() -> Result<AtomicFile> {
       AtomicFile file;
-      file.path_ = path;
-      struct stat facts {};
-      const bool replaces = ::stat(path.c_str(), &facts) == 0;
-      if (replaces) {
-        if (!S_ISREG(facts.st_mode))
-          return detail::file_error(ErrorCode::io, path, "cannot be replaced: it is not a regular file");
-        const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), std::free);
-        if (real) file.path_ = real.get();
-      }
-      static std::atomic<unsigned> counter{0};
-      for (int tries = 0; tries < 100; ++tries) {
-        file.temporary_ =
-            file.path_ + '.' + std::to_string(::getpid()) + '.' + std::to_string(counter.fetch_add(1)) + ".tmp";
-        file.descriptor_ = ::open(file.temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (file.descriptor_ >= 0 || errno != EEXIST) break;
-      }
-      if (file.descriptor_ < 0) return file.failed("cannot create a file beside it", errno);
-      if (replaces && ::fchmod(file.descriptor_, facts.st_mode & 07777) != 0)
-        return file.failed("cannot keep the permissions", errno);
+      if (Status created = file.file_.create(path); !created.ok()) return created;
       return file;
     });
   }
 
-  AtomicFile(AtomicFile&& other) noexcept
-      : path_(std::move(other.path_)),
-        temporary_(std::move(other.temporary_)),
-        descriptor_(std::exchange(other.descriptor_, -1)) {}
-  AtomicFile& operator=(AtomicFile&&) = delete;
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
-  ~AtomicFile() {
-    if (descriptor_ < 0) return;
-    ::close(descriptor_);
-    ::unlink(temporary_.c_str());
-  }
-
   /// Appends the bytes.
-  [[nodiscard]] Status write(std::span<const std::byte> bytes) noexcept {
-    while (!bytes.empty()) {
-      const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written <= 0) return failed("cannot write", written < 0 ? errno : ENOSPC);
-      bytes = bytes.subspan(static_cast<std::size_t>(written));
-    }
-    return {};
-  }
+  [[nodiscard]] Status write(std::span<const std::byte> bytes) noexcept { return file_.write(bytes); }
 
   /// Puts the file in its place. Call it once, last.
-  [[nodiscard]] Status commit() noexcept { return place(false); }
+  [[nodiscard]] Status commit() noexcept { return file_.place(false); }
 
   /// The same, but a file of that name that came meanwhile stays, and this one is removed: who has that one open or
   /// mapped, on another host perhaps, does not lose it. Where the file system has no hard links, it is replaced.
-  [[nodiscard]] Status commit_if_absent() noexcept { return place(true); }
+  [[nodiscard]] Status commit_if_absent() noexcept { return file_.place(true); }
 
  private:
   AtomicFile() = default;
 
-  [[nodiscard]] Status place(bool keeps_other) noexcept {
-    if (::fsync(descriptor_) != 0) return failed("cannot write", errno);
-    const bool closed = ::close(descriptor_) == 0;
-    const int reason = errno;
-    descriptor_ = -1;
-    if (closed && keeps_other && (::link(temporary_.c_str(), path_.c_str()) == 0 || errno == EEXIST)) {
-      ::unlink(temporary_.c_str());
-    } else if (!closed || ::rename(temporary_.c_str(), path_.c_str()) != 0) {
-      const int why = closed ? errno : reason;
-      ::unlink(temporary_.c_str());
-      return failed(closed ? "cannot replace" : "cannot write", why);
-    }
-    return detail::guarded(path_, [&]() -> Status {
-      const std::size_t slash = path_.rfind('/');
-      const std::string folder = slash == std::string::npos ? "." : path_.substr(0, slash + 1);
-      const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-      if (descriptor >= 0) {
-        ::fsync(descriptor);  // makes the rename itself durable, where the file system can
-        ::close(descriptor);
-      }
-      return {};
-    });
-  }
-
-  [[nodiscard]] Status failed(const char* action, int reason) const noexcept {
-    return detail::guarded(
-        path_, [&] { return detail::file_error(ErrorCode::io, path_, action, ": ", std::strerror(reason)); });
-  }
-
-  std::string path_;       // where the file goes
-  std::string temporary_;  // where it is until then
-  int descriptor_ = -1;
+  detail::OutputFile file_;
 };
 
 }  // namespace planish::inline PLANISH_ABI::io

@@ -9,6 +9,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/io/json_text.hpp>
 #include <planish/io/message.hpp>
+#include <planish/io/parse_double.hpp>
 #include <planish/io/utf8.hpp>
 
 namespace planish::inline PLANISH_ABI::io {
@@ -122,9 +123,7 @@ class JsonReader {
   bool number(double& out) noexcept {
     const std::string_view token = number_token();
     if (token.empty()) return fail("expected a number");
-    const auto parsed = std::from_chars(token.data(), token.data() + token.size(), out);
-    if (parsed.ec != std::errc() || parsed.ptr != token.data() + token.size())
-      return fail("number does not fit a double");
+    if (!detail::parse_double(token, out)) return fail("number does not fit a double");
     position_ += token.size();
     return true;
   }

@@ -1,38 +1,50 @@
 #pragma once
-#include <cerrno>
 #include <cstddef>
-#include <cstring>
-#include <fcntl.h>
 #include <span>
 #include <string>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
 #include <planish/core/abi.hpp>
 #include <planish/core/result.hpp>
 #include <planish/io/message.hpp>
+#if __has_include(<sys/mman.h>)
+#include <planish/io/posix_file_bytes.hpp>
+#else
+#include <planish/io/standard_file_bytes.hpp>
+#endif
 
 namespace planish::inline PLANISH_ABI::io {
 
-/// The bytes of a whole file, read-only: mapped where the file system can, else read into memory. A mapped file must
-/// not be cut short by others while it is open; replacing it by rename, as the writers of this folder do, is fine.
+namespace detail {
+#if __has_include(<sys/mman.h>)
+using FileBytes = PosixFileBytes;
+#else
+using FileBytes = StandardFileBytes;
+#endif
+}  // namespace detail
+
+/// The bytes of a whole file, read-only: mapped where the system and its file system can, else read into memory. A
+/// mapped file must not be cut short by others while it is open; replacing it by rename, as the writers of this folder
+/// do, is fine.
 class MappedFile {
  public:
   /// Opens a regular file. Errors (io) name the path and the reason of the operating system.
   static Result<MappedFile> open(const std::string& path) noexcept {
-    return detail::guarded(path, [&] { return open_checked(path); });
+    return detail::guarded(path, [&]() -> Result<MappedFile> {
+      MappedFile file;
+      file.path_ = path;
+      if (Status loaded = file.file_.load(path); !loaded.ok()) return loaded;
+      return file;
+    });
   }
 
   /// Bytes that are already in memory; `label` stands for the path in messages.
   static MappedFile from_bytes(std::vector<std::byte> bytes, std::string label) noexcept {
     MappedFile file;
     file.path_ = std::move(label);
-    file.copy_ = std::move(bytes);
-    file.data_ = file.copy_.data();
-    file.size_ = file.copy_.size();
+    file.file_.size = bytes.size();
+    file.file_.copy = std::move(bytes);
     return file;
   }
 
@@ -45,74 +57,30 @@ class MappedFile {
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
   ~MappedFile() {
-    if (is_mapped()) ::munmap(mapping_, size_);
+    if (is_mapped()) file_.unmap();
   }
 
-  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
+    if (is_mapped()) return {static_cast<const std::byte*>(file_.mapping), file_.size};
+    return file_.copy;
+  }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
-  [[nodiscard]] bool is_mapped() const noexcept { return mapping_ != nullptr; }
+  [[nodiscard]] bool is_mapped() const noexcept { return file_.mapping != nullptr; }
 
   /// Gives back the memory that reading has taken; the bytes stay readable and come from the file again. Does nothing
   /// where they were never mapped.
   void release() const noexcept {
-    if (is_mapped()) ::madvise(mapping_, size_, MADV_DONTNEED);
+    if (is_mapped()) file_.give_back();
   }
 
  private:
-  struct Descriptor {
-    int number;
-    ~Descriptor() {
-      if (number >= 0) ::close(number);
-    }
-  };
-
-  static Status system_error(const std::string& path, const char* action, int reason) {
-    return detail::file_error(ErrorCode::io, path, action, ": ", std::strerror(reason));
-  }
-
-  static Result<MappedFile> open_checked(const std::string& path) {
-    const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-    if (file.number < 0) return system_error(path, "cannot open", errno);
-    struct stat facts {};
-    if (::fstat(file.number, &facts) != 0) return system_error(path, "cannot examine", errno);
-    if (S_ISDIR(facts.st_mode)) return detail::file_error(ErrorCode::io, path, "is a directory, not a file");
-    if (!S_ISREG(facts.st_mode)) return detail::file_error(ErrorCode::io, path, "is not a regular file");
-    MappedFile result;
-    result.path_ = path;
-    result.size_ = static_cast<std::size_t>(facts.st_size);
-    if (result.size_ == 0) return result;
-    void* mapping = ::mmap(nullptr, result.size_, PROT_READ, MAP_PRIVATE, file.number, 0);
-    if (mapping != MAP_FAILED) {
-      result.mapping_ = mapping;
-      result.data_ = static_cast<const std::byte*>(mapping);
-      return result;
-    }
-    result.copy_.resize(result.size_);
-    for (std::size_t filled = 0; filled < result.size_;) {
-      const ssize_t got = ::read(file.number, result.copy_.data() + filled, result.size_ - filled);
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) return system_error(path, "cannot read", errno);
-      if (got == 0)
-        return detail::file_error(ErrorCode::io, path, "ends after ", filled, " of ", result.size_, " bytes");
-      filled += static_cast<std::size_t>(got);
-    }
-    result.data_ = result.copy_.data();
-    return result;
-  }
-
   void swap(MappedFile& other) noexcept {
     std::swap(path_, other.path_);
-    std::swap(copy_, other.copy_);
-    std::swap(mapping_, other.mapping_);
-    std::swap(data_, other.data_);
-    std::swap(size_, other.size_);
+    std::swap(file_, other.file_);
   }
 
   std::string path_;
-  std::vector<std::byte> copy_;  // the bytes when they are not mapped
-  void* mapping_ = nullptr;
-  const std::byte* data_ = nullptr;
-  std::size_t size_ = 0;
+  detail::FileBytes file_;
 };
 
 }  // namespace planish::inline PLANISH_ABI::io

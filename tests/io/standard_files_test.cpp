@@ -1,0 +1,116 @@
+// Files by C++'s own library alone, as systems that are not POSIX get them, against what POSIX systems get.
+#include <algorithm>
+#include <csignal>
+#include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <span>
+#include <string>
+#include <string_view>
+#include <sys/resource.h>
+
+#include <doctest/doctest.h>
+
+#include <planish/io/posix_file_bytes.hpp>
+#include <planish/io/posix_output_file.hpp>
+#include <planish/io/standard_file_bytes.hpp>
+#include <planish/io/standard_output_file.hpp>
+
+#include "files.hpp"
+
+using namespace io_test;
+namespace fs = std::filesystem;
+namespace detail = planish::io::detail;
+
+namespace {
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+template <class OutputFile>
+std::string written(const std::string& path, std::string_view text, bool keeps_other) {
+  OutputFile file;
+  if (auto status = file.create(path); !status.ok()) return message_of(status);
+  if (auto status = file.write(std::as_bytes(std::span(text))); !status.ok()) return message_of(status);
+  return message_of(file.place(keeps_other));
+}
+template <class FileBytes>
+std::string loaded(const std::string& path, std::string& text) {
+  FileBytes file;
+  if (auto status = file.load(path); !status.ok()) return message_of(status);
+  const void* bytes = file.mapping != nullptr ? file.mapping : file.copy.data();
+  text.assign(static_cast<const char*>(bytes), file.size);
+  if (file.mapping != nullptr) file.unmap();
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("an output file is there whole or not at all", OutputFile, detail::PosixOutputFile,
+                   detail::StandardOutputFile) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "file", link = folder / "link";
+  CHECK(written<OutputFile>(path, "first", false) == "");
+  CHECK(text_of(path) == "first");
+  fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write | fs::perms::group_read);
+  fs::create_symlink(path, link);
+  CHECK(written<OutputFile>(link, "second", false) == "");
+  CHECK((text_of(path) == "second" && fs::is_symlink(link)));
+  CHECK(fs::status(path).permissions() == (fs::perms::owner_read | fs::perms::owner_write | fs::perms::group_read));
+  CHECK(written<OutputFile>(path, "third", true) == "");
+  CHECK(text_of(path) == "second");
+  CHECK(written<OutputFile>(folder / "other", "fourth", true) == "");
+  CHECK(text_of(folder / "other") == "fourth");
+  {
+    OutputFile file;
+    REQUIRE(file.create(path).ok());
+    REQUIRE(file.write(std::as_bytes(std::span(std::string_view("lost")))).ok());
+    OutputFile moved = std::move(file);
+    CHECK(folder.names().size() == 4);
+  }
+  CHECK(text_of(path) == "second");
+  CHECK(folder.names().size() == 3);
+  CHECK(written<OutputFile>(folder.path(), "", false) ==
+        folder.path() + ": cannot be replaced: it is not a regular file");
+  CHECK(written<OutputFile>(folder / "none/file", "", false) ==
+        (folder / "none/file") + ": cannot create a file beside it: No such file or directory");
+}
+
+TEST_CASE_TEMPLATE("an output file that cannot be written leaves the old one", OutputFile, detail::PosixOutputFile,
+                   detail::StandardOutputFile) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "file";
+  REQUIRE(written<OutputFile>(path, "old", false) == "");
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit small = before;
+  small.rlim_cur = 1000;
+  setrlimit(RLIMIT_FSIZE, &small);
+  const std::string short_error = written<OutputFile>(path, std::string(2000, 'x'), false);
+  const std::string long_error = written<OutputFile>(path, std::string(1 << 20, 'x'), false);
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  CHECK(short_error == path + ": cannot write: File too large");
+  CHECK(long_error == path + ": cannot write: File too large");
+  CHECK(text_of(path) == "old");
+  CHECK(folder.names().size() == 1);
+}
+
+TEST_CASE_TEMPLATE("the bytes of a file", FileBytes, detail::PosixFileBytes, detail::StandardFileBytes) {
+  const TemporaryFolder folder;
+  std::string text = "?";
+  for (const std::size_t size : {0u, 1u, 4096u, 100001u}) {
+    std::string expected(size, '\0');
+    std::generate(expected.begin(), expected.end(), [i = 0]() mutable { return static_cast<char>(i++ % 251); });
+    std::ofstream(folder / "file", std::ios::binary) << expected;
+    REQUIRE(loaded<FileBytes>(folder / "file", text) == "");
+    CHECK(text == expected);
+  }
+  CHECK(loaded<FileBytes>(folder.path(), text) == folder.path() + ": is a directory, not a file");
+  CHECK(loaded<FileBytes>("/dev/zero", text) == "/dev/zero: is not a regular file");
+  CHECK(loaded<FileBytes>(folder / "none", text) == (folder / "none") + ": cannot open: No such file or directory");
+}
