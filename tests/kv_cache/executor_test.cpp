@@ -29,6 +29,24 @@ class Threads {
 
 }  // namespace
 
+TEST_CASE("lines are shared evenly among workers, few enough at a time for the second-level cache") {
+  const auto block = [](index rows, index group, index kv_heads, int workers) {
+    Attention a;
+    a.query = MatrixView<const float>(nullptr, rows, kv_heads * group * 64);
+    a.group = group;
+    return attend_block_lines(a, kv_heads, workers);
+  };
+  CHECK(block(100, 1, 1, 1) == 100);
+  CHECK(block(100, 1, 1, 2) == 50);
+  CHECK(block(101, 1, 1, 2) == 51);
+  CHECK(block(20, 5, 1, 4) == 25);
+  CHECK(block(100, 1, 3, 4) == 50);  // two workers a KV head at most
+  CHECK(block(100, 1, 8, 4) == 100);
+  CHECK(block(1000, 1, 1, 2) == 192);
+  CHECK(block(1, 1, 1, 16) == 1);
+  CHECK(block(0, 1, 1, 2) == 1);
+}
+
 TEST_CASE("threads change nothing in the result") {
   for (const index rows : {index{1}, index{100}})
     for (const index kv_heads : {1, 3}) {

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -82,6 +83,14 @@ TEST_CASE("a percentile cuts both tails by rank") {
   const pl::ValueRange between = pl::Percentile{0.995}(tile);
   CHECK(between.lowest == 0.0f);
   CHECK(between.highest == 100.0f);
+  for (const double half : {0.5, 0.2, -1.0, std::numeric_limits<double>::quiet_NaN()}) {
+    const pl::ValueRange middle = pl::Percentile{half}(tile);
+    CHECK((middle.lowest == 50.0f && middle.highest == 50.0f));
+  }
+  for (const double all : {1.0, 2.0}) {
+    const pl::ValueRange whole = pl::Percentile{all}(tile);
+    CHECK((whole.lowest == 0.0f && whole.highest == 100.0f));
+  }
   CHECK(pl::Percentile{}(pl::MatrixView<const float>(values.data(), 0, 5)).highest == 0.0f);
 }
 

@@ -52,6 +52,19 @@ TEST_CASE("quantize_weights is the run-time twin of Quantizer") {
   }
 }
 
+TEST_CASE("a matrix of more codes than memory can hold is refused before a value is read") {
+  const float value = 1.0f;
+  const pl::index rows = pl::index{1} << 40, columns = pl::index{1} << 22;
+  for (const pl::index stride : {pl::index{0}, columns}) {
+    const auto codes = pl::quantize_weights(pl::MatrixView<const float>(&value, rows, columns, stride), {.bits = 4});
+    REQUIRE_FALSE(codes.has_value());
+    CHECK(codes.status().code() == pl::ErrorCode::out_of_memory);
+  }
+  const auto none = pl::quantize_weights(pl::MatrixView<const float>(&value, 0, 5), {.bits = 4});
+  REQUIRE(none.has_value());
+  CHECK((none->view().rows == 0 && none->view().columns == 5));
+}
+
 TEST_CASE("doubles are cast to float once, and an executor changes nothing") {
   const auto values = laws::sample_matrix(20, 65, 4);
   const std::vector<double> doubles(values.begin(), values.end());

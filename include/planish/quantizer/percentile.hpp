@@ -24,7 +24,7 @@ struct Percentile {
     for (index r = 0; r < tile.rows(); ++r)
       for (index c = 0; c < tile.columns(); ++c) (*sorted)[r * tile.columns() + c] = {tile(r, c)};
     const double last = static_cast<double>(count - 1);
-    const double part = fraction < 0.5 ? 0.5 : fraction > 1.0 ? 1.0 : fraction;
+    const double part = std::min(std::max(0.5, fraction), 1.0);  // not a number: 0.5
     const auto low = static_cast<index>(std::floor((1.0 - part) * last));
     const index high = static_cast<index>(std::ceil(part * last));
     Value* const begin = sorted->data();
