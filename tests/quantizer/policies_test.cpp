@@ -57,6 +57,38 @@ TEST_CASE("the published policies differ where their papers do") {
   CHECK(policies::QuaRotAsymmetric::affine({-10, 20}, {}, 4).zero_point == 5);
 }
 
+TEST_CASE("scales and zero points of every policy, worked by hand") {
+  const auto check = [](const char* name, pl::Affine made, float scale, int zero_point) {
+    CAPTURE(name);
+    CHECK(made.scale == scale);
+    CHECK(made.zero_point == zero_point);
+  };
+  const auto check_all = [&](pl::ValueRange range, pl::ClipPair clip, int bits, float reach, float width, int zero) {
+    const auto levels = static_cast<float>((1 << bits) - 1);
+    const int half = (1 << (bits - 1)) - 1;
+    const float symmetric = reach / static_cast<float>(half);
+    check("SmoothQuant", policies::SmoothQuantSymmetric::affine(range, clip, bits), symmetric, 0);
+    check("QuaRot", policies::QuaRotSymmetric::affine(range, clip, bits), symmetric, 0);
+    check("Outlier Suppression+", policies::OutlierSuppressionSymmetric::affine(range, clip, bits), symmetric, 0);
+    check("OmniQuant", policies::OmniQuantSymmetric::affine(range, clip, bits), symmetric, half);
+    check("GPTQ", policies::GptqSymmetric::affine(range, clip, bits), 2 * reach / levels, half + 1);
+    check("QuaRot, asymmetric", policies::QuaRotAsymmetric::affine(range, clip, bits), width / levels, zero);
+    check("OmniQuant, asymmetric", policies::OmniQuantAsymmetric::affine(range, clip, bits), width / levels, zero);
+    check("AWQ", policies::AwqAsymmetric::affine(range, clip, bits), width / levels, zero);
+    check("Outlier Suppression+, asymmetric", policies::OutlierSuppressionAsymmetric::affine(range, clip, bits),
+          width / levels, zero);
+  };
+  check_all({-3, 12}, {}, 4, 12, 15, 3);
+  check_all({-3, 12}, {}, 8, 12, 15, 51);
+  check_all({-14, 7}, {}, 3, 14, 21, 5);  // 4.67 steps below 0
+  check_all({-4, 16}, {.positive = 0.25f, .negative = 0.5f}, 4, 4, 6, 5);
+  check_all({-16, 4}, {.positive = 0.5f, .negative = 0.25f}, 4, 4, 6, 10);
+
+  check("OmniQuant's bound", policies::OmniQuantSymmetric::affine({-3e5f, 6e5f}, {}, 4), 1e4f, 7);
+  check("OmniQuant's bound", policies::OmniQuantAsymmetric::affine({-3e5f, 6e5f}, {}, 4), 1e4f, 30);
+  check("AWQ's zero point is a code", policies::AwqAsymmetric::affine({-6, -3}, {}, 4), 0.2f, 15);
+}
+
 TEST_CASE("an all-zero tile is what each paper makes of it") {
   const pl::ValueRange zero{};
   CHECK(policies::SmoothQuantSymmetric::affine(zero, {}, 4).scale == 1e-5f / 7.0f);
