@@ -77,8 +77,8 @@ struct KroneckerTokenMap {
   [[nodiscard]] bool describe(TensorMap& map) const noexcept {
     const index row_bytes = 2 * index{a.factors.n2};
     const index distance = rows > 1 ? 2 * (up ? a.prologue.up_stride : a.row_stride) : a.factors.n1 * row_bytes;
-    return describe_matrices(encode, {{up ? a.prologue.up : a.x, a.factors.n1, row_bytes, row_bytes}, rows, distance}, columns, a.factors.n1,
-                             map);
+    return describe_matrices(encode, {{up ? a.prologue.up : a.x, a.factors.n1, row_bytes, row_bytes}, rows, distance},
+                             columns, a.factors.n1, map);
   }
   explicit operator TensorMap() const noexcept {
     TensorMap map = {};

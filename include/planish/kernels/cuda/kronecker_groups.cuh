@@ -171,8 +171,8 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
   PLANISH_NO_UNROLL
   for (int chunk = 0; beyond > 0 && chunk < s.stages * Size::chunks; ++chunk) {
     const int i = chunk % Size::chunks, pieces = Size::narrow && i == Size::whole_chunks ? 4 : 8;  // of a row
-    auto* const to = reinterpret_cast<Vector16*>(ring + chunk / Size::chunks * stage_bytes +
-                                                 i * Size::chunk_bytes + n1 * pieces * 16);
+    auto* const to = reinterpret_cast<Vector16*>(ring + chunk / Size::chunks * stage_bytes + i * Size::chunk_bytes +
+                                                 n1 * pieces * 16);
     PLANISH_NO_UNROLL
     for (int piece = thread; piece < beyond * pieces; piece += Size::token_threads) to[piece] = {{0, 0, 0, 0}};
   }

@@ -25,9 +25,7 @@ PLANISH_DEVICE std::uint32_t least_sum_pairs(std::uint32_t a, std::uint32_t b, s
   return __viaddmin_u16x2(a, b, c);
 }
 /// The low halves of two words.
-PLANISH_DEVICE std::uint32_t low_halves(std::uint32_t a, std::uint32_t b) noexcept {
-  return __byte_perm(a, b, 0x5410);
-}
+PLANISH_DEVICE std::uint32_t low_halves(std::uint32_t a, std::uint32_t b) noexcept { return __byte_perm(a, b, 0x5410); }
 #else
 inline std::uint32_t least_sum_pairs(std::uint32_t a, std::uint32_t b, std::uint32_t c) noexcept {
   std::uint32_t least = 0;
@@ -58,8 +56,8 @@ inline std::uint32_t low_halves(std::uint32_t a, std::uint32_t b) noexcept { ret
         low_halves(__builtin_bit_cast(std::uint32_t, low), __builtin_bit_cast(std::uint32_t, high));
     nearest = least_sum_pairs(dropped, from_tie, nearest);
   }
-  const std::uint32_t gates = greatest_pairs(greatest_pairs(gate.words[0], gate.words[1], gate.words[2]),
-                                             gate.words[3], gate.words[3]);
+  const std::uint32_t gates =
+      greatest_pairs(greatest_pairs(gate.words[0], gate.words[1], gate.words[2]), gate.words[3], gate.words[3]);
   const std::uint32_t least = nearest >> 16 < (nearest & 0xffffu) ? nearest >> 16 : nearest & 0xffffu;
   return least > 2 * swiglu_doubt && greatest_of(gates >> 16, gates & 0xffffu, 0u) <= swiglu_quick_gates;
 }
