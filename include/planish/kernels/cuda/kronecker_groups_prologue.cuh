@@ -86,20 +86,36 @@ PLANISH_DEVICE void apply_prologue(const KroneckerArguments& a, int thread, int 
       if (piece.there) *at(piece.byte) = gated_rounded<E>(*at(piece.byte), *at(piece.byte + Size::stage_bytes));
     }
   } else {
-    Vector16 kept[turns];
+    constexpr int together = turns < 4 ? turns : 4;  // that registers hold
+    Vector16 kept[together];
+    const auto load = [&](int first) {
+      PLANISH_UNROLL
+      for (int i = 0; i < together; ++i) {
+        kept[i] = Vector16{{0, 0, 0, 0}};
+        if (turns % together == 0 || first + i < turns)
+          kept[i] = *at((thread + (first + i) * Size::token_threads) * 16);
+      }
+    };
     double squares = 0.0;
-    PLANISH_UNROLL
-    for (int i = 0; i < turns; ++i) kept[i] = *at((thread + i * Size::token_threads) * 16);
-    PLANISH_UNROLL
-    for (int i = 0; i < turns; ++i) squares = add_squares<E>(kept[i], squares);  // padding is zero
+    PLANISH_NO_UNROLL
+    for (int first = 0; first < turns; first += together) {
+      load(first);
+      PLANISH_UNROLL
+      for (int i = 0; i < together; ++i) squares = add_squares<E>(kept[i], squares);  // padding is zero
+    }
     const float factor = joined_norm_factor(squares, thread / warp_size, Size::warps, meeting, n1 * Size::columns,
                                             a.prologue.epsilon, [=] { group_barrier(barrier, Size::token_threads); });
-    PLANISH_UNROLL
-    for (int i = 0; i < turns; ++i) {
-      const RowPiece piece = piece_of_stage<Size>(thread + i * Size::token_threads, n1);
-      if (piece.there)
-        *at(piece.byte) =
-            normed<E>(kept[i], factor, a.prologue.gain == nullptr ? nullptr : a.prologue.gain + piece.element);
+    PLANISH_NO_UNROLL
+    for (int first = 0; first < turns; first += together) {
+      if (turns > together) load(first);
+      PLANISH_UNROLL
+      for (int i = 0; i < together; ++i) {
+        if (turns % together != 0 && first + i >= turns) break;
+        const RowPiece piece = piece_of_stage<Size>(thread + (first + i) * Size::token_threads, n1);
+        if (piece.there)
+          *at(piece.byte) =
+              normed<E>(kept[i], factor, a.prologue.gain == nullptr ? nullptr : a.prologue.gain + piece.element);
+      }
     }
   }
 }
