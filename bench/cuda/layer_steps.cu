@@ -82,7 +82,7 @@ __global__ void compare_gates(const std::uint16_t* ups, int count, unsigned* mos
     const float up = pc::widen(pl::BFloat16{ups[i]}), formula = pc::gated(gate, up);
     const pc::Vector16 made =
         pc::gated_rounded<pl::BFloat16>({{bits, bits, bits, bits}}, {{ups[i], ups[i], ups[i], 0}});
-    if (formula != formula) continue;
+    if (!pl::is_finite(formula)) continue;  // is lost anyway, and the row with it
     const auto near = __float_as_int(pc::nearly_gated(gate, up)), exact = __float_as_int(formula);
     if (bits <= pc::swiglu_quick_gates) atomicMax(most_units, static_cast<unsigned>(abs(near - exact)));
     if ((made.words[0] & 0xffffu) != (pc::round_pair(pl::BFloat16{}, formula, 0.0f) & 0xffffu)) atomicAdd(wrong, 1u);
@@ -225,8 +225,11 @@ void bench_prologue(Context& context, int n1, int n2, int rows, pc::Prologue pro
     auto* const right = arena.take<std::uint16_t>(a.factors.right_size());
     fill(left, a.factors.left_size() * 2, Fill::bfloat16, 1000);
     fill(right, a.factors.right_size() * 2, Fill::bfloat16, 1001);
+    auto* const panels = arena.take<std::uint16_t>(a.factors.panels_size());
+    fill(panels, a.factors.panels_size() * 2, Fill::bfloat16, 1002);
     a.factors.left = left;
     a.factors.right = right;
+    a.factors.panels = panels;
     a.quantizer.bits = 4;
     a.out = {.rows = rows, .columns = n, .stride = n};
     a.out.codes = arena.take<std::int8_t>(std::int64_t{rows} * n);

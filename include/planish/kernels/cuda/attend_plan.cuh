@@ -148,7 +148,7 @@ template <class Size>
   std::int64_t best = 1, least = 0;
   for (std::int64_t splits = 1; splits <= shares && splits <= 256; ++splits) {
     const std::int64_t blocks_each = (slots * splits + at_once - 1) / at_once;
-    const std::int64_t time = 4 * blocks_each * ((shares + splits - 1) / splits + 2) + splits;
+    const std::int64_t time = 4 * blocks_each * ((shares + splits - 1) / splits + 2) + splits / 2;
     if (splits == 1 || time < least) best = splits, least = time;
   }
   return static_cast<int>(best);

@@ -186,7 +186,8 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
   if (s.few) {
     if (s.early) fetch_all();
     if constexpr (Before != Prologue::none)
-      fetch_through_prologue<Size, Before>(a, block_index(), reinterpret_cast<Ends*>(&ends - group)->squares, rings);
+      fetch_through_prologue<Size, Before>(a, s.share, block_index(), reinterpret_cast<Ends*>(&ends - group)->squares,
+                                           rings);
     commit_copies();
     wait_copies<0>();
   } else if (fetches) {
@@ -204,18 +205,20 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
   PLANISH_NO_UNROLL
   for (std::uint32_t token = first; token < count; token += tokens_on, turn ^= 1) {
     const int here = stage;
-    if (!s.few) wait_phase(&ends.full[here], parity);
     const std::uint32_t next = token + static_cast<std::uint32_t>(s.stages) * tokens_on;
     unsigned char* const m = ring + here * stage_bytes;
-    if constexpr (Before != Prologue::none) {
-      if (!s.few) {
-        if constexpr (gates) wait_phase(&ends.up_full[here], parity);
-        apply_prologue<Size, Before>(a, thread, 1 + group, ends.squares, m);
-        publish_to_products();
-        group_barrier(1 + group, Size::token_threads);
-        if (fetches) fetch_up(next, here);
-        warp_barrier();
+    if (!s.few) wait_phase(&ends.full[here], parity);
+    if (Before != Prologue::none && !s.few) {
+      if constexpr (gates) {
+        wait_phase(&ends.up_full[here], parity);
+        gate_stage<Size>(n1, thread, m);
+      } else if constexpr (Before == Prologue::rms_norm) {
+        norm_stage<Size>(a, s.share, thread, 1 + group, ends.squares, m);
       }
+      publish_to_products();
+      group_barrier(1 + group, Size::token_threads);
+      if (fetches) fetch_up(next, here);
+      warp_barrier();
     }
     float sums[Size::columns / 2];
     transform_rows<Size>(left, m, right, sums, [&] {

@@ -48,122 +48,151 @@ template <class Size>
   const int chunk = i / in_chunk, r = i % in_chunk / 8, column = chunk * 64 + (i % 8 ^ r % 8) * 8;
   return {i * 16, r * Size::columns + column, r < n1 && (Size::columns % 64 == 0 || column < Size::columns)};
 }
-/// Piece i of a row, in its order.
+/// The byte in a stage of piece i of a row, in its order.
 template <class Size>
-[[nodiscard]] PLANISH_DEVICE RowPiece piece_of_row(int i) noexcept {
+[[nodiscard]] PLANISH_DEVICE int place_in_stage(int i) noexcept {
   constexpr int across = Size::columns / 8;
-  const int r = i / across, c = i % across;
-  return {c / 8 * Size::chunk_bytes + exchanged_offset(r, c % 8 * 16), 8 * i, true};
+  return i % across / 8 * Size::chunk_bytes + exchanged_offset(i / across, i % across % 8 * 16);
 }
 
 /// The factor of a norm from every thread's part of the squares; `meet` is a barrier of the `warps` that have parts.
 template <class Meet>
-[[nodiscard]] PLANISH_DEVICE float joined_norm_factor(double squares, int warp, int warps, double* meeting, int columns,
-                                                      float epsilon, const Meet& meet) noexcept {
-  const double share = 1.0 / columns;
+[[nodiscard]] PLANISH_DEVICE float joined_norm_factor(double squares, double share, float epsilon, int warp, int warps,
+                                                      double* meeting, const Meet& meet) noexcept {
   squares = sum_warp(squares);
   if (thread_index() % warp_size == 0) meeting[warp] = squares;
   meet();
   double parts[4] = {0.0, 0.0, 0.0, 0.0};
   for (int i = 0; i < warps; i += 4) PLANISH_UNROLL
   for (int j = 0; j < 4; ++j) parts[j] += meeting[i + j];
-  return quick_norm_factor((parts[0] + parts[1]) + (parts[2] + parts[3]), share, columns, epsilon);
+  return quick_norm_factor((parts[0] + parts[1]) + (parts[2] + parts[3]), share, epsilon);
 }
 
-/// The prologue of a token that lies in its stage, by the threads of its warpgroups.
-template <class Size, Prologue Before>
-PLANISH_DEVICE void apply_prologue(const KroneckerArguments& a, int thread, int barrier, double* meeting,
-                                   unsigned char* stage) noexcept {
-  using E = typename Size::Type;
-  const int n1 = a.factors.n1;
-  constexpr int all = Size::stage_bytes / 16, turns = (all + Size::token_threads - 1) / Size::token_threads;
-  static_assert(all % Size::token_threads == 0);
-  const auto at = [=](int byte) { return reinterpret_cast<Vector16*>(stage + byte); };
-  if constexpr (Before == Prologue::swiglu) {
+/// SwiGLU of a token that lies in its stage, by the threads of its warpgroups.
+template <class Size>
+PLANISH_DEVICE void gate_stage(int n1, int thread, unsigned char* stage) noexcept {
+  const auto gate = [=](int byte) {
+    auto* const place = reinterpret_cast<Vector16*>(stage + byte);
+    *place = gated_rounded<typename Size::Type>(*place, place[Size::stage_bytes / 16]);
+  };
+  if constexpr (Size::columns % 64 == 0) {  // pieces as they lie
+    const int in_chunk = n1 * 8;
     PLANISH_NO_UNROLL
-    for (int i = thread; i < all; i += Size::token_threads) {
-      const RowPiece piece = piece_of_stage<Size>(i, n1);
-      if (piece.there) *at(piece.byte) = gated_rounded<E>(*at(piece.byte), *at(piece.byte + Size::stage_bytes));
+    for (int i = thread; i < Size::chunks * in_chunk; i += Size::token_threads) {
+      int byte = i * 16;
+      PLANISH_UNROLL
+      for (int chunk = 1; chunk < Size::chunks; ++chunk)
+        if (i >= chunk * in_chunk) byte += Size::chunk_bytes - in_chunk * 16;
+      gate(byte);
     }
   } else {
-    constexpr int together = turns < 4 ? turns : 4;  // that registers hold
-    Vector16 kept[together];
-    const auto load = [&](int first) {
-      PLANISH_UNROLL
-      for (int i = 0; i < together; ++i) {
-        kept[i] = Vector16{{0, 0, 0, 0}};
-        if (turns % together == 0 || first + i < turns)
-          kept[i] = *at((thread + (first + i) * Size::token_threads) * 16);
-      }
-    };
-    double squares = 0.0;
     PLANISH_NO_UNROLL
-    for (int first = 0; first < turns; first += together) {
-      load(first);
-      PLANISH_UNROLL
-      for (int i = 0; i < together; ++i) squares = add_squares<E>(kept[i], squares);  // padding is zero
-    }
-    const float factor = joined_norm_factor(squares, thread / warp_size, Size::warps, meeting, n1 * Size::columns,
-                                            a.prologue.epsilon, [=] { group_barrier(barrier, Size::token_threads); });
-    PLANISH_NO_UNROLL
-    for (int first = 0; first < turns; first += together) {
-      if (turns > together) load(first);
-      PLANISH_UNROLL
-      for (int i = 0; i < together; ++i) {
-        if (turns % together != 0 && first + i >= turns) break;
-        const RowPiece piece = piece_of_stage<Size>(thread + (first + i) * Size::token_threads, n1);
-        if (piece.there)
-          *at(piece.byte) =
-              normed<E>(kept[i], factor, a.prologue.gain == nullptr ? nullptr : a.prologue.gain + piece.element);
-      }
-    }
+    for (int i = thread; i < n1 * Size::columns / 8; i += Size::token_threads) gate(place_in_stage<Size>(i));
   }
 }
 
-/// Brings the one token of a block through its prologue, by all of its threads, Size::most_threads: those of a row and
-/// of the row beside it that a thread asks for are those that it computes.
+/// The norm of a token that lies in its stage, by the threads of its warpgroups.
+template <class Size>
+PLANISH_DEVICE void norm_stage(const KroneckerArguments& a, double share, int thread, int barrier, double* meeting,
+                               unsigned char* stage) noexcept {
+  using E = typename Size::Type;
+  constexpr int turns = Size::stage_bytes / 16 / Size::token_threads;
+  constexpr int together = turns < 4 ? turns : 4;  // that registers hold
+  static_assert(Size::stage_bytes % (16 * Size::token_threads) == 0);
+  const auto piece = [&](int turn) { return piece_of_stage<Size>(thread + turn * Size::token_threads, a.factors.n1); };
+  const auto here = [](int turn) { return turns % together == 0 || turn < turns; };
+  Vector16 kept[together];
+  float gains[together][8];
+  const auto load = [&](int first) {
+    PLANISH_UNROLL
+    for (int i = 0; i < together; ++i) {
+      kept[i] = Vector16{{0, 0, 0, 0}};
+      if (here(first + i))
+        kept[i] = *reinterpret_cast<const Vector16*>(stage + (thread + (first + i) * Size::token_threads) * 16);
+    }
+  };
+  const auto load_gains = [&](int first) {
+    PLANISH_UNROLL
+    for (int i = 0; i < together; ++i)
+      load_eight_gains(here(first + i) && piece(first + i).there ? a.prologue.gain : nullptr, piece(first + i).element,
+                       gains[i]);
+  };
+  double squares = 0.0;
+  PLANISH_NO_UNROLL
+  for (int first = 0; first < turns; first += together) {
+    load(first);
+    PLANISH_UNROLL
+    for (int i = 0; i < together; ++i) squares = add_squares<E>(kept[i], squares);  // padding is zero
+  }
+  PLANISH_UNROLL
+  for (Vector16& v : kept) settle(v.words);  // so that 16 bits are kept, not what they were widened to
+  load_gains(0);                             // they come while the warps meet
+  const float factor = joined_norm_factor(squares, share, a.prologue.epsilon, thread / warp_size, Size::warps, meeting,
+                                          [=] { group_barrier(barrier, Size::token_threads); });
+  PLANISH_NO_UNROLL
+  for (int first = 0; first < turns; first += together) {
+    if (turns > together) {
+      load(first);
+      if (first > 0) load_gains(first);
+    }
+    PLANISH_UNROLL
+    for (int i = 0; i < together; ++i)
+      if (here(first + i) && piece(first + i).there)
+        *reinterpret_cast<Vector16*>(stage + piece(first + i).byte) = normed<E>(kept[i], factor, gains[i]);
+  }
+}
+
+/// Brings the one token of a block through its prologue, by all of its threads, Size::most_threads: what a thread asks
+/// for is what it computes.
 template <class Size, Prologue Before>
-PLANISH_DEVICE void fetch_through_prologue(const KroneckerArguments& a, std::int64_t token, double* meeting,
-                                           unsigned char* stage) noexcept {
+PLANISH_DEVICE void fetch_through_prologue(const KroneckerArguments& a, double share, std::int64_t token,
+                                           double* meeting, unsigned char* stage) noexcept {
   using E = typename Size::Type;
   constexpr int threads = Size::most_threads, most = Size::left_steps * 16 * Size::columns / 8;
   constexpr int turns = (most + threads - 1) / threads;
-  const int n1 = a.factors.n1, all = n1 * Size::columns / 8;
-  const E* const row = static_cast<const E*>(a.x) + token * a.row_stride;
+  const int all = a.factors.n1 * Size::columns / 8;
+  const auto* const row = reinterpret_cast<const Vector16*>(static_cast<const E*>(a.x) + token * a.row_stride);
   if constexpr (Before == Prologue::swiglu) {
-    const E* const up = static_cast<const E*>(a.prologue.up) + token * a.prologue.up_stride;
+    const auto* const up =
+        reinterpret_cast<const Vector16*>(static_cast<const E*>(a.prologue.up) + token * a.prologue.up_stride);
     PLANISH_NO_UNROLL
     for (int i = thread_index(); i < all; i += threads) {
-      const RowPiece piece = piece_of_row<Size>(i);
-      copy_async_16(stage + piece.byte, row + piece.element, 16);
-      copy_async_16(stage + piece.byte + Size::stage_bytes, up + piece.element, 16);
+      unsigned char* const place = stage + place_in_stage<Size>(i);
+      copy_async_16(place, row + i, 16);
+      copy_async_16(place + Size::stage_bytes, up + i, 16);
     }
     commit_copies();
     wait_copies<0>();
     PLANISH_NO_UNROLL
     for (int i = thread_index(); i < all; i += threads) {
-      auto* const place = reinterpret_cast<Vector16*>(stage + piece_of_row<Size>(i).byte);
+      auto* const place = reinterpret_cast<Vector16*>(stage + place_in_stage<Size>(i));
       *place = gated_rounded<E>(*place, place[Size::stage_bytes / 16]);
     }
   } else {
     Vector16 kept[turns];
+    float gains[turns][8];
     double squares = 0.0;
     PLANISH_UNROLL
     for (int i = 0; i < turns; ++i) {
-      kept[i] = Vector16{{0, 0, 0, 0}};
       const int at = thread_index() + i * threads;
-      if (at < all) kept[i] = *reinterpret_cast<const Vector16*>(row + 8 * at);
+      kept[i] = Vector16{{0, 0, 0, 0}};
+      if (at < all) kept[i] = row[at];
     }
     PLANISH_UNROLL
     for (int i = 0; i < turns; ++i) squares = add_squares<E>(kept[i], squares);
-    const float factor = joined_norm_factor(squares, thread_index() / warp_size, threads / warp_size, meeting,
-                                            n1 * Size::columns, a.prologue.epsilon, [] { block_barrier(); });
+    PLANISH_UNROLL
+    for (int i = 0; i < turns; ++i) {  // they come while the warps meet
+      settle(kept[i].words);
+      const int at = thread_index() + i * threads;
+      load_eight_gains(at < all ? a.prologue.gain : nullptr, 8 * at, gains[i]);
+    }
+    const float factor = joined_norm_factor(squares, share, a.prologue.epsilon, thread_index() / warp_size,
+                                            threads / warp_size, meeting, [] { block_barrier(); });
     PLANISH_UNROLL
     for (int i = 0; i < turns; ++i) {
       const int at = thread_index() + i * threads;
       if (at >= all) break;
-      *reinterpret_cast<Vector16*>(stage + piece_of_row<Size>(at).byte) =
-          normed<E>(kept[i], factor, a.prologue.gain == nullptr ? nullptr : a.prologue.gain + 8 * at);
+      *reinterpret_cast<Vector16*>(stage + place_in_stage<Size>(at)) = normed<E>(kept[i], factor, gains[i]);
     }
   }
 }

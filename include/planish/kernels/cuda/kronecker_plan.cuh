@@ -155,6 +155,7 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
   s.form = shape.form;
   s.background = shape.background && shape.input == shape.arithmetic && n2 % 8 == 0;
   s.prologue = shape.prologue;
+  s.share = 1.0 / (n1 * n2);
   if (shape.groups && s.background && device.group_products && device.encode_rows != nullptr) {
     plan.encode_rows = device.encode_rows;
     plan.group_path =
