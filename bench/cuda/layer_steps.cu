@@ -107,8 +107,8 @@ void check_gates(Context& context) {
   record_check("prologue/swiglu/every_gate", found[1] == 0);
 }
 
-/// Matrix units: the bits of the same transform, by mma.sync, of rows that the reference's prologue made and that were
-/// rounded.
+/// Matrix units: the bits of the same transform on the same products of rows that the reference's prologue made and
+/// that were rounded. Other products have their own codes next to a tie.
 void check_units(Context& context, int n1, int n2, index rows, pc::Prologue prologue, std::uint64_t seed) {
   Arena& arena = *context.arena;
   arena.reset();
@@ -124,7 +124,7 @@ void check_units(Context& context, int n1, int n2, index rows, pc::Prologue prol
   for (const bool with : {false, true}) {
     pc::KroneckerShape shape{static_cast<int>(rows), n1, n2};
     if (with) shape.prologue = prologue;
-    shape.groups = with;  // whose codes next to a tie are their own
+    shape.groups = with || pc::prologue_group_path(n1, n2) != pc::KroneckerGroupPath::none;
     shape.background = n2 % 8 == 0;
     shape.early = with;
     const auto plan = pc::plan_kronecker(shape, context.capabilities);

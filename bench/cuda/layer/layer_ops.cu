@@ -15,9 +15,6 @@ namespace {
 
 constexpr int threads = 256;
 
-/// Whether kernels other than transforms start early: with few tokens a layer was quicker without.
-bool starts_early(int rows) { return rows > 8; }
-
 const char* sentence_of(const pl::Status& status) {
   static std::string kept;
   if (status.ok()) return nullptr;
@@ -197,7 +194,7 @@ const char* multiply(const std::int8_t* codes, const float* token_scales, int ro
   a.y_stride = a.residual_stride = channels;
   a.workspace = workspace;
   gpu::MultiplyShape shape{.rows = rows, .channels = channels, .columns = columns, .stored_bits = 4};
-  shape.early = starts_early(rows);  // weights are older than the kernel in front
+  shape.early = true;  // weights are older than the kernel in front
   return launch([&](auto& on) { return gpu::plan_multiply(shape, on); }, a, stream, workspace_bytes);
 }
 
@@ -218,7 +215,7 @@ const char* append(const void* qkv, int heads, int new_tokens, const float* cosi
                                     .query_heads = heads,
                                     .sequences = cache->sequences,
                                     .tokens = new_tokens,
-                                    .early = starts_early(cache->sequences * new_tokens)};
+                                    .early = true};
   return launch([&](auto& on) { return gpu::plan_append_heads(shape, on); }, a, stream);
 }
 
@@ -232,11 +229,8 @@ const char* attend(const void* q, int heads, int tokens, const Cache* cache, voi
   a.softmax_scale = 1.0f / std::sqrt(static_cast<float>(cache->size));
   a.cache = cache->view();
   a.workspace = workspace;
-  const gpu::AttendShape shape{.cache = cache->shape(),
-                               .sequences = cache->sequences,
-                               .query_heads = heads,
-                               .tokens = tokens,
-                               .early = starts_early(cache->sequences)};
+  const gpu::AttendShape shape{
+      .cache = cache->shape(), .sequences = cache->sequences, .query_heads = heads, .tokens = tokens, .early = true};
   return launch([&](auto& on) { return gpu::plan_attend(shape, on); }, a, stream, workspace_bytes);
 }
 

@@ -18,7 +18,8 @@ struct HeadOfWarp {
   using Type = E;
   static constexpr int channels = Channels, chunks = Channels / 32, steps = Channels / 16, pairs = Channels / 16;
   static constexpr int factor_bytes = Channels * Channels * 2;
-  static constexpr int codes_pitch = Channels + 4, codes_bytes = heads_rows * codes_pitch;
+  static constexpr int codes_pitch = Channels + 8;  // eight codes of any width are stored at once
+  static constexpr int codes_bytes = heads_rows * codes_pitch;
   static constexpr int shared_bytes = 2 * factor_bytes + heads_of_warps * codes_bytes;
 
   Vector16 rows[2][chunks];     // as they are read: chunk j has channels 8 (4 j + lane % 4) on
