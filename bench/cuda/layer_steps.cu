@@ -75,8 +75,40 @@ void check_exact(Context& context, int n1, int n2, pc::Prologue prologue, std::u
       oracles::differences(made.span(), expected.view(), pc::CodeForm::bytes, true) == 0);
 }
 
-/// Matrix units: the bits of the same transform, by mma.sync, of rows that the reference's prologue made and that were
-/// rounded.
+__global__ void compare_gates(const std::uint16_t* ups, int count, unsigned* most_units, unsigned* wrong) {
+  const unsigned bits = blockIdx.x * blockDim.x + threadIdx.x;  // of every gate
+  const float gate = pc::widen(pl::BFloat16{static_cast<std::uint16_t>(bits)});
+  for (int i = 0; i < count; ++i) {
+    const float up = pc::widen(pl::BFloat16{ups[i]}), formula = pc::gated(gate, up);
+    const pc::Vector16 made =
+        pc::gated_rounded<pl::BFloat16>({{bits, bits, bits, bits}}, {{ups[i], ups[i], ups[i], 0}});
+    if (!pl::is_finite(formula)) continue;  // is lost anyway, and the row with it
+    const auto near = __float_as_int(pc::nearly_gated(gate, up)), exact = __float_as_int(formula);
+    if (bits <= pc::swiglu_quick_gates) atomicMax(most_units, static_cast<unsigned>(abs(near - exact)));
+    if ((made.words[0] & 0xffffu) != (pc::round_pair(pl::BFloat16{}, formula, 0.0f) & 0xffffu)) atomicAdd(wrong, 1u);
+  }
+}
+
+/// Every gate of bfloat16 beside some hundred other factors: no quick product is further off than is believed, and
+/// none is rounded to another number than the formula's.
+void check_gates(Context& context) {
+  Arena& arena = *context.arena;
+  arena.reset();
+  pl::Random random(77);
+  std::vector<std::uint16_t> ups{0x3f80, 0x3fff, 0x0001, 0x8080, 0x7f7f, 0xff80, 0x0000};
+  while (ups.size() < 300) ups.push_back(static_cast<std::uint16_t>(random.bits()));
+  auto* const out = arena.take<unsigned>(2);
+  require(cudaMemset(out, 0, 8), "gates");
+  compare_gates<<<256, 256, 0, context.stream>>>(arena.upload(ups), static_cast<int>(ups.size()), out, out + 1);
+  require(cudaStreamSynchronize(context.stream), "gates");
+  const auto found = download(out, 2);
+  std::printf("SwiGLU by quick units: off by %u units at most\n", found[0]);
+  record_check("prologue/swiglu/units_off", found[0] < pc::swiglu_doubt);
+  record_check("prologue/swiglu/every_gate", found[1] == 0);
+}
+
+/// Matrix units: the bits of the same transform on the same products of rows that the reference's prologue made and
+/// that were rounded. Other products have their own codes next to a tie.
 void check_units(Context& context, int n1, int n2, index rows, pc::Prologue prologue, std::uint64_t seed) {
   Arena& arena = *context.arena;
   arena.reset();
@@ -92,7 +124,7 @@ void check_units(Context& context, int n1, int n2, index rows, pc::Prologue prol
   for (const bool with : {false, true}) {
     pc::KroneckerShape shape{static_cast<int>(rows), n1, n2};
     if (with) shape.prologue = prologue;
-    shape.groups = with;  // whose codes next to a tie are their own
+    shape.groups = with || pc::prologue_group_path(n1, n2) != pc::KroneckerGroupPath::none;
     shape.background = n2 % 8 == 0;
     shape.early = with;
     const auto plan = pc::plan_kronecker(shape, context.capabilities);
@@ -103,6 +135,8 @@ void check_units(Context& context, int n1, int n2, index rows, pc::Prologue prol
     a.factors = factors->view();
     a.factors.left = arena.upload(a.factors.left, a.factors.left_size());
     a.factors.right = arena.upload(a.factors.right, a.factors.right_size());
+    if (a.factors.panels_size() > 0 && seed % 3 != 0)
+      a.factors.panels = arena.upload(factors->panels(), a.factors.panels_size());
     a.quantizer = {.bits = 4, .clip = {0.9f, 0.95f}};
     a.out = take_rows(arena, made.span());
     if (with) a.prologue = upload_prologue(arena, produced, n);
@@ -191,8 +225,11 @@ void bench_prologue(Context& context, int n1, int n2, int rows, pc::Prologue pro
     auto* const right = arena.take<std::uint16_t>(a.factors.right_size());
     fill(left, a.factors.left_size() * 2, Fill::bfloat16, 1000);
     fill(right, a.factors.right_size() * 2, Fill::bfloat16, 1001);
+    auto* const panels = arena.take<std::uint16_t>(a.factors.panels_size());
+    fill(panels, a.factors.panels_size() * 2, Fill::bfloat16, 1002);
     a.factors.left = left;
     a.factors.right = right;
+    a.factors.panels = panels;
     a.quantizer.bits = 4;
     a.out = {.rows = rows, .columns = n, .stride = n};
     a.out.codes = arena.take<std::int8_t>(std::int64_t{rows} * n);
@@ -223,6 +260,7 @@ void bench_prologue(Context& context, int n1, int n2, int rows, pc::Prologue pro
 
 void check_layer_steps(Context& context) {
   std::uint64_t seed = 1;
+  check_gates(context);
   for (const auto prologue : {pc::Prologue::rms_norm, pc::Prologue::swiglu}) {
     const int exact[][2] = {{1, 5}, {7, 12}, {64, 64}, {112, 128}};
     for (const auto& [n1, n2] : exact) check_exact(context, n1, n2, prologue, seed++);
@@ -238,6 +276,8 @@ void check_layer_steps(Context& context) {
   check_heads(context, {8, 128, 4, 4}, 32, {121, 0, 236}, 64, false, true, {20, 1, 3, 112, 100}, 11);
   check_heads(context, {1, 64, 8, 2}, 3, {40}, 32, false, true, {9, 31}, 12);
   check_heads(context, {1, 240, 4, 4}, 2, {12}, 120, false, true, {11, 1}, 14);
+  check_heads(context, {2, 64, 2, 8}, 6, {300, 77}, 32, true, true, {290, 10}, 15);
+  check_heads(context, {8, 128, 8, 2}, 32, {520, 33, 64}, 64, false, true, {500, 9, 11}, 16);
   context.arena->reset();
 }
 

@@ -35,22 +35,24 @@ std::tuple<Tensor, Tensor, Tensor> pack_weights(const Tensor& codes, const Tenso
 }
 
 /// The two factors as the kernel reads them, from square float32 matrices on the CPU.
-std::tuple<Tensor, Tensor> pack_factors(const Tensor& left, const Tensor& right) {
+std::tuple<Tensor, Tensor, Tensor> pack_factors(const Tensor& left, const Tensor& right) {
   for (const Tensor* factor : {&left, &right})
     TORCH_CHECK(factor->device().is_cpu() && factor->scalar_type() == at::kFloat && factor->dim() == 2 &&
                     factor->size(0) == factor->size(1) && factor->is_contiguous(),
                 "planish: factors are contiguous square float32 matrices on the CPU");
   const int n1 = static_cast<int>(left.size(0)), n2 = static_cast<int>(right.size(0));
-  const Tensor lefts = room(fused::left_size(n1), at::kShort), rights = room(fused::right_size(n2), at::kShort);
+  const Tensor lefts = room(fused::left_size(n1), at::kShort), rights = room(fused::right_size(n2), at::kShort),
+               panels = room(fused::panels_size(n1, n2), at::kShort);
   fused::pack_factors(left.data_ptr<float>(), n1, right.data_ptr<float>(), n2, lefts.data_ptr<std::int16_t>(),
-                      rights.data_ptr<std::int16_t>());
-  return {lefts, rights};
+                      rights.data_ptr<std::int16_t>(), panels.data_ptr<std::int16_t>());
+  return {lefts, rights, panels};
 }
 
 /// y = codes(x · (L ⊗ R)) · Wᵀ + bias, x tokens × (n1 · n2) in bfloat16, of activations with `bits` bits.
-Tensor fused_linear(const Tensor& x, const Tensor& left, const Tensor& right, std::int64_t n1, std::int64_t n2,
-                    const Tensor& units, const Tensor& scales, const Tensor& sums, std::int64_t channels,
-                    std::int64_t weight_bits, std::int64_t bits, const std::optional<Tensor>& bias) {
+Tensor fused_linear(const Tensor& x, const Tensor& left, const Tensor& right, const Tensor& panels, std::int64_t n1,
+                    std::int64_t n2, const Tensor& units, const Tensor& scales, const Tensor& sums,
+                    std::int64_t channels, std::int64_t weight_bits, std::int64_t bits,
+                    const std::optional<Tensor>& bias) {
   TORCH_CHECK(
       x.is_cuda() && x.scalar_type() == at::kBFloat16 && x.dim() == 2 && x.is_contiguous() && x.size(1) == n1 * n2,
       "planish: x is a contiguous bfloat16 matrix of ", n1 * n2, " columns on a GPU");
@@ -67,7 +69,8 @@ Tensor fused_linear(const Tensor& x, const Tensor& left, const Tensor& right, st
   };
   const std::int64_t side = fused::side_count(call.channels, columns, call.weight_bits);
   TORCH_CHECK(is_beside(left, at::kShort, fused::left_size(call.n1)) &&
-                  is_beside(right, at::kShort, fused::right_size(call.n2)),
+                  is_beside(right, at::kShort, fused::right_size(call.n2)) &&
+                  is_beside(panels, at::kShort, fused::panels_size(call.n1, call.n2)),
               "planish: factors of ", n1, " and ", n2, ", packed by pack_factors, lie beside x");
   TORCH_CHECK(is_beside(units, at::kByte, fused::unit_bytes(call.channels, columns, call.weight_bits)) &&
                   is_beside(scales, at::kFloat, side) && is_beside(sums, at::kInt, side),
@@ -82,6 +85,7 @@ Tensor fused_linear(const Tensor& x, const Tensor& left, const Tensor& right, st
   call.x = x.data_ptr();
   call.left = left.data_ptr<std::int16_t>();
   call.right = right.data_ptr<std::int16_t>();
+  call.panels = panels.data_ptr<std::int16_t>();
   call.units = units.data_ptr<std::uint8_t>();
   call.scales = scales.data_ptr<float>();
   call.sums = sums.data_ptr<std::int32_t>();
@@ -99,10 +103,10 @@ Tensor fused_linear(const Tensor& x, const Tensor& left, const Tensor& right, st
 
 TORCH_LIBRARY(planish, library) {
   library.def("pack_weights(Tensor codes, Tensor scales, int bits) -> (Tensor, Tensor, Tensor)");
-  library.def("pack_factors(Tensor left, Tensor right) -> (Tensor, Tensor)");
+  library.def("pack_factors(Tensor left, Tensor right) -> (Tensor, Tensor, Tensor)");
   library.def(
-      "fused_linear(Tensor x, Tensor left, Tensor right, int n1, int n2, Tensor units, Tensor scales, Tensor sums, "
-      "int channels, int weight_bits, int bits, Tensor? bias=None) -> Tensor");
+      "fused_linear(Tensor x, Tensor left, Tensor right, Tensor panels, int n1, int n2, Tensor units, Tensor scales, "
+      "Tensor sums, int channels, int weight_bits, int bits, Tensor? bias=None) -> Tensor");
 }
 TORCH_LIBRARY_IMPL(planish, CPU, library) {
   library.impl("pack_weights", &pack_weights);

@@ -57,6 +57,8 @@ void run(const Call& call) {
   transform.factors.n2 = call.n2;
   transform.factors.left = reinterpret_cast<const std::uint16_t*>(call.left);
   transform.factors.right = reinterpret_cast<const std::uint16_t*>(call.right);
+  if (transform.factors.panels_size() > 0)
+    transform.factors.panels = reinterpret_cast<const std::uint16_t*>(call.panels);
   transform.quantizer.bits = call.bits;
   transform.out.codes = call.codes;
   transform.out.rows = call.rows;
@@ -85,6 +87,7 @@ std::int64_t unit_bytes(int channels, int columns, int bits) { return shape_of(c
 std::int64_t side_count(int channels, int columns, int bits) { return shape_of(channels, columns, bits).side_count(); }
 std::int64_t left_size(int n1) { return gpu::KroneckerFactorsView{.n1 = n1, .n2 = 1}.left_size(); }
 std::int64_t right_size(int n2) { return gpu::KroneckerFactorsView{.n1 = 1, .n2 = n2}.right_size(); }
+std::int64_t panels_size(int n1, int n2) { return gpu::KroneckerFactorsView{.n1 = n1, .n2 = n2}.panels_size(); }
 
 void pack_weights(const std::int8_t* codes, const float* scales, int channels, int columns, int bits,
                   std::uint8_t* units, float* unit_scales, std::int32_t* sums) {
@@ -101,11 +104,13 @@ void pack_weights(const std::int8_t* codes, const float* scales, int channels, i
   std::copy_n(made.sums, made.side_count(), sums);
 }
 
-void pack_factors(const float* left, int n1, const float* right, int n2, std::int16_t* lefts, std::int16_t* rights) {
+void pack_factors(const float* left, int n1, const float* right, int n2, std::int16_t* lefts, std::int16_t* rights,
+                  std::int16_t* panels) {
   const auto packed = require(gpu::KroneckerFactors::make(n1, n2, left, right, gpu::ElementType::bfloat16));
   const auto made = packed.view();
   std::copy_n(reinterpret_cast<const std::int16_t*>(made.left), made.left_size(), lefts);
   std::copy_n(reinterpret_cast<const std::int16_t*>(made.right), made.right_size(), rights);
+  std::copy_n(reinterpret_cast<const std::int16_t*>(packed.panels()), made.panels_size(), panels);
 }
 
 }  // namespace fused

@@ -67,15 +67,15 @@ class FusedLinear(torch.nn.Module):
         scales = turned.abs().amax(1) / 7
         codes = torch.round(turned / scales[:, None]).to(torch.int8)
         packed = torch.ops.planish.pack_factors(left, right) + torch.ops.planish.pack_weights(codes, scales, 4)
-        for name, tensor in zip(["left", "right", "units", "scales", "sums"], packed):
+        for name, tensor in zip(["left", "right", "panels", "units", "scales", "sums"], packed):
             self.register_buffer(name, tensor)
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().float())
         self.n1, self.n2, self.bits, self.channels = n1, n2, bits, weight.shape[0]
 
     def forward(self, x):
         return torch.ops.planish.fused_linear(
-            x, self.left, self.right, self.n1, self.n2, self.units, self.scales, self.sums, self.channels, 4, self.bits,
-            self.bias)
+            x, self.left, self.right, self.panels, self.n1, self.n2, self.units, self.scales, self.sums, self.channels,
+            4, self.bits, self.bias)
 
 
 def check_numbers(linear, fused):

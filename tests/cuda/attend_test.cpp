@@ -144,6 +144,10 @@ TEST_CASE("plans of a cache fit their device, and say what they do not take") {
   const auto large = plan({{8, 128, 4, 4}, 32, 32, 1, 8192}, hopper);
   CHECK(large.path == cuda::AttendPath::head128_width4);
   CHECK(large.sharing.warps == 4);
+  // Where blocks of four would come in two waves, as many blocks of three run at once.
+  const auto waves = plan({{8, 128, 4, 4}, 64, 32, 1, 8192}, hopper);
+  CHECK(waves.sharing.warps == 3);
+  CHECK(waves.launch.blocks <= hopper.multiprocessors * (hopper.shared_bytes / waves.launch.shared_bytes));
   CHECK(large.sharing.splits == 1);
   CHECK(plan({{8, 128, 4, 4}, 1, 32, 1, 8192}, hopper).sharing.splits == 11);
   CHECK(plan({{8, 128, 4, 4}, 1, 32, 1, 64}, hopper).workspace_bytes == 0);

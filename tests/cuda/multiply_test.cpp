@@ -182,7 +182,7 @@ TEST_CASE("plans take the path that a device has") {
   CHECK(path(hopper, 9) == cuda::MultiplyPath::pipeline16);
   cuda::MultiplyShape decode{1, 14336, 4096, 4};
   decode.early = true;
-  CHECK(cuda::plan_multiply(decode, hopper)->path == cuda::MultiplyPath::pipeline16);
+  CHECK(cuda::plan_multiply(decode, hopper)->path == cuda::MultiplyPath::stream8);
   CHECK(cuda::plan_multiply(decode, hopper)->launch.early);
   CHECK(cuda::plan_multiply(decode, ada)->path == cuda::MultiplyPath::stream8);
   CHECK_FALSE(cuda::plan_multiply(decode, ada)->launch.early);

@@ -89,6 +89,7 @@ void check_units(int n1, int n2, index rows, Prologue prologue, ElementType inpu
     a.x = with ? produced.x.data() : rounded.data();
     a.row_stride = n;
     a.factors = factors->view();
+    if (a.factors.panels_size() > 0 && seed % 2 != 0) a.factors.panels = factors->panels();
     a.quantizer = {
         .bits = form == CodeForm::nibbles ? 4 : 8, .symmetry = pl::Symmetry::asymmetric, .clip = {0.9f, 0.95f}};
     a.out = made.span();
@@ -151,6 +152,44 @@ TEST_CASE("a prologue before a transform on matrix units: to the bit as if rows 
   CHECK(path(112, 128) == cuda::KroneckerGroupPath::rows112_columns128);
   CHECK(path(32, 128) == cuda::KroneckerGroupPath::none);
   CHECK(path(128, 224) == cuda::KroneckerGroupPath::none);
+}
+
+TEST_CASE("SwiGLU by quick units is the formula's once rounded, for every gate of bfloat16") {
+  const std::uint16_t ups[] = {0x3f80, 0xbfb5, 0x0001, 0x8080, 0x7f7f, 0xff80, 0x7fc0, 0x0000, 0x4123};
+  const auto wide = [](std::uint32_t bits) { return pl::BFloat16{static_cast<std::uint16_t>(bits)}.to_float(); };
+  index wrong = 0, unsure = 0;
+  for (std::uint32_t first = 0; first < 0x10000; first += 8)
+    for (const std::uint16_t up : ups) {
+      cuda::Vector16 gates, others, quick;
+      float x[8], y[8], z[8];
+      for (std::uint32_t i = 0; i < 8; ++i) x[i] = wide(first + i), y[i] = wide(up);
+      for (std::uint32_t w = 0; w < 4; ++w) {
+        gates.words[w] = (first + 2 * w) | (first + 2 * w + 1) << 16;
+        others.words[w] = std::uint32_t{up} * 0x00010001u;
+      }
+      pl::kernels::reference::swiglu_rows({x, 1, 8}, {y, 1, 8}, {z, 1, 8});
+      const bool sure = cuda::nearly_gated(gates, others, quick);
+      const cuda::Vector16 made = cuda::gated_rounded<pl::BFloat16>(gates, others);
+      unsure += !sure;
+      for (std::uint32_t i = 0; i < 8; ++i) {
+        const auto half = [i](const cuda::Vector16& v) { return v.words[i / 2] >> (16 * (i % 2)) & 0xffffu; };
+        const auto same = [&](const cuda::Vector16& v) {
+          return z[i] != z[i] ? wide(half(v)) != wide(half(v)) : half(v) == pl::BFloat16::from_float(z[i]).bits;
+        };
+        wrong += !same(made) + (sure && !same(quick));
+      }
+    }
+  CHECK(wrong == 0);
+  CHECK(unsure > 0x4000 / 8);  // the gates below -80 at least
+  CHECK(unsure < 0x10000 / 8 * 9 / 3);
+  // Right on a tie, and beside it as far as doubt goes.
+  index near = 0;
+  for (std::uint32_t off = 0; off <= 4 * cuda::swiglu_doubt; ++off) {
+    const std::uint32_t low = 0x8000u - 2 * cuda::swiglu_doubt + off;
+    const std::uint32_t least = cuda::least_sum_pairs(low, 0x8000u + cuda::swiglu_doubt, 0xffffffffu) & 0xffffu;
+    near += least <= 2 * cuda::swiglu_doubt;
+  }
+  CHECK(near == 2 * cuda::swiglu_doubt + 1);
 }
 
 TEST_CASE("what a prologue cannot take is refused in a sentence") {

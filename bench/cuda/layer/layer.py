@@ -102,8 +102,7 @@ class Float:
 
 class Quantized:
     """The layer in W4A4KV4: every site in two launches, what stands before it, transform and codes in the first, then
-    the product with its residual; what attention reads in one. From 9 tokens on each may start before the one in front
-    of it ends.
+    the product with its residual; what attention reads in one. Each may start before the one in front of it ends.
     """
 
     def __init__(self, ops, weights, shared):

@@ -22,7 +22,7 @@ class Operators:
 
     def __init__(self, path):
         self.library = ctypes.CDLL(path)
-        for name in ("page_bytes", "unit_bytes", "side_count", "left_size", "right_size"):
+        for name in ("page_bytes", "unit_bytes", "side_count", "left_size", "right_size", "panels_size"):
             getattr(self.library, name).restype = ctypes.c_int64
 
     def size(self, name, *arguments):
@@ -59,8 +59,9 @@ class Operators:
         n1, n2 = left.shape[0], right.shape[0]
         lefts = torch.empty(self.size("left_size", n1), dtype=torch.int16)
         rights = torch.empty(self.size("right_size", n2), dtype=torch.int16)
-        self.call("pack_factors", n1, n2, left, right, lefts, rights, on_stream=False)
-        return n1, n2, lefts.cuda(), rights.cuda()
+        panels = torch.empty(self.size("panels_size", n1, n2), dtype=torch.int16)
+        self.call("pack_factors", n1, n2, left, right, lefts, rights, panels, on_stream=False)
+        return n1, n2, lefts.cuda(), rights.cuda(), panels.cuda()
 
 
 def load_operators(path):

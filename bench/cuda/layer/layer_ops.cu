@@ -15,9 +15,6 @@ namespace {
 
 constexpr int threads = 256;
 
-/// Whether kernels other than transforms start early: with few tokens a layer was quicker without.
-bool starts_early(int rows) { return rows > 8; }
-
 const char* sentence_of(const pl::Status& status) {
   static std::string kept;
   if (status.ok()) return nullptr;
@@ -108,12 +105,13 @@ __global__ void swiglu_rows(const pl::BFloat16* gate_up, int columns, pl::BFloat
   to[v] = out;
 }
 
-gpu::KroneckerFactorsView factors_of(int n1, int n2, const void* left, const void* right) {
+gpu::KroneckerFactorsView factors_of(int n1, int n2, const void* left, const void* right, const void* panels) {
   gpu::KroneckerFactorsView view;
   view.n1 = n1;
   view.n2 = n2;
   view.left = static_cast<const std::uint16_t*>(left);
   view.right = static_cast<const std::uint16_t*>(right);
+  view.panels = static_cast<const std::uint16_t*>(panels);
   return view;
 }
 
@@ -161,11 +159,12 @@ const char* swiglu(const pl::BFloat16* gate_up, int rows, int columns, pl::BFloa
 /// Codes of rows · (L ⊗ R), 4 bits in bytes, and a scale per row. With a gain, rows meet their RMSNorm first; with
 /// `up`, they are gates and meet it by SwiGLU.
 const char* transform(const void* x, int stride, const float* gain, const void* up, int rows, int n1, int n2,
-                      const void* left, const void* right, std::int8_t* codes, float* scales, cudaStream_t stream) {
+                      const void* left, const void* right, const void* panels, std::int8_t* codes, float* scales,
+                      cudaStream_t stream) {
   gpu::KroneckerArguments a;
   a.x = x;
   a.row_stride = stride;
-  a.factors = factors_of(n1, n2, left, right);
+  a.factors = factors_of(n1, n2, left, right, panels);
   a.quantizer = {.bits = 4, .clip = {0.95f, 0.95f}};
   a.out = {.codes = codes, .rows = rows, .columns = n1 * n2, .stride = n1 * n2, .scales = scales};
   a.prologue = {gain, 1e-5f, up, stride};
@@ -195,7 +194,7 @@ const char* multiply(const std::int8_t* codes, const float* token_scales, int ro
   a.y_stride = a.residual_stride = channels;
   a.workspace = workspace;
   gpu::MultiplyShape shape{.rows = rows, .channels = channels, .columns = columns, .stored_bits = 4};
-  shape.early = starts_early(rows);  // weights are older than the kernel in front
+  shape.early = true;  // weights are older than the kernel in front
   return launch([&](auto& on) { return gpu::plan_multiply(shape, on); }, a, stream, workspace_bytes);
 }
 
@@ -206,8 +205,8 @@ const char* append(const void* qkv, int heads, int new_tokens, const float* cosi
   a.x = qkv;
   a.x_stride = (heads + 2 * cache->kv_heads) * cache->size;
   a.rotary = {cosines, sines, cache->size / 2};
-  a.queries = factors_of(1, cache->size, nullptr, query_right);
-  a.keys = factors_of(1, cache->size, nullptr, key_right);
+  a.queries = factors_of(1, cache->size, nullptr, query_right, nullptr);
+  a.keys = factors_of(1, cache->size, nullptr, key_right, nullptr);
   a.q = q;
   a.q_stride = heads * cache->size;
   a.key_clip = a.value_clip = {0.95f, 0.95f};
@@ -216,7 +215,7 @@ const char* append(const void* qkv, int heads, int new_tokens, const float* cosi
                                     .query_heads = heads,
                                     .sequences = cache->sequences,
                                     .tokens = new_tokens,
-                                    .early = starts_early(cache->sequences * new_tokens)};
+                                    .early = true};
   return launch([&](auto& on) { return gpu::plan_append_heads(shape, on); }, a, stream);
 }
 
@@ -230,11 +229,8 @@ const char* attend(const void* q, int heads, int tokens, const Cache* cache, voi
   a.softmax_scale = 1.0f / std::sqrt(static_cast<float>(cache->size));
   a.cache = cache->view();
   a.workspace = workspace;
-  const gpu::AttendShape shape{.cache = cache->shape(),
-                               .sequences = cache->sequences,
-                               .query_heads = heads,
-                               .tokens = tokens,
-                               .early = starts_early(cache->sequences)};
+  const gpu::AttendShape shape{
+      .cache = cache->shape(), .sequences = cache->sequences, .query_heads = heads, .tokens = tokens, .early = true};
   return launch([&](auto& on) { return gpu::plan_attend(shape, on); }, a, stream, workspace_bytes);
 }
 
@@ -282,13 +278,15 @@ const char* pack_weights(const std::uint8_t* codes, const float* scales, int cha
 /// Elements of two factors, 16 bits each, and the factors laid out; everything in host memory.
 std::int64_t left_size(int n1) { return gpu::KroneckerFactorsView{.n1 = n1, .n2 = 1}.left_size(); }
 std::int64_t right_size(int n2) { return gpu::KroneckerFactorsView{.n1 = 1, .n2 = n2}.right_size(); }
+std::int64_t panels_size(int n1, int n2) { return gpu::KroneckerFactorsView{.n1 = n1, .n2 = n2}.panels_size(); }
 const char* pack_factors(int n1, int n2, const float* left, const float* right, std::uint16_t* lefts,
-                         std::uint16_t* rights) {
+                         std::uint16_t* rights, std::uint16_t* panels) {
   const auto packed = gpu::KroneckerFactors::make(n1, n2, left, right, gpu::ElementType::bfloat16);
   if (!packed) return sentence_of(packed.status());
   const auto made = packed->view();
   std::copy_n(made.left, made.left_size(), lefts);
   std::copy_n(made.right, made.right_size(), rights);
+  std::copy_n(packed->panels(), made.panels_size(), panels);
   return nullptr;
 }
 

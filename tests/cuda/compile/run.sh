@@ -44,7 +44,7 @@ cat "$folder/rows.txt" "$folder/products.txt" "$folder/cache.txt" | awk '
     most = kernel ~ /KroneckerPathE9/ ? 120 : kernel ~ /KroneckerPathE[78]|kronecker_exact/ ? 48 : 8
     if (kernel ~ /KroneckerPathE[345]/ && kernel ~ /sm_8/) most = 80
     if (kernel ~ /kronecker_rows.*Lb1E/) most = most < 96 ? 96 : most  # with a prologue
-    if (kernel ~ /kronecker_groups_behind/) most = 48
+    if (kernel ~ /kronecker_groups.*PrologueE[12]/) most = 48
     if (kernel ~ /weight_only_/) most = 64
     if (kernel ~ /multiply_pipeline/) most = 64  # before the roles have their registers, never in a loop
     if (spilled > most) { print "spills " spilled " bytes: " kernel; bad = 1 }

@@ -33,6 +33,7 @@ struct AppendHeadsArguments {
 struct AppendHeadsSharing {
   int query_heads = 0, tokens = 1, groups = 1;  // groups: of 16 tokens that a sequence's new ones can touch
   bool by_heads = false;
+  bool of_warps = false;                          // a warp takes the 16 rows: append_heads_warps
   int query_items = 0, key_items = 0, items = 0;  // queries first, then keys, then as many for values
 
   [[nodiscard]] PLANISH_HOST_DEVICE constexpr int heads_of(int item, int kv_heads) const noexcept {
@@ -72,6 +73,28 @@ struct HeadsItem {
   }
 };
 
+/// The tokens of an item: of group `at` of all sequences' groups; none where the sequence has none there.
+PLANISH_DEVICE void place_tokens(const AppendHeadsArguments& a, const AppendHeadsSharing& s, int at,
+                                 HeadsItem& item) noexcept {
+  item.sequence = at / s.groups;
+  item.first_row =
+      a.first_rows == nullptr ? std::int64_t{item.sequence} * s.tokens : std::int64_t{a.first_rows[item.sequence]};
+  int count = a.first_rows == nullptr ? s.tokens : a.first_rows[item.sequence + 1] - static_cast<int>(item.first_row);
+  if (count > s.tokens) count = s.tokens;
+  const int length = a.cache.lengths[item.sequence];
+  item.first = length - count;
+  if (count <= 0 || item.first < 0) return;
+  if (s.by_heads) {
+    item.begin = item.first + at % s.groups;
+    item.end = item.begin < length ? item.begin + 1 : item.begin;
+    return;
+  }
+  const int group = item.first / heads_rows + at % s.groups;
+  item.begin = group * heads_rows > item.first ? group * heads_rows : item.first;
+  item.end = (group + 1) * heads_rows < length ? (group + 1) * heads_rows : length;
+  if (item.end < item.begin) item.end = item.begin;
+}
+
 /// Item `i`; without tokens where the sequence has none there.
 PLANISH_DEVICE HeadsItem heads_item(const AppendHeadsArguments& a, const AppendHeadsSharing& s, int i) noexcept {
   const int kv_heads = a.cache.layout.kv_heads;
@@ -87,23 +110,7 @@ PLANISH_DEVICE HeadsItem heads_item(const AppendHeadsArguments& a, const AppendH
   item.by_heads = s.by_heads;
   item.head = own % each * (s.by_heads ? heads_rows : 1);
   item.heads = !s.by_heads ? 1 : heads - item.head < heads_rows ? heads - item.head : heads_rows;
-  item.sequence = at / s.groups;
-  item.first_row =
-      a.first_rows == nullptr ? std::int64_t{item.sequence} * s.tokens : std::int64_t{a.first_rows[item.sequence]};
-  int count = a.first_rows == nullptr ? s.tokens : a.first_rows[item.sequence + 1] - static_cast<int>(item.first_row);
-  if (count > s.tokens) count = s.tokens;
-  const int length = a.cache.lengths[item.sequence];
-  item.first = length - count;
-  if (count <= 0 || item.first < 0) return item;
-  if (s.by_heads) {
-    item.begin = item.first + at % s.groups;
-    item.end = item.begin < length ? item.begin + 1 : item.begin;
-    return item;
-  }
-  const int group = item.first / heads_rows + at % s.groups;
-  item.begin = group * heads_rows > item.first ? group * heads_rows : item.first;
-  item.end = (group + 1) * heads_rows < length ? (group + 1) * heads_rows : length;
-  if (item.end < item.begin) item.end = item.begin;
+  place_tokens(a, s, at, item);
   return item;
 }
 

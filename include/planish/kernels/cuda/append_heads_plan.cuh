@@ -7,6 +7,7 @@
 #include <planish/core/result.hpp>
 #include <planish/kernels/cuda/append_heads.cuh>
 #include <planish/kernels/cuda/append_heads_output.cuh>
+#include <planish/kernels/cuda/append_heads_warps_output.cuh>
 #include <planish/kernels/cuda/early_start.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
@@ -28,8 +29,9 @@ struct AppendHeadsPlan {
   LaunchShape launch;
 
   [[nodiscard]] constexpr const char* describe() const noexcept {
-    return sharing.by_heads ? "a block per token and 16 heads, mma.sync of 16-bit floats"
-                            : "a block per 16 tokens and head, mma.sync of 16-bit floats";
+    return sharing.of_warps   ? "a warp per 16 tokens and head, mma.sync of 16-bit floats"
+           : sharing.by_heads ? "a block per token and 16 heads, mma.sync of 16-bit floats"
+                              : "a block per 16 tokens and head, mma.sync of 16-bit floats";
   }
 };
 
@@ -67,9 +69,14 @@ struct AppendHeadsPlan {
   s.query_items = static_cast<int>(items_of(shape.query_heads));
   s.key_items = static_cast<int>(items_of(shape.cache.kv_heads));
   s.items = static_cast<int>(items);
-  const std::int64_t most = std::int64_t{3} * (device.multiprocessors > 0 ? device.multiprocessors : 1);
-  plan.launch = {static_cast<int>(items < most ? items : most), heads_threads,
-                 heads_shared_bytes(shape.cache.head_size)};
+  const std::int64_t multiprocessors = device.multiprocessors > 0 ? device.multiprocessors : 1;
+  const int size = shape.cache.head_size;
+  const int bytes = size == 128 ? HeadOfWarp<BFloat16, 128>::shared_bytes : HeadOfWarp<BFloat16, 64>::shared_bytes;
+  s.of_warps = !s.by_heads && (size == 128 || size == 64) && bytes <= device.shared_bytes;
+  const std::int64_t most = (s.of_warps ? 2 : 3) * multiprocessors;
+  const std::int64_t blocks = s.of_warps ? (items + heads_of_warps - 1) / heads_of_warps : items;
+  plan.launch = {static_cast<int>(blocks < most ? blocks : most), s.of_warps ? heads_of_warps_threads : heads_threads,
+                 s.of_warps ? bytes : heads_shared_bytes(size)};
   plan.launch.early = shape.early && device.major >= 9;
   return plan;
 }
@@ -154,6 +161,9 @@ Status dispatch(const AppendHeadsPlan& plan, const AppendHeadsArguments& a, Run&
   const int size = plan.layout.head_size;
   const auto of_element = [&](auto element) {
     using E = decltype(element);
+    if (plan.sharing.of_warps)
+      return run(size == 128 ? append_heads_of_warps<HeadOfWarp<E, 128>> : append_heads_of_warps<HeadOfWarp<E, 64>>,
+                 plan.launch, a, plan.sharing);
     return run(size == 128  ? append_heads<E, 128, true>
                : size < 128 ? append_heads<E, 128, false>
                             : append_heads<E, 256, false>,

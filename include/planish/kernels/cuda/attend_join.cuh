@@ -117,33 +117,61 @@ PLANISH_DEVICE bool is_last_split(const AttendArguments& a, const AttendPlace& p
   return true;
 }
 
-/// The output from the splits' results, which are left zeroed.
+/// The output from the splits' results, which are left zeroed. A lane has what ends the line of one split, of 32 at a
+/// time, and four splits are read at once: the last block has nobody to hide its waiting behind.
 PLANISH_DEVICE void join_attend_splits(const AttendArguments& a, const AttendSharing& s,
                                        const AttendPlace& p) noexcept {
+  constexpr int parts = most_head_size / (4 * warp_size);
   const int head_size = a.cache.layout.head_size, lane = thread_index() % warp_size;
+  const auto number = [](std::uint32_t bits) { return __builtin_bit_cast(float, bits); };
+  const auto of_lane = [](float value, int from) {
+    return __builtin_bit_cast(float, broadcast(__builtin_bit_cast(int, value), from));
+  };
   for (int line = thread_index() / warp_size; line < p.lines; line += s.warps) {
     const auto of = [&](int split) { return workspace_line(a.workspace, p, head_size, split, line); };
-    const auto number = [](std::uint32_t bits) { return __builtin_bit_cast(float, bits); };
-    float highest = -__builtin_inff(), total = 0.0f;
-    for (int split = 0; split < p.splits; ++split)
+    float highest = -__builtin_inff();
+    for (int split = lane; split < p.splits; split += warp_size)
       highest = greatest(highest, number(load_shared_vector(of(split).ends()).words[0]));
-    for (int split = 0; split < p.splits; ++split) {
-      const Vector16 ends = load_shared_vector(of(split).ends());
-      total += partial_weight(number(ends.words[0]), highest) * number(ends.words[1]);
+    PLANISH_UNROLL
+    for (int mask = 16; mask > 0; mask /= 2) highest = greatest(highest, shuffle_xor(highest, mask));
+    float total = 0.0f, sums[parts][4] = {};
+    for (int first = 0; first < p.splits; first += warp_size) {
+      float weight = 0.0f, own = 0.0f;
+      if (first + lane < p.splits) {
+        const Vector16 ends = load_shared_vector(of(first + lane).ends());
+        weight = partial_weight(number(ends.words[0]), highest);
+        own = number(ends.words[1]);
+      }
+      const int end = p.splits - first < warp_size ? p.splits : first + warp_size;
+      PLANISH_NO_UNROLL
+      for (int split = first; split < end; split += 4) {
+        Vector16 v[4][parts];
+        PLANISH_UNROLL
+        for (int i = 0; i < 4; ++i) PLANISH_UNROLL
+        for (int part = 0; part < parts; ++part)
+          if (const int channel = (part * warp_size + lane) * 4; split + i < end && channel < head_size)
+            v[i][part] = load_shared_vector(of(split + i).floats + channel);
+        PLANISH_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          if (split + i >= end) break;
+          const float by = of_lane(weight, split + i - first);
+          total += by * of_lane(own, split + i - first);
+          PLANISH_UNROLL
+          for (int part = 0; part < parts; ++part) {
+            const int channel = (part * warp_size + lane) * 4;
+            if (channel >= head_size) break;
+            PLANISH_UNROLL
+            for (int e = 0; e < 4; ++e) sums[part][e] += by * number(v[i][part].words[e]);
+            *reinterpret_cast<Vector16*>(of(split + i).floats + channel) = {};
+          }
+        }
+      }
     }
     bool finite = true;
-    for (int channel = lane * 4; channel < head_size; channel += warp_size * 4) {
-      float sums[4] = {};
-      for (int split = 0; split < p.splits; ++split) {
-        auto* place = reinterpret_cast<Vector16*>(of(split).floats + channel);
-        const Vector16 v = load_shared_vector(place);
-        const float weight = partial_weight(number(load_shared_vector(of(split).ends()).words[0]), highest);
-        PLANISH_UNROLL
-        for (int i = 0; i < 4; ++i) sums[i] += weight * number(v.words[i]);
-        *place = {};
-      }
-      store_line(a, s, p, line, channel, sums, total, finite);
-    }
+    PLANISH_UNROLL
+    for (int part = 0; part < parts; ++part)
+      if (const int channel = (part * warp_size + lane) * 4; channel < head_size)
+        store_line(a, s, p, line, channel, sums[part], total, finite);
     count_bad_line(a, finite);
     warp_barrier();  // everyone has read the ends
     for (int split = lane; split < p.splits; split += warp_size) *of(split).ends() = {};

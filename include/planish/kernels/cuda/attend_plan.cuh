@@ -126,17 +126,23 @@ namespace detail {
   return {};
 }
 
-/// How many warps of a block share its memory: those that keep most warps on a multiprocessor.
+/// How many warps a block of `slots` blocks has, each with `tiles` to share: those that keep most warps on a
+/// multiprocessor, and of these those that are through first.
 template <class Size>
-[[nodiscard]] constexpr int attend_warps(const CacheLayout& l, int parts, const DeviceCapabilities& device) noexcept {
-  int best = 0, blocks_at_once = 0;
+[[nodiscard]] constexpr int attend_warps(const CacheLayout& l, int parts, std::int64_t slots, int tiles,
+                                         const DeviceCapabilities& device) noexcept {
+  int best = 0, most = 0;
+  std::int64_t least = 0;
   for (int warps = Size::most_warps; warps > 0; --warps) {
     const int bytes = attend_memory<Size>(l, warps, parts).bytes;
     if (bytes > device.shared_bytes) continue;
     const int by_memory = (device.shared_bytes + 1024) / (bytes + 1024);
     const int by_registers = Size::most_warps * Size::blocks / warps;
     const int blocks = by_memory < by_registers ? by_memory : by_registers;
-    if (best == 0 || blocks * warps > best * blocks_at_once) best = warps, blocks_at_once = blocks;
+    const std::int64_t at_once = std::int64_t{blocks} * (device.multiprocessors > 0 ? device.multiprocessors : 1);
+    const std::int64_t time = (slots + at_once - 1) / at_once * ((tiles + warps - 1) / warps);
+    if (blocks * warps > most || (blocks * warps == most && time < least))
+      best = warps, most = blocks * warps, least = time;
   }
   return best;
 }
@@ -175,12 +181,12 @@ template <class Size>
   int needs = 0;
   with_attend_size(plan.path, [&](auto size) {
     using Size = decltype(size);
-    s.warps = detail::attend_warps<Size>(*layout, s.parts, device);
     s.line_tiles = (s.lines() + Size::lines - 1) / Size::lines;
-    needs = attend_memory<Size>(*layout, s.warps > 0 ? s.warps : 1, s.parts).bytes;
-    if (s.warps == 0) return;
     const std::int64_t slots = std::int64_t{shape.sequences} * shape.cache.kv_heads * s.line_tiles;
     const int tiles = (shape.tokens + Size::tile - 1) / Size::tile;
+    s.warps = detail::attend_warps<Size>(*layout, s.parts, slots, tiles, device);
+    needs = attend_memory<Size>(*layout, s.warps > 0 ? s.warps : 1, s.parts).bytes;
+    if (s.warps == 0) return;
     s.splits = splits > 0 ? splits : detail::attend_splits(slots, device.multiprocessors, tiles, s.warps);
     if (slots * s.splits > 0x7fffffff) return;
     plan.launch = {static_cast<int>(slots * s.splits), s.warps * warp_size, needs};

@@ -29,4 +29,11 @@ inline void let_next_kernel_start() noexcept {}
 
 #endif
 
+/// Asks the second-level cache for the line of an address.
+PLANISH_DEVICE void prefetch_line([[maybe_unused]] const void* global) noexcept {
+#if defined(__CUDA_ARCH__)
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(global));
+#endif
+}
+
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda

@@ -67,17 +67,18 @@ constexpr auto with_group_size(KroneckerGroupPath path, F&& f) noexcept {
 }  // namespace detail
 
 /// The rows as the copy engine reads them: becomes a kernel's argument where one is launched. `columns`: bytes of a
-/// box.
+/// box; `up`: those beside x.
 struct KroneckerTokenMap {
   void* encode;
   const KroneckerArguments& a;
   int rows, columns;
+  bool up = false;
 
   [[nodiscard]] bool describe(TensorMap& map) const noexcept {
     const index row_bytes = 2 * index{a.factors.n2};
-    const index distance = rows > 1 ? 2 * a.row_stride : a.factors.n1 * row_bytes;
-    return describe_matrices(encode, {{a.x, a.factors.n1, row_bytes, row_bytes}, rows, distance}, columns, a.factors.n1,
-                             map);
+    const index distance = rows > 1 ? 2 * (up ? a.prologue.up_stride : a.row_stride) : a.factors.n1 * row_bytes;
+    return describe_matrices(encode, {{up ? a.prologue.up : a.x, a.factors.n1, row_bytes, row_bytes}, rows, distance},
+                             columns, a.factors.n1, map);
   }
   explicit operator TensorMap() const noexcept {
     TensorMap map = {};
@@ -85,6 +86,29 @@ struct KroneckerTokenMap {
     return map;
   }
 };
+
+/// The compiled size for n1 × n2 behind a prologue; `none` where there is none.
+[[nodiscard]] constexpr KroneckerGroupPath prologue_group_path(int n1, int n2) noexcept {
+  const KroneckerGroupPath path = detail::kronecker_group_path(n1, n2);
+  return path == KroneckerGroupPath::rows128_columns224 ? KroneckerGroupPath::none : path;
+}
+
+/// Calls f with the compiled size of a path behind a prologue.
+template <class E, class F>
+constexpr auto with_prologue_size(KroneckerGroupPath path, F&& f) noexcept {
+  switch (path) {
+    case KroneckerGroupPath::rows64_columns64:
+      return f(detail::GroupSizeOf<E, KroneckerGroupPath::rows64_columns64>{});
+    case KroneckerGroupPath::rows64_columns80:
+      return f(detail::GroupSizeOf<E, KroneckerGroupPath::rows64_columns80>{});
+    case KroneckerGroupPath::rows64_columns128:
+      return f(detail::GroupSizeOf<E, KroneckerGroupPath::rows64_columns128>{});
+    case KroneckerGroupPath::rows112_columns128:
+      return f(detail::GroupSizeOf<E, KroneckerGroupPath::rows112_columns128>{});
+    default:
+      return f(detail::GroupSizeOf<E, KroneckerGroupPath::rows128_columns128>{});
+  }
+}
 
 /// How a block of the kernel for `path` shares `rows` tokens, and its launch; no blocks where a stage does not fit.
 [[nodiscard]] inline LaunchShape launch_kronecker_groups(KroneckerGroupPath path, int rows, KroneckerSharing& s,
@@ -94,12 +118,13 @@ struct KroneckerTokenMap {
     s.group_threads = size.token_threads;
     s.groups = size.most_threads / size.token_threads;  // those without a token help with the factors
     s.stages = 2;
-    s.few = rows <= multiprocessors;
-    const auto fits = [&] { return size.shared_bytes(s.groups, s.stages) <= device.shared_bytes; };
-    while (!fits() && s.groups > 1) --s.groups;
-    if (!fits()) return {};
-    return {rows < multiprocessors ? rows : multiprocessors, s.groups * s.group_threads,
-            size.shared_bytes(s.groups, s.stages)};
+    const auto bytes = [&] { return group_shared_bytes<decltype(size)>(s.prologue, s.groups, s.stages); };
+    if (s.prologue == Prologue::swiglu && bytes() > device.shared_bytes) s.stages = 1;
+    while (bytes() > device.shared_bytes && s.groups > 1) --s.groups;
+    if (bytes() > device.shared_bytes) return {};
+    const int threads = s.groups * s.group_threads;
+    s.few = rows <= multiprocessors && (s.prologue == Prologue::none || threads == size.most_threads);
+    return {rows < multiprocessors ? rows : multiprocessors, threads, bytes()};
   });
 }
 

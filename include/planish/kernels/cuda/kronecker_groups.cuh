@@ -12,6 +12,7 @@
 #include <planish/kernels/cuda/kronecker_group_codes.cuh>
 #include <planish/kernels/cuda/kronecker_group_factors.cuh>
 #include <planish/kernels/cuda/kronecker_group_size.cuh>
+#include <planish/kernels/cuda/kronecker_groups_prologue.cuh>
 #include <planish/kernels/cuda/row_range.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
@@ -60,9 +61,10 @@ PLANISH_DEVICE void round_left(float (&between)[Width], int first,
 }
 
 /// V = round(Lᵀ · M) · R of one warpgroup's rows. Where U is wide it comes in blocks of 64 columns, two at a time.
-template <class Size, class Left>
+/// `release`: called once M is no longer needed.
+template <class Size, class Left, class Release>
 PLANISH_DEVICE void transform_rows(const Left& left, const unsigned char* stage, const unsigned char* right,
-                                   float (&sums)[Size::columns / 2]) noexcept {
+                                   float (&sums)[Size::columns / 2], const Release& release) noexcept {
   std::uint32_t rounded[Size::columns / 16][4];
   if constexpr (!Size::narrow) {
     float between[Size::columns / 2];
@@ -81,6 +83,7 @@ PLANISH_DEVICE void transform_rows(const Left& left, const unsigned char* stage,
     round_left<Size, 1>(between[blocks - 1], 64 * (blocks - 1), rounded);
     round_left<Size, 0>(rest, 64 * blocks, rounded);
   }
+  release();
   begin_products();
   PLANISH_UNROLL
   for (int k = 0; k < Size::columns / 16; ++k)
@@ -91,21 +94,24 @@ PLANISH_DEVICE void transform_rows(const Left& left, const unsigned char* stage,
 }
 
 /// Persistent blocks; group g of block b takes tokens g · blocks + b, and so on by the number of all groups. `narrow`:
-/// of the half chunk at the end of a row, where there is one.
-template <class Size>
+/// of the half chunk at the end of a row, where there is one, or before SwiGLU of the rows of `up`.
+template <class Size, Prologue Before = Prologue::none>
 PLANISH_KERNEL(Size::most_threads, 1)
 kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap whole,
                  PLANISH_GRID_CONSTANT const TensorMap narrow, KroneckerSharing s, int rows) {
 #if !defined(__CUDA_ARCH__) || defined(PLANISH_HAS_GROUP_PRODUCTS)
-  let_next_kernel_start();
+  using Ends = GroupEnds<Size, Before>;
+  constexpr bool gates = Before == Prologue::swiglu;
+  constexpr int stage_bytes = group_stage_bytes<Size>(Before);
+  if constexpr (Before == Prologue::none) let_next_kernel_start();
   const int n1 = a.factors.n1, group = thread_index() / Size::token_threads;
   const int thread = thread_index() % Size::token_threads, warp = thread / warp_size;
   unsigned char* const right =
       shared_memory() + (1024 - reinterpret_cast<std::uintptr_t>(shared_memory()) % 1024) % 1024;
   unsigned char* const lefts = right + Size::right_bytes;
   unsigned char* const rings = lefts + Size::left_bytes;
-  unsigned char* const ring = rings + group * s.stages * Size::stage_bytes;
-  auto& ends = reinterpret_cast<typename Size::Ends*>(rings + s.groups * s.stages * Size::stage_bytes)[group];
+  unsigned char* const ring = rings + group * s.stages * stage_bytes;
+  auto& ends = reinterpret_cast<Ends*>(rings + s.groups * s.stages * stage_bytes)[group];
   // Unsigned: the last steps may go beyond an int. As many tokens for every block.
   const auto tokens_on = static_cast<std::uint32_t>(block_count() * s.groups), count = static_cast<std::uint32_t>(rows);
   const auto first = static_cast<std::uint32_t>(group * block_count() + block_index());
@@ -115,7 +121,7 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
   const auto fetch = [&](std::uint32_t token, int stage) {
     if (token >= count) return;
     MemoryBarrier* const full = &ends.full[stage];
-    unsigned char* const to = ring + stage * Size::stage_bytes;
+    unsigned char* const to = ring + stage * stage_bytes;
     arrive_expecting(full, Size::token_bytes(n1));
     PLANISH_UNROLL
     for (int chunk = 0; chunk < Size::whole_chunks; ++chunk)
@@ -124,8 +130,18 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
       copy_box(to + Size::whole_chunks * Size::chunk_bytes, &narrow, Size::whole_chunks * 128, 0,
                static_cast<int>(token), full);
   };
-  MemoryBarrier* const factors =
-      &reinterpret_cast<typename Size::Ends*>(rings + s.groups * s.stages * Size::stage_bytes)->factors;
+  [[maybe_unused]] const auto fetch_up = [&](std::uint32_t token, int stage) {
+    if constexpr (gates) {
+      if (token >= count) return;
+      unsigned char* const to = ring + stage * stage_bytes + Size::stage_bytes;
+      arrive_expecting(&ends.up_full[stage], Size::token_bytes(n1));
+      PLANISH_UNROLL
+      for (int chunk = 0; chunk < Size::chunks; ++chunk)
+        copy_box(to + chunk * Size::chunk_bytes, &narrow, chunk * 128, 0, static_cast<int>(token),
+                 &ends.up_full[stage]);
+    }
+  };
+  MemoryBarrier* const factors = &reinterpret_cast<Ends*>(rings + s.groups * s.stages * stage_bytes)->factors;
   if (thread_index() == 0 && a.factors.panels != nullptr) {
     start_barrier(factors, 1);
     publish_barriers();
@@ -133,23 +149,30 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
     copy_bulk(right, a.factors.panels, Size::right_bytes + Size::left_bytes, factors);
   }
   const auto fetch_all = [&] {
-    fetch_at_once<Size>(static_cast<const typename Size::Type*>(a.x) + block_index() * a.row_stride, n1,
-                        s.groups * Size::token_threads, rings);
+    if constexpr (Before == Prologue::none)
+      fetch_at_once<Size>(static_cast<const typename Size::Type*>(a.x) + block_index() * a.row_stride, n1,
+                          s.groups * Size::token_threads, rings);
   };
   if (s.few && !s.early) fetch_all();
   if (fetches && !s.few) {
     PLANISH_UNROLL
-    for (int i = 0; i < Size::most_stages; ++i) start_barrier(&ends.full[i], 1);
+    for (int i = 0; i < Size::most_stages; ++i) {
+      start_barrier(&ends.full[i], 1);
+      if constexpr (gates) start_barrier(&ends.up_full[i], 1);
+    }
     publish_barriers();
-    if (!s.early) fetch(first, 0);  // the others after the factors, which all wait for
+    if (!s.early) {  // the others after the factors, which all wait for
+      fetch(first, 0);
+      fetch_up(first, 0);
+    }
   }
   // Rows of M beyond n1 are zero from here on.
   const int beyond = 16 * Size::left_steps - n1;
   PLANISH_NO_UNROLL
   for (int chunk = 0; beyond > 0 && chunk < s.stages * Size::chunks; ++chunk) {
     const int i = chunk % Size::chunks, pieces = Size::narrow && i == Size::whole_chunks ? 4 : 8;  // of a row
-    auto* const to = reinterpret_cast<Vector16*>(ring + chunk / Size::chunks * Size::stage_bytes +
-                                                 i * Size::chunk_bytes + n1 * pieces * 16);
+    auto* const to = reinterpret_cast<Vector16*>(ring + chunk / Size::chunks * stage_bytes + i * Size::chunk_bytes +
+                                                 n1 * pieces * 16);
     PLANISH_NO_UNROLL
     for (int piece = thread; piece < beyond * pieces; piece += Size::token_threads) to[piece] = {{0, 0, 0, 0}};
   }
@@ -159,13 +182,20 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
     spread_right<Size>(a.factors, s.groups * Size::token_threads, right);
   }
   wait_for_kernel_before();  // the factors are older
+  if constexpr (Before != Prologue::none) let_next_kernel_start();
   if (s.few) {
     if (s.early) fetch_all();
+    if constexpr (Before != Prologue::none)
+      fetch_through_prologue<Size, Before>(a, s.share, block_index(), reinterpret_cast<Ends*>(&ends - group)->squares,
+                                           rings);
     commit_copies();
     wait_copies<0>();
   } else if (fetches) {
     PLANISH_NO_UNROLL
-    for (int i = s.early ? 0 : 1; i < s.stages; ++i) fetch(first + static_cast<std::uint32_t>(i) * tokens_on, i);
+    for (int i = s.early ? 0 : 1; i < s.stages; ++i) {
+      fetch(first + static_cast<std::uint32_t>(i) * tokens_on, i);
+      fetch_up(first + static_cast<std::uint32_t>(i) * tokens_on, i);
+    }
   }
   publish_to_products();
   block_barrier();
@@ -175,9 +205,30 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
   PLANISH_NO_UNROLL
   for (std::uint32_t token = first; token < count; token += tokens_on, turn ^= 1) {
     const int here = stage;
+    const std::uint32_t next = token + static_cast<std::uint32_t>(s.stages) * tokens_on;
+    unsigned char* const m = ring + here * stage_bytes;
     if (!s.few) wait_phase(&ends.full[here], parity);
+    if (Before != Prologue::none && !s.few) {
+      if constexpr (gates) {
+        wait_phase(&ends.up_full[here], parity);
+        gate_stage<Size>(n1, thread, m);
+      } else if constexpr (Before == Prologue::rms_norm) {
+        norm_stage<Size>(a, s.share, thread, 1 + group, ends.squares, m);
+      }
+      publish_to_products();
+      group_barrier(1 + group, Size::token_threads);
+      if (fetches) fetch_up(next, here);
+      warp_barrier();
+    }
     float sums[Size::columns / 2];
-    transform_rows<Size>(left, ring + here * Size::stage_bytes, right, sums);
+    transform_rows<Size>(left, m, right, sums, [&] {
+      if constexpr (gates) {  // whose two rows leave no room for those of the next token
+        if (s.stages > 1) return;
+        group_barrier(1 + group, Size::token_threads);
+        if (fetches) fetch(next, here);
+        warp_barrier();
+      }
+    });
     if (++stage == s.stages) {
       stage = 0;
       parity ^= 1;
@@ -194,7 +245,7 @@ kronecker_groups(KroneckerArguments a, PLANISH_GRID_CONSTANT const TensorMap who
       }
     }
     group_barrier(1 + group, Size::token_threads);  // and nobody needs this token any more
-    if (fetches) fetch(token + static_cast<std::uint32_t>(s.stages) * tokens_on, here);
+    if (fetches && (!gates || s.stages > 1)) fetch(next, here);
     if (a.y != nullptr) {
       store_group_values<Size>(sums, a.factor, 16 * warp, n1, static_cast<std::uint16_t*>(a.y) + token * a.y_stride);
       warp_barrier();

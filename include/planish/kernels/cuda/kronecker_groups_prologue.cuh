@@ -1,228 +1,200 @@
 #pragma once
-// Transforms with a prologue on the products of warpgroups (sm_90a): rows come in the background, every thread computes
-// the prologue of the pieces that it fetched itself, and from there on it is kronecker_groups.
+// What stands before a transform on the products of warpgroups (sm_90a): a token's threads compute it in place, in the
+// stage where the copy engine left the row, or, where a block has one token, on the way there.
 #include <cstdint>
 #include <type_traits>
 
 #include <planish/core/abi.hpp>
-#include <planish/kernels/cuda/early_start.cuh>
-#include <planish/kernels/cuda/kronecker_group_plan.cuh>
-#include <planish/kernels/cuda/kronecker_groups.cuh>
+#include <planish/kernels/cuda/kronecker_arguments.cuh>
+#include <planish/kernels/cuda/kronecker_group_size.cuh>
+#include <planish/kernels/cuda/quick_swiglu.cuh>
 #include <planish/kernels/cuda/row_prologue.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
-/// Where the warps of a token meet: their ranges, later their sums, and the sums of a norm.
-struct PrologueMeeting {
-  RangeSoFar ranges[16];
-  double squares[16];
+/// Beside what a token's warps tell each other: the parts of a norm's sum, of all warps of a block, and where the rows
+/// of `up` are announced.
+template <class Size>
+struct PrologueEnds : Size::Ends {
+  alignas(16) double squares[32];
+  MemoryBarrier up_full[Size::most_stages];
 };
+template <class Size, Prologue Before>
+using GroupEnds = std::conditional_t<Before == Prologue::none, typename Size::Ends, PrologueEnds<Size>>;
 
-/// Threads of a block, at most: with more, a prologue would lack registers.
+/// Bytes of a stage: of M, and of SwiGLU's up behind it.
 template <class Size>
-inline constexpr int prologue_threads = Size::most_threads < 512 ? Size::most_threads : 512;
-
-/// Shared memory of a block from the next multiple of 1024 bytes on: R, of every token at work two stages and one
-/// of SwiGLU's up, and the meetings.
-template <class Size>
-[[nodiscard]] PLANISH_HOST_DEVICE constexpr int prologue_ring_bytes(Prologue prologue) noexcept {
-  return (prologue == Prologue::swiglu ? 3 : 2) * Size::chunks * Size::chunk_bytes;
+[[nodiscard]] PLANISH_HOST_DEVICE constexpr int group_stage_bytes(Prologue prologue) noexcept {
+  return (prologue == Prologue::swiglu ? 2 : 1) * Size::stage_bytes;
 }
+/// Shared memory of a block, as Size::shared_bytes has it.
 template <class Size>
-[[nodiscard]] constexpr int prologue_shared_bytes(Prologue prologue, int groups) noexcept {
-  return 1024 + Size::right_bytes +
-         groups * (prologue_ring_bytes<Size>(prologue) + static_cast<int>(sizeof(PrologueMeeting)));
+[[nodiscard]] constexpr int group_shared_bytes(Prologue prologue, int groups, int stages) noexcept {
+  if (prologue == Prologue::none) return Size::shared_bytes(groups, stages);
+  return Size::shared_bytes(groups, 0) +
+         groups * (stages * group_stage_bytes<Size>(prologue) +
+                   static_cast<int>(sizeof(PrologueEnds<Size>) - sizeof(typename Size::Ends)));
 }
 
-/// Calls f(piece, its byte in a stage) for a thread's own pieces of 16 bytes of a token.
-template <class Size, class F>
-PLANISH_DEVICE void for_group_pieces(int n1, int thread, const F& work) noexcept {
+/// One of the pieces of 16 bytes of a row in a stage.
+struct RowPiece {
+  int byte, element;  // from the begin of the stage; of the row
+  bool there;         // or padding
+};
+/// Piece i of a stage as it lies: neighbours come one behind the other, whatever of the row they are.
+template <class Size>
+[[nodiscard]] PLANISH_DEVICE RowPiece piece_of_stage(int i, int n1) noexcept {
+  constexpr int in_chunk = Size::chunk_bytes / 16;
+  const int chunk = i / in_chunk, r = i % in_chunk / 8, column = chunk * 64 + (i % 8 ^ r % 8) * 8;
+  return {i * 16, r * Size::columns + column, r < n1 && (Size::columns % 64 == 0 || column < Size::columns)};
+}
+/// The byte in a stage of piece i of a row, in its order.
+template <class Size>
+[[nodiscard]] PLANISH_DEVICE int place_in_stage(int i) noexcept {
   constexpr int across = Size::columns / 8;
-  PLANISH_NO_UNROLL  // addresses that outlive the loop would cost registers
-      for (int i = thread; i < n1 * across; i += Size::token_threads) {
-    const int r = i / across, c = i % across;
-    work(i, c / 8 * Size::chunk_bytes + exchanged_offset(r, c % 8 * 16));
-  }
+  return i % across / 8 * Size::chunk_bytes + exchanged_offset(i / across, i % across % 8 * 16);
 }
 
-/// Computes the prologue of a token in its stage, as far as this thread fetched it.
-template <class Size, Prologue Before>
-PLANISH_DEVICE void apply_prologue(const KroneckerArguments& a, int thread, int barrier, double* meeting,
-                                   unsigned char* stage, const unsigned char* up) noexcept {
-  using E = typename Size::Type;
-  const int n1 = a.factors.n1;
-  const auto at = [](auto* memory, int byte) {
-    using Piece =
-        std::conditional_t<std::is_const_v<std::remove_pointer_t<decltype(memory)>>, const Vector16, Vector16>;
-    return reinterpret_cast<Piece*>(memory + byte);
+/// The factor of a norm from every thread's part of the squares; `meet` is a barrier of the `warps` that have parts.
+template <class Meet>
+[[nodiscard]] PLANISH_DEVICE float joined_norm_factor(double squares, double share, float epsilon, int warp, int warps,
+                                                      double* meeting, const Meet& meet) noexcept {
+  squares = sum_warp(squares);
+  if (thread_index() % warp_size == 0) meeting[warp] = squares;
+  meet();
+  double parts[4] = {0.0, 0.0, 0.0, 0.0};
+  for (int i = 0; i < warps; i += 4) PLANISH_UNROLL
+  for (int j = 0; j < 4; ++j) parts[j] += meeting[i + j];
+  return quick_norm_factor((parts[0] + parts[1]) + (parts[2] + parts[3]), share, epsilon);
+}
+
+/// SwiGLU of a token that lies in its stage, by the threads of its warpgroups.
+template <class Size>
+PLANISH_DEVICE void gate_stage(int n1, int thread, unsigned char* stage) noexcept {
+  const auto gate = [=](int byte) {
+    auto* const place = reinterpret_cast<Vector16*>(stage + byte);
+    *place = gated_rounded<typename Size::Type>(*place, place[Size::stage_bytes / 16]);
   };
-  if constexpr (Before == Prologue::swiglu) {
-    for_group_pieces<Size>(n1, thread,
-                           [&](int, int byte) { *at(stage, byte) = gated<E>(*at(stage, byte), *at(up, byte)); });
+  if constexpr (Size::columns % 64 == 0) {  // pieces as they lie
+    const int in_chunk = n1 * 8;
+    PLANISH_NO_UNROLL
+    for (int i = thread; i < Size::chunks * in_chunk; i += Size::token_threads) {
+      int byte = i * 16;
+      PLANISH_UNROLL
+      for (int chunk = 1; chunk < Size::chunks; ++chunk)
+        if (i >= chunk * in_chunk) byte += Size::chunk_bytes - in_chunk * 16;
+      gate(byte);
+    }
   } else {
-    double squares = 0.0;
-    for_group_pieces<Size>(n1, thread, [&](int, int byte) { squares = add_squares<E>(*at(stage, byte), squares); });
-    squares = sum_group(squares, thread, Size::token_threads, barrier, meeting);
-    const int n = n1 * Size::columns;
-    const float factor = quick_norm_factor(squares, 1.0 / n, n, a.prologue.epsilon);
-    for_group_pieces<Size>(n1, thread, [&](int i, int byte) {
-      *at(stage, byte) =
-          normed<E>(*at(stage, byte), factor, a.prologue.gain == nullptr ? nullptr : a.prologue.gain + 8 * i);
-    });
+    PLANISH_NO_UNROLL
+    for (int i = thread; i < n1 * Size::columns / 8; i += Size::token_threads) gate(place_in_stage<Size>(i));
   }
 }
 
-/// Persistent blocks, tokens dealt as by kronecker_rows.
-template <class Size, Prologue Before>
-PLANISH_KERNEL(prologue_threads<Size>, 1)
-kronecker_groups_behind(KroneckerArguments a, KroneckerSharing s, int rows) {
-#if !defined(__CUDA_ARCH__) || defined(PLANISH_HAS_GROUP_PRODUCTS)
+/// The norm of a token that lies in its stage, by the threads of its warpgroups.
+template <class Size>
+PLANISH_DEVICE void norm_stage(const KroneckerArguments& a, double share, int thread, int barrier, double* meeting,
+                               unsigned char* stage) noexcept {
   using E = typename Size::Type;
-  const int n1 = a.factors.n1, group = thread_index() / Size::token_threads;
-  const int thread = thread_index() % Size::token_threads, warp = thread / warp_size;
-  constexpr int warps = Size::token_threads / warp_size, stage_bytes = Size::chunks * Size::chunk_bytes;
-  constexpr int ring_bytes = prologue_ring_bytes<Size>(Before);
-  unsigned char* const right =
-      shared_memory() + (1024 - reinterpret_cast<std::uintptr_t>(shared_memory()) % 1024) % 1024;
-  unsigned char* const rings = right + Size::right_bytes;
-  unsigned char* const ring = rings + group * ring_bytes;
-  unsigned char* const up = ring + 2 * stage_bytes;
-  auto& meeting = reinterpret_cast<PrologueMeeting*>(rings + s.groups * ring_bytes)[group];
-  // Rows of M beyond n1 are zero from here on.
-  const int beyond = 16 * Size::left_steps - n1;
-  for (int i = thread; i < 2 * Size::chunks * beyond * 8; i += Size::token_threads) {
-    const int chunk = i / 8 / beyond;
-    *reinterpret_cast<Vector16*>(ring + chunk * Size::chunk_bytes + n1 * 128 + (i - chunk * 8 * beyond) * 16) =
-        Vector16{{0, 0, 0, 0}};
+  constexpr int turns = Size::stage_bytes / 16 / Size::token_threads;
+  constexpr int together = turns < 4 ? turns : 4;  // that registers hold
+  static_assert(Size::stage_bytes % (16 * Size::token_threads) == 0);
+  const auto piece = [&](int turn) { return piece_of_stage<Size>(thread + turn * Size::token_threads, a.factors.n1); };
+  const auto here = [](int turn) { return turns % together == 0 || turn < turns; };
+  Vector16 kept[together];
+  float gains[together][8];
+  const auto load = [&](int first) {
+    PLANISH_UNROLL
+    for (int i = 0; i < together; ++i) {
+      kept[i] = Vector16{{0, 0, 0, 0}};
+      if (here(first + i))
+        kept[i] = *reinterpret_cast<const Vector16*>(stage + (thread + (first + i) * Size::token_threads) * 16);
+    }
+  };
+  const auto load_gains = [&](int first) {
+    PLANISH_UNROLL
+    for (int i = 0; i < together; ++i)
+      load_eight_gains(here(first + i) && piece(first + i).there ? a.prologue.gain : nullptr, piece(first + i).element,
+                       gains[i]);
+  };
+  double squares = 0.0;
+  PLANISH_NO_UNROLL
+  for (int first = 0; first < turns; first += together) {
+    load(first);
+    PLANISH_UNROLL
+    for (int i = 0; i < together; ++i) squares = add_squares<E>(kept[i], squares);  // padding is zero
   }
-  const std::int64_t tokens_on = std::int64_t{block_count()} * s.groups;
-  const std::int64_t first = std::int64_t{block_index()} * s.groups + group;
-  const auto fetch = [&](std::int64_t token, int stage) {
-    if (token < rows) {
-      const auto* const row = reinterpret_cast<const unsigned char*>(static_cast<const E*>(a.x) + token * a.row_stride);
-      for_group_pieces<Size>(
-          n1, thread, [&](int i, int byte) { copy_async_16(ring + stage * stage_bytes + byte, row + 16 * i, 16); });
-      if constexpr (Before == Prologue::swiglu) {
-        const auto* const other =
-            reinterpret_cast<const unsigned char*>(static_cast<const E*>(a.prologue.up) + token * a.prologue.up_stride);
-        for_group_pieces<Size>(n1, thread, [&](int i, int byte) { copy_async_16(up + byte, other + 16 * i, 16); });
-      }
+  PLANISH_UNROLL
+  for (Vector16& v : kept) settle(v.words);  // so that 16 bits are kept, not what they were widened to
+  load_gains(0);                             // they come while the warps meet
+  const float factor = joined_norm_factor(squares, share, a.prologue.epsilon, thread / warp_size, Size::warps, meeting,
+                                          [=] { group_barrier(barrier, Size::token_threads); });
+  PLANISH_NO_UNROLL
+  for (int first = 0; first < turns; first += together) {
+    if (turns > together) {
+      load(first);
+      if (first > 0) load_gains(first);
+    }
+    PLANISH_UNROLL
+    for (int i = 0; i < together; ++i)
+      if (here(first + i) && piece(first + i).there)
+        *reinterpret_cast<Vector16*>(stage + piece(first + i).byte) = normed<E>(kept[i], factor, gains[i]);
+  }
+}
+
+/// Brings the one token of a block through its prologue, by all of its threads, Size::most_threads: what a thread asks
+/// for is what it computes.
+template <class Size, Prologue Before>
+PLANISH_DEVICE void fetch_through_prologue(const KroneckerArguments& a, double share, std::int64_t token,
+                                           double* meeting, unsigned char* stage) noexcept {
+  using E = typename Size::Type;
+  constexpr int threads = Size::most_threads, most = Size::left_steps * 16 * Size::columns / 8;
+  constexpr int turns = (most + threads - 1) / threads;
+  const int all = a.factors.n1 * Size::columns / 8;
+  const auto* const row = reinterpret_cast<const Vector16*>(static_cast<const E*>(a.x) + token * a.row_stride);
+  if constexpr (Before == Prologue::swiglu) {
+    const auto* const up =
+        reinterpret_cast<const Vector16*>(static_cast<const E*>(a.prologue.up) + token * a.prologue.up_stride);
+    PLANISH_NO_UNROLL
+    for (int i = thread_index(); i < all; i += threads) {
+      unsigned char* const place = stage + place_in_stage<Size>(i);
+      copy_async_16(place, row + i, 16);
+      copy_async_16(place + Size::stage_bytes, up + i, 16);
     }
     commit_copies();
-  };
-  // In shared memory Lᵀ would take the room of a token. Wide ones read it again for every token, and have registers.
-  using Left = GroupLeft<Size, true>;
-  constexpr bool keeps_left = Size::columns < 128;
-  [[maybe_unused]] const Left kept(a.factors, warp, nullptr);
-  spread_right<Size>(a.factors, s.groups * Size::token_threads, right);
-  wait_for_kernel_before();  // factors are older
-  let_next_kernel_start();
-  fetch(first, 0);
-  publish_to_products();
-  block_barrier();
-
-  int stage = 0;
-  PLANISH_NO_UNROLL
-  for (std::int64_t token = first; token < rows; token += tokens_on, stage ^= 1) {
     wait_copies<0>();
-    apply_prologue<Size, Before>(a, thread, 1 + group, meeting.squares, ring + stage * stage_bytes, up);
-    publish_to_products();
-    group_barrier(1 + group, Size::token_threads);  // this token is whole, and nobody still reads the one before
-    fetch(token + tokens_on, stage ^ 1);
-    float sums[Size::columns / 2];
-    if constexpr (keeps_left)
-      transform_rows<Size>(kept, ring + stage * stage_bytes, right, sums);
-    else
-      transform_rows<Size>(Left(a.factors, warp, nullptr), ring + stage * stage_bytes, right, sums);
-
-    if (a.y != nullptr) {
-      store_group_values<Size>(sums, a.factor, 16 * warp, n1, static_cast<std::uint16_t*>(a.y) + token * a.y_stride);
-      warp_barrier();  // products need whole warps
-      continue;
+    PLANISH_NO_UNROLL
+    for (int i = thread_index(); i < all; i += threads) {
+      auto* const place = reinterpret_cast<Vector16*>(stage + place_in_stage<Size>(i));
+      *place = gated_rounded<E>(*place, place[Size::stage_bytes / 16]);
     }
-    RangeSoFar range;
+  } else {
+    Vector16 kept[turns];
+    float gains[turns][8];
+    double squares = 0.0;
     PLANISH_UNROLL
-    for (int i = 0; i < Size::columns / 2; ++i) range.add(sums[i]);
-    range = join_warp(range);
-    if (thread % warp_size == 0) meeting.ranges[warp] = range;
-    group_barrier(1 + group, Size::token_threads);
-    range = meeting.ranges[0];
+    for (int i = 0; i < turns; ++i) {
+      const int at = thread_index() + i * threads;
+      kept[i] = Vector16{{0, 0, 0, 0}};
+      if (at < all) kept[i] = row[at];
+    }
     PLANISH_UNROLL
-    for (int i = 1; i < warps; ++i) range.join(meeting.ranges[i]);
-    const ValueRange values{range.lowest * a.factor, range.highest * a.factor};
-    RowCoder coder = RowCoder::make(values, range.finite(), a.quantizer);
-    const bool cut = coder.shifted || !coder.usable || !coder.covers(values);
-    if (coder.shifted) {
-      PLANISH_UNROLL
-      for (int i = 0; i < Size::columns / 2; ++i) sums[i] = coder.shifted_value(sums[i] * a.factor);
-    } else {
-      coder.reciprocal *= a.factor;
+    for (int i = 0; i < turns; ++i) squares = add_squares<E>(kept[i], squares);
+    PLANISH_UNROLL
+    for (int i = 0; i < turns; ++i) {  // they come while the warps meet
+      settle(kept[i].words);
+      const int at = thread_index() + i * threads;
+      load_eight_gains(at < all ? a.prologue.gain : nullptr, 8 * at, gains[i]);
     }
-    std::int8_t* const out = a.out.codes + token * a.out.stride;
-    int sum = cut ? store_group_codes<Size, true, true>(coder, sums, 16 * warp, n1, s.form, out)
-                  : store_group_codes<Size, false, true>(coder, sums, 16 * warp, n1, s.form, out);
-    if (s.form == CodeForm::bytes)
-      for (int i = n1 * Size::columns + thread; i < static_cast<int>(a.out.stride); i += Size::token_threads)
-        out[i] = 0;
-    if (a.out.sums != nullptr) {
-      group_barrier(1 + group, Size::token_threads);
-      sum = sum_warp(sum);
-      auto* const parts = reinterpret_cast<int*>(meeting.ranges);
-      if (thread % warp_size == 0) parts[warp] = sum;
-      group_barrier(1 + group, Size::token_threads);
-      sum = 0;
-      for (int i = 0; i < warps; ++i) sum += parts[i];
+    const float factor = joined_norm_factor(squares, share, a.prologue.epsilon, thread_index() / warp_size,
+                                            threads / warp_size, meeting, [] { block_barrier(); });
+    PLANISH_UNROLL
+    for (int i = 0; i < turns; ++i) {
+      const int at = thread_index() + i * threads;
+      if (at >= all) break;
+      *reinterpret_cast<Vector16*>(stage + place_in_stage<Size>(at)) = normed<E>(kept[i], factor, gains[i]);
     }
-    if (thread == 0) {
-      a.out.scales[token] = coder.affine.scale;
-      if (a.out.sums != nullptr) a.out.sums[token] = sum;
-      if (a.out.zero_points != nullptr) a.out.zero_points[token] = coder.affine.zero_point;
-      if (!coder.usable && a.bad_rows != nullptr) (void)atomic_add(a.bad_rows, 1);
-    }
-    warp_barrier();  // products need whole warps
   }
-#endif
-}
-
-/// The compiled size for n1 × n2 behind a prologue; `none` where there is none.
-[[nodiscard]] constexpr KroneckerGroupPath prologue_group_path(int n1, int n2) noexcept {
-  const KroneckerGroupPath path = detail::kronecker_group_path(n1, n2);
-  return path == KroneckerGroupPath::rows128_columns224 ? KroneckerGroupPath::none : path;
-}
-
-/// Calls f with the compiled size of a path.
-template <class E, class F>
-constexpr auto with_prologue_size(KroneckerGroupPath path, F&& f) noexcept {
-  switch (path) {
-    case KroneckerGroupPath::rows64_columns64:
-      return f(detail::GroupSizeOf<E, KroneckerGroupPath::rows64_columns64>{});
-    case KroneckerGroupPath::rows64_columns80:
-      return f(detail::GroupSizeOf<E, KroneckerGroupPath::rows64_columns80>{});
-    case KroneckerGroupPath::rows64_columns128:
-      return f(detail::GroupSizeOf<E, KroneckerGroupPath::rows64_columns128>{});
-    case KroneckerGroupPath::rows112_columns128:
-      return f(detail::GroupSizeOf<E, KroneckerGroupPath::rows112_columns128>{});
-    default:
-      return f(detail::GroupSizeOf<E, KroneckerGroupPath::rows128_columns128>{});
-  }
-}
-
-/// How a block shares `rows` tokens, and its launch; no blocks where one does not fit.
-[[nodiscard]] inline LaunchShape launch_behind(KroneckerGroupPath path, int rows, KroneckerSharing& s,
-                                               const DeviceCapabilities& device) noexcept {
-  return with_prologue_size<BFloat16>(path, [&](auto size) -> LaunchShape {
-    using Size = decltype(size);
-    const int multiprocessors = device.multiprocessors > 0 ? device.multiprocessors : 1;
-    const int share = (rows + multiprocessors - 1) / multiprocessors;  // tokens of a block
-    s.group_threads = Size::token_threads;
-    s.stages = 2;
-    s.groups = prologue_threads<Size> / Size::token_threads;
-    if (s.groups > share) s.groups = share > 0 ? share : 1;
-    while (s.groups > 1 && prologue_shared_bytes<Size>(s.prologue, s.groups) > device.shared_bytes) --s.groups;
-    const int bytes = prologue_shared_bytes<Size>(s.prologue, s.groups), blocks = (rows + s.groups - 1) / s.groups;
-    if (bytes > device.shared_bytes) return {};
-    return {blocks < multiprocessors ? blocks : multiprocessors, s.groups * s.group_threads, bytes};
-  });
 }
 
 }  // namespace planish::inline PLANISH_ABI::kernels::cuda

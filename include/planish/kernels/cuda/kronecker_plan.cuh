@@ -6,7 +6,6 @@
 #include <planish/kernels/cuda/device.cuh>
 #include <planish/kernels/cuda/kronecker_exact.cuh>
 #include <planish/kernels/cuda/kronecker_group_plan.cuh>
-#include <planish/kernels/cuda/kronecker_groups_prologue.cuh>
 #include <planish/kernels/cuda/kronecker_rows.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
@@ -156,18 +155,11 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
   s.form = shape.form;
   s.background = shape.background && shape.input == shape.arithmetic && n2 % 8 == 0;
   s.prologue = shape.prologue;
-  if (shape.prologue != Prologue::none && s.background && device.group_products) {
-    plan.group_path = prologue_group_path(n1, n2);
-    if (plan.group_path != KroneckerGroupPath::none)
-      plan.launch = launch_behind(plan.group_path, shape.rows, s, device);
-    plan.launch.early = early;
-    if (plan.launch.shared_bytes > 0) return plan;
-    plan.group_path = KroneckerGroupPath::none;
-  }
-  if (shape.groups && s.background && device.group_products && device.encode_rows != nullptr &&
-      shape.prologue == Prologue::none) {
+  s.share = 1.0 / (n1 * n2);
+  if (shape.groups && s.background && device.group_products && device.encode_rows != nullptr) {
     plan.encode_rows = device.encode_rows;
-    plan.group_path = detail::kronecker_group_path(n1, n2);
+    plan.group_path =
+        shape.prologue == Prologue::none ? detail::kronecker_group_path(n1, n2) : prologue_group_path(n1, n2);
     if (plan.group_path != KroneckerGroupPath::none)
       plan.launch = launch_kronecker_groups(plan.group_path, shape.rows, s, device);
     plan.launch.early = early;
@@ -203,20 +195,21 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
 template <class Run>
 Status dispatch(const KroneckerPlan& plan, const KroneckerArguments& a, Run&& run) noexcept {
   if (plan.launch.blocks == 0) return {};
+  const KroneckerTokenMap whole{plan.encode_rows, a, plan.shape.rows, 128};
   if (plan.group_path != KroneckerGroupPath::none && plan.shape.prologue != Prologue::none) {
+    const bool gates = plan.shape.prologue == Prologue::swiglu;
     const auto with = [&](auto size) {
       using Size = decltype(size);
-      return run(plan.shape.prologue == Prologue::rms_norm ? kronecker_groups_behind<Size, Prologue::rms_norm>
-                                                           : kronecker_groups_behind<Size, Prologue::swiglu>,
-                 plan.launch, a, plan.sharing, plan.shape.rows);
+      return run(gates ? kronecker_groups<Size, Prologue::swiglu> : kronecker_groups<Size, Prologue::rms_norm>,
+                 plan.launch, a, whole, KroneckerTokenMap{plan.encode_rows, a, plan.shape.rows, gates ? 128 : 0, true},
+                 plan.sharing, plan.shape.rows);
     };
     return plan.shape.arithmetic == ElementType::bfloat16 ? with_prologue_size<BFloat16>(plan.group_path, with)
                                                           : with_prologue_size<Half>(plan.group_path, with);
   }
   if (plan.group_path != KroneckerGroupPath::none) {
     const auto with = [&](auto size) {
-      return run(kronecker_groups<decltype(size)>, plan.launch, a,
-                 KroneckerTokenMap{plan.encode_rows, a, plan.shape.rows, 128},
+      return run(kronecker_groups<decltype(size)>, plan.launch, a, whole,
                  KroneckerTokenMap{plan.encode_rows, a, plan.shape.rows, size.narrow ? 64 : 0}, plan.sharing,
                  plan.shape.rows);
     };
@@ -269,15 +262,24 @@ template <class Arguments>
     return {ErrorCode::invalid_argument, "rows of nibbles must lie a multiple of 8 bytes apart, not ", a.out.stride};
   if (reinterpret_cast<std::uintptr_t>(a.factors.panels) % 16 != 0)
     return {ErrorCode::invalid_argument, "panels of factors must lie on a multiple of 16 bytes"};
-  TensorMap map;
-  if (plan.encode_rows != nullptr && plan.group_path != KroneckerGroupPath::none && plan.shape.rows > 0 &&
-      !KroneckerTokenMap{plan.encode_rows, a, plan.shape.rows, 128}.describe(map))
-    return {ErrorCode::unsupported, "the driver refuses to describe ",
-            plan.shape.rows,        " rows of ",
-            plan.shape.n1,          " x ",
-            plan.shape.n2,          " that lie ",
-            a.row_stride,           " elements apart"};
-  return detail::check_transform(plan, a);
+  if (Status status = detail::check_transform(plan, a); !status.ok()) return status;
+  for (const bool up : {false, true}) {
+    if (plan.encode_rows == nullptr || plan.group_path == KroneckerGroupPath::none || plan.shape.rows == 0) break;
+    TensorMap map;
+    if ((!up || plan.shape.prologue == Prologue::swiglu) &&
+        !KroneckerTokenMap{plan.encode_rows, a, plan.shape.rows, 128, up}.describe(map))
+      return {ErrorCode::unsupported,
+              "the driver refuses to describe ",
+              plan.shape.rows,
+              " rows of ",
+              plan.shape.n1,
+              " x ",
+              plan.shape.n2,
+              " that lie ",
+              up ? a.prologue.up_stride : a.row_stride,
+              " elements apart"};
+  }
+  return {};
 }
 [[nodiscard]] inline Status check(const KroneckerPlan& plan, const ExactArguments& a) noexcept {
   if (plan.path != KroneckerPath::exact)

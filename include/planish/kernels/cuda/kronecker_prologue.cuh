@@ -86,7 +86,9 @@ PLANISH_DEVICE void apply_prologue(const KroneckerArguments& a, const KroneckerS
   squares = sum_group(squares, thread, s.group_threads, barrier, meeting);
   const float factor = norm_factor(squares, a.factors.n1 * a.factors.n2, a.prologue.epsilon);
   for_own_pieces(a.factors, thread, s.group_threads, stage, [&](int i, Vector16* place) {
-    *place = normed<E>(*place, factor, a.prologue.gain == nullptr ? nullptr : a.prologue.gain + 8 * i);
+    float gains[8];
+    load_eight_gains(a.prologue.gain, 8 * i, gains);
+    *place = normed<E>(*place, factor, gains);
   });
 }
 

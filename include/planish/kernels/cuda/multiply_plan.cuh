@@ -54,11 +54,9 @@ namespace detail {
   return 4 * tiles >= 3 * waves * multiprocessors ? MultiplyPath::tiles256 : MultiplyPath::tiles128;
 }
 
-/// Whether Hopper's own paths are the quickest: for up to 8 tokens the streams are, but where blocks begin early and
-/// tiles of 128 channels are enough for half of the multiprocessors.
-[[nodiscard]] constexpr bool is_pipeline_quicker(const MultiplyShape& shape, int multiprocessors) noexcept {
-  if (shape.group_columns != 0 || shape.columns == 0) return false;
-  return shape.rows > 8 || (shape.early && shape.channels > multiprocessors * unit_channels);
+/// Whether Hopper's own paths are the quickest: for up to 8 tokens the streams are.
+[[nodiscard]] constexpr bool is_pipeline_quicker(const MultiplyShape& shape) noexcept {
+  return shape.group_columns == 0 && shape.columns != 0 && shape.rows > 8;
 }
 
 /// The path on Hopper.
@@ -111,7 +109,7 @@ namespace detail {
   if (Status status = detail::check_multiply(shape, device); !status.ok()) return status;
   const int multiprocessors = device.multiprocessors > 0 ? device.multiprocessors : 1;
   MultiplyPath path = detail::choose_path(shape, multiprocessors);
-  if (device.group_products && device.encode_rows != nullptr && detail::is_pipeline_quicker(shape, multiprocessors))
+  if (device.group_products && device.encode_rows != nullptr && detail::is_pipeline_quicker(shape))
     path = detail::choose_pipeline(shape, multiprocessors);
   // Devices with less shared memory take smaller tiles.
   for (const MultiplyPath other : {MultiplyPath::tiles128, MultiplyPath::tiles64, MultiplyPath::stream32})

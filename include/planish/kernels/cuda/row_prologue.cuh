@@ -79,18 +79,15 @@ inline float quick_quotient(float x, float d) noexcept { return x / d; }
 
 /// The same by a step of Newton's from a float32 estimate, where that is far from the ends of its exponent; off by a
 /// float32 ulp once in 10⁵ rows. `share`: 1 / columns.
-[[nodiscard]] PLANISH_DEVICE float quick_norm_factor(double squares, double share, int columns,
-                                                     float epsilon) noexcept {
-#if defined(__CUDA_ARCH__)
+[[nodiscard]] PLANISH_DEVICE float quick_norm_factor(double squares, double share, float epsilon) noexcept {
   const double mean = squares * share + static_cast<double>(epsilon);
+#if defined(__CUDA_ARCH__)
   if (mean > 0x1p-100 && mean < 0x1p100) {
     const double estimate = static_cast<double>(rsqrtf(static_cast<float>(mean)));
     return static_cast<float>(estimate * (1.5 - 0.5 * mean * estimate * estimate));
   }
-#else
-  static_cast<void>(share);
 #endif
-  return norm_factor(squares, columns, epsilon);
+  return static_cast<float>(1.0 / std::sqrt(mean));
 }
 
 /// The sum over all lanes of a warp, in each.
@@ -137,18 +134,22 @@ template <class E>
   return sum + ((parts[0] + parts[1]) + (parts[2] + parts[3]));
 }
 
-/// Elements times the row's factor and their gains, rounded; `gain`: of the first of them, or null.
-template <class E>
-[[nodiscard]] PLANISH_DEVICE Vector16 normed(Vector16 v, float factor, const float* gain) noexcept {
-  float gains[8] = {1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f};
-  if (gain != nullptr) {
+/// Eight gains from `element` on; of null: 1.
+PLANISH_DEVICE void load_eight_gains(const float* gain, int element, float (&gains)[8]) noexcept {
+  PLANISH_UNROLL
+  for (float& one : gains) one = 1.0f;
+  if (gain == nullptr) return;
+  PLANISH_UNROLL
+  for (int i = 0; i < 8; i += 4) {
+    const Vector16 four = *reinterpret_cast<const Vector16*>(gain + element + i);
     PLANISH_UNROLL
-    for (int i = 0; i < 8; i += 4) {
-      const Vector16 four = *reinterpret_cast<const Vector16*>(gain + i);
-      PLANISH_UNROLL
-      for (int j = 0; j < 4; ++j) gains[i + j] = __builtin_bit_cast(float, four.words[j]);
-    }
+    for (int j = 0; j < 4; ++j) gains[i + j] = __builtin_bit_cast(float, four.words[j]);
   }
+}
+
+/// Elements times the row's factor and their gains, rounded.
+template <class E>
+[[nodiscard]] PLANISH_DEVICE Vector16 normed(Vector16 v, float factor, const float (&gains)[8]) noexcept {
   PLANISH_UNROLL
   for (int i = 0; i < 4; ++i)
     v.words[i] = round_pair(E{}, widened<E>(v.words[i], 0) * factor * gains[2 * i],

@@ -4,6 +4,7 @@
 
 #include <planish/core/abi.hpp>
 #include <planish/core/rescale.hpp>
+#include <planish/kernels/cuda/early_start.cuh>
 #include <planish/kernels/cuda/warp.cuh>
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
@@ -24,13 +25,6 @@ struct RotaryTable {
 }
 [[nodiscard]] PLANISH_HOST_DEVICE inline float turned_second(float a, float b, float c, float s) noexcept {
   return fused_multiply_add(a, s, b * c);
-}
-
-/// Asks the second-level cache for the line of an address.
-PLANISH_DEVICE void prefetch_line([[maybe_unused]] const void* global) noexcept {
-#if defined(__CUDA_ARCH__)
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(global));
-#endif
 }
 
 /// Channels 8 · chunk to 8 · chunk + 7 of a head, turned to a position and rounded.
