@@ -67,7 +67,14 @@ TEST_CASE("what is written is read back to the bit") {
   for (FlatQuantClips& clips : bare.clips) clips.weight_rows.clear();
   bare.key_head = bare.transform(BlockSite::output).left = bare.transform(BlockSite::mlp).left =
       bare.transform(BlockSite::mlp).right = {};
-  for (const FlatQuantParameters& parameters : {random_parameters(1), bare}) {
+  FlatQuantParameters learned = random_parameters(4);
+  for (std::size_t i = 0; i < block_matrices; ++i) {
+    const auto matrix = static_cast<BlockMatrix>(i);
+    FlatQuantWeights& w = learned.weights[i] = {sizes.rows(matrix), sizes.columns(matrix), {}};
+    for (planish::index at = 0; at < w.rows * w.columns; ++at)
+      w.values.push_back(0.25f * static_cast<float>(at % 15 - 7));
+  }
+  for (const FlatQuantParameters& parameters : {random_parameters(1), bare, learned}) {
     io::SafetensorsWriter writer;
     REQUIRE(add_flatquant(writer, 0, parameters).ok());
     CHECK_FALSE(add_flatquant(writer, 0, parameters).ok());

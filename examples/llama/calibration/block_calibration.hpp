@@ -19,6 +19,9 @@
 
 namespace llama {
 
+template <class T>
+class LearnedBlock;
+
 /// What came of one block.
 struct CalibratedBlock {
   FlatQuantParameters parameters;
@@ -50,8 +53,8 @@ class BlockCalibration {
                    const CalibrationOptions& options, ExecutorReference executor, const ActivationFolder& folder = {});
 
   [[nodiscard]] index next_layer() const noexcept { return layer_; }
-  [[nodiscard]] index steps_per_layer() const noexcept { return options_.method.epochs * batches(); }
-  [[nodiscard]] index tokens_per_layer() const noexcept { return options_.method.epochs * rows_; }
+  [[nodiscard]] index steps_per_layer() const noexcept { return passes() * batches(); }
+  [[nodiscard]] index tokens_per_layer() const noexcept { return passes() * rows_; }
 
   /// Learns the next block and goes on to the one behind it. A stopped run stays where it is. Throws Error.
   [[nodiscard]] CalibratedBlock learn(const OnCalibrationStep& on_step, BlockTrace* trace = nullptr);
@@ -67,6 +70,10 @@ class BlockCalibration {
 
  private:
   [[nodiscard]] bool splits_products() const noexcept;
+  [[nodiscard]] int weight_passes() const noexcept {
+    return options_.recipe.quantizes_weights() ? options_.method.weight_epochs : 0;
+  }
+  [[nodiscard]] index passes() const noexcept { return options_.method.epochs + weight_passes(); }
   [[nodiscard]] index batches() const noexcept;
   void run_teacher(const TapeWeights<float>& weights,
                    const std::function<void(SiteKind, MatrixView<const float>)>& see);
@@ -76,6 +83,10 @@ class BlockCalibration {
   void advance(const std::optional<FlatQuantParameters>& learned);
   [[nodiscard]] LayerWeights read_block() const;
   [[nodiscard]] std::vector<float> student_inputs();
+  using RecordBatch = std::function<tape::Variable<float>(index batch)>;
+  [[nodiscard]] planish::calibration::LearnOptions learn_options(int epochs) const;
+  void learn_weights(LearnedBlock<float>& block, const RecordBatch& loss, const std::string& where,
+                     const OnCalibrationStep& on_step, planish::calibration::LearnReport& report);
   [[nodiscard]] CalibratedBlock fit(const std::string& where, const OnCalibrationStep& on_step, BlockTrace* trace);
 
   const WeightSource* source_;

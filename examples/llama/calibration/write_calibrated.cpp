@@ -17,6 +17,13 @@
 
 namespace llama {
 
+void refuse_parameters_alone(const std::string& path) {
+  fail(
+      "--parameters ", path,
+      ": transforms and clips alone do not give a model whose weights were learned too (--weight-epochs); the artefact "
+      "holds its codes, leave --parameters out");
+}
+
 void write_blocks(Host& host, const MergedJob& job, CalibratedLayers& layers, const std::string& out,
                   const std::string& parameters) {
   const WeightSource& source = host.source();
@@ -24,8 +31,11 @@ void write_blocks(Host& host, const MergedJob& job, CalibratedLayers& layers, co
   if (!parameters.empty()) {
     planish::io::SafetensorsWriter file;
     require(file.set_metadata(std::string(calibration_key), job.text));
-    for (std::size_t layer = 0; layer < blocks.size(); ++layer)
+    for (std::size_t layer = 0; layer < blocks.size(); ++layer) {
+      for (const auto& weights : blocks[layer].parameters.weights)
+        if (!weights.empty()) refuse_parameters_alone(parameters);
       require(planish::calibration::add_flatquant(file, static_cast<index>(layer), blocks[layer].parameters));
+    }
     require(file.write(parameters));
   }
 

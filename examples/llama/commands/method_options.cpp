@@ -71,6 +71,8 @@ FlatQuant MethodOptions::method() const {
   FlatQuant made = preset == "published" ? FlatQuant::published() : FlatQuant{};
   set(made.epochs, epochs);
   set(made.batch, batch);
+  set(made.weight_epochs, weight_epochs);
+  set(made.weight_rate, weight_rate);
   set(made.learning_rate, learning_rate);
   set(made.clip_rate_factor, clip_rate_factor);
   if (clip_start) made.clip_logit = std::log(*clip_start / (1.0 - *clip_start));
@@ -100,6 +102,11 @@ CalibrationOptions MethodOptions::options(const Recipe& recipe, index window) co
                                 .rounding_inputs = input_words.at(rounding_inputs)};
   if (made.objective == Objective::weight && !recipe.quantizes_weights())
     fail("--objective weight: recipe ", to_string(recipe), " keeps weights in float; use layer, module or block");
+  if (made.method.weight_epochs > 0 && !recipe.quantizes_weights())
+    fail("--weight-epochs ", made.method.weight_epochs, ": recipe ", to_string(recipe), " keeps weights in float");
+  if (made.method.weight_epochs > 0 && recipe.rounding != Rounding::nearest)
+    fail("--weight-epochs ", made.method.weight_epochs, ": recipe ", to_string(recipe),
+         " rounds weights that were not learned; leave +gptq or +mse out, learned weights lie on their grid");
   if (made.rounding_inputs != Inputs::plain && recipe.rounding != Rounding::gptq)
     fail("--rounding-inputs ", rounding_inputs, ": only +gptq reads inputs to round");
   return made;
@@ -128,6 +135,18 @@ void add_method_options(CLI::App& command, MethodOptions& options) {
       ->option_text("N")
       ->group(group);
   command.add_option("--learning-rate", options.learning_rate, "Peak rate of transforms. [0.01; published: 0.005]")
+      ->check(CLI::PositiveNumber)
+      ->option_text("X")
+      ->group(group);
+  command
+      .add_option("--weight-epochs", options.weight_epochs,
+                  "Passes behind those in which the weights themselves learn what they are rounded to, and clips, with "
+                  "transforms as they are by then; 0: none. [0]")
+      ->check(CLI::Range(0, 10000))
+      ->option_text("N")
+      ->group(group);
+  command
+      .add_option("--weight-rate", options.weight_rate, "Peak rate of weights, in steps of their row's grid. [0.008]")
       ->check(CLI::PositiveNumber)
       ->option_text("X")
       ->group(group);

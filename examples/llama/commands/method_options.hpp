@@ -10,6 +10,8 @@ struct MethodOptions {
   std::string preset = "default";
   std::optional<int> epochs;
   std::optional<index> batch;
+  std::optional<int> weight_epochs;
+  std::optional<double> weight_rate;
   std::optional<double> learning_rate, clip_rate_factor, clip_start, weight_decay, alpha;
   std::optional<std::string> factor, start, scale, clips, loss, products;
   std::vector<std::string> without;  // components that are not learned
