@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <planish/backend/enable_amx.hpp>
+#include <planish/calibration/methods/flatquant/learn_flatquant.hpp>
 #include <planish/calibration/tape/split_products.hpp>
 #include <planish/core/random.hpp>
 
@@ -154,35 +155,6 @@ CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockT
   return made;
 }
 
-/// The passes in which the weights learn; goes on with the report of those before.
-void BlockCalibration::learn_weights(LearnedBlock<float>& block, const RecordBatch& loss, const std::string& where,
-                                     const OnCalibrationStep& on_step, planish::calibration::LearnReport& report) {
-  const auto before = static_cast<index>(report.step_losses.size());
-  planish::calibration::LearnOptions options = learn_options(weight_passes());
-  options.learning_rate = options_.method.weight_rate;
-  options.loss_before = report.loss_after;
-  block.learn_weights(tape_);
-  auto made = planish::calibration::learn(block.parameters(), tape_, options, loss,
-                                          [&](const planish::calibration::LearnProgress& p) {
-                                            return on_step({before + p.step, before + p.steps, p.loss});
-                                          });
-  const auto weights = require(std::move(made), where + ", weights");
-  report.step_losses.insert(report.step_losses.end(), weights.step_losses.begin(), weights.step_losses.end());
-  report.loss_after = weights.loss_after;
-  report.attempts = std::max(report.attempts, weights.attempts);
-  report.stopped = weights.stopped;
-}
-
-planish::calibration::LearnOptions BlockCalibration::learn_options(int epochs) const {
-  const planish::calibration::FlatQuant& method = options_.method;
-  return {.epochs = epochs,
-          .batches = batches(),
-          .learning_rate = method.learning_rate,
-          .last_rate_share = method.last_rate_share,
-          .adamw = method.adamw,
-          .retries = method.retries};
-}
-
 CalibratedBlock BlockCalibration::fit(const std::string& where, const OnCalibrationStep& on_step, BlockTrace* trace) {
   const Config& config = source_->config();
   const planish::calibration::FlatQuant& method = options_.method;
@@ -218,9 +190,12 @@ CalibratedBlock BlockCalibration::fit(const std::string& where, const OnCalibrat
   };
   CalibratedBlock made;
   tape_.split_products(splits_products());  // not the float model's own, which is what to learn
-  made.report = require(
-      planish::calibration::learn(block.parameters(), tape_, learn_options(method.epochs), loss, on_step), where);
-  if (weight_passes() > 0 && !made.report.stopped) learn_weights(block, loss, where, on_step, made.report);
+  planish::calibration::FlatQuant passes = method;
+  passes.weight_epochs = weight_passes();
+  made.report =
+      require(planish::calibration::learn_flatquant(
+                  passes, batches(), block.parameters(), tape_, loss, [&] { block.learn_weights(tape_); }, on_step),
+              where);
   tape_.split_products(false);
   block.record(tape_);
   made.parameters = export_parameters(config, block);

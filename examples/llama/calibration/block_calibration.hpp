@@ -19,9 +19,6 @@
 
 namespace llama {
 
-template <class T>
-class LearnedBlock;
-
 /// What came of one block.
 struct CalibratedBlock {
   FlatQuantParameters parameters;
@@ -83,10 +80,6 @@ class BlockCalibration {
   void advance(const std::optional<FlatQuantParameters>& learned);
   [[nodiscard]] LayerWeights read_block() const;
   [[nodiscard]] std::vector<float> student_inputs();
-  using RecordBatch = std::function<tape::Variable<float>(index batch)>;
-  [[nodiscard]] planish::calibration::LearnOptions learn_options(int epochs) const;
-  void learn_weights(LearnedBlock<float>& block, const RecordBatch& loss, const std::string& where,
-                     const OnCalibrationStep& on_step, planish::calibration::LearnReport& report);
   [[nodiscard]] CalibratedBlock fit(const std::string& where, const OnCalibrationStep& on_step, BlockTrace* trace);
 
   const WeightSource* source_;

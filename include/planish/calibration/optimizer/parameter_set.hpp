@@ -54,10 +54,11 @@ class ParameterSet {
       if (m.learns) std::fill(m.gradient.begin(), m.gradient.end(), T{});
   }
 
-  /// False if a value or gradient is NaN or infinite.
+  /// False if a value or gradient is NaN or infinite. Weights are not looked at: it would be another pass through
+  /// memory, and one such number makes the next loss NaN.
   [[nodiscard]] bool all_finite() const {
     for (const auto& m : members_)
-      for (std::size_t i = 0; i < m.values.size(); ++i)
+      for (std::size_t i = 0; m.row_rates.empty() && i < m.values.size(); ++i)
         if (!std::isfinite(m.values[i]) || !std::isfinite(m.gradient[i])) return false;
     return true;
   }
