@@ -134,8 +134,14 @@ TEST_CASE("blocks that read the quantized prefix read learned weights, and go on
   const TemporaryFolder folder;
   const RandomModel source(37, RotaryPairs::halves);
   CalibrationJob job = weight_job(source, folder.file("whole"));
-  job.options.inputs = Inputs::quantized;
+  const auto plain = run(source, job);
+  job.options.weight_inputs = Inputs::quantized;  // transforms still learn from the float model's
+  CHECK_FALSE(job.options.blocks_are_independent());
+  job.parts = folder.file("quantized");
   const auto whole = run(source, job);
+  CHECK(whole[0].parameters == plain[0].parameters);  // nothing is quantized before it
+  CHECK(whole[1].parameters.transforms == plain[1].parameters.transforms);
+  CHECK_FALSE(whole[1].parameters.weights == plain[1].parameters.weights);
   job.parts = folder.file("stopped");
   int steps = 0;
   CHECK_THROWS_AS(calibrate(source, job, {}, [&] { return steps++ >= 40; }), Interrupted);

@@ -134,6 +134,7 @@ MethodWords describe_method(const CalibrationJob& job) {
   words.emplace_back("loss", loss_of(m));
   words.emplace_back("objective", objective_of(job.options.objective));
   words.emplace_back("inputs", inputs_of(job.options.inputs));
+  if (m.weight_epochs > 0) words.emplace_back("inputs of weights", inputs_of(job.options.weight_inputs));
   if (job.options.recipe.rounding == Rounding::gptq)
     words.emplace_back("moments of GPTQ", inputs_of(job.options.rounding_inputs));
   if (m.products == planish::calibration::Products::split_bfloat16)

@@ -16,6 +16,7 @@ struct MethodOptions {
   std::optional<std::string> factor, start, scale, clips, loss, products;
   std::vector<std::string> without;  // components that are not learned
   std::string objective = "block", inputs = "float", rounding_inputs = "float";
+  std::optional<std::string> weight_inputs;
   std::uint64_t seed = 1;
 
   [[nodiscard]] planish::calibration::FlatQuant method() const;

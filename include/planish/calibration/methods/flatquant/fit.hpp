@@ -65,7 +65,8 @@ PLANISH_LAZY class SiteLearner {
                      ? weight_loss()
                      : layer_loss(batch * step, std::min(step, x_.rows() - batch * step));
         },
-        [&] { begin_weights(); }, [&](const LearnProgress& progress) { return !on_step || on_step(progress); });
+        [&] { return begin_weights(), true; },
+        [&](const LearnProgress& progress) { return !on_step || on_step(progress); });
     if (!report) return report.status();
     return read_out(*std::move(report));
   }
