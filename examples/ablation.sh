@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # What each part of the learning is worth, on a real model: one table of calibrations that differ in one thing.
 #
-#   bash examples/ablation.sh components|objectives|inputs|bits|rows --text TRAIN --test TEST [options of calibrate] [-- ROW...]
+#   bash examples/ablation.sh components|objectives|inputs|weights|bits|rows --text TRAIN --test TEST [options of calibrate] [-- ROW...]
 #
 #   components   none; the transform; with scale; with clips; all; all with a fixed clip instead of learned ones
 #   objectives   the best without learning; the error of weights, layers, modules, blocks made small
 #   inputs       learned from the float model, the quantized blocks before, a mix; rounding to nearest and by GPTQ
+#   weights      15 passes of transforms and clips, rounded to nearest and by GPTQ; 8 of them and 7 of the weights
 #   rows         what you give after --: "NAME|RECIPE|OPTIONS OF CALIBRATE" each
 #   bits         weights alone at 4 and 3 bits, cache alone at 4, 3 and 2 bits: without and with learning
 #
@@ -17,7 +18,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case ${1:-} in
-  components | objectives | inputs | bits | rows) what=$1 ;;
+  components | objectives | inputs | weights | bits | rows) what=$1 ;;
   *) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; exit 2 ;;
 esac
 shift
@@ -102,6 +103,12 @@ case $what in
       learned "$inputs, gptq" w4a4kv4+gptq --inputs "$inputs"
     done
     learned "float, gptq of quantized inputs" w4a4kv4+gptq --rounding-inputs quantized ;;
+  weights)
+    learned "to nearest" w4a4kv4 --epochs 15
+    learned gptq w4a4kv4+gptq --epochs 15
+    for inputs in float quantized mixed; do
+      learned "weights learn, inputs $inputs" w4a4kv4 --epochs 8 --weight-epochs 7 --inputs "$inputs"
+    done ;;
   bits)
     for bits in w4a16 w3a16; do
       for stages in "" +mse +scale +hadamard +scale+hadamard +scale+hadamard+mse; do plain "$bits$stages"; done

@@ -1,5 +1,6 @@
 #include "flatquant_build.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include <planish/transform/dense.hpp>
@@ -60,9 +61,21 @@ void reorder(std::vector<planish::ClipPair>& rows, const std::vector<std::size_t
   for (std::size_t r = 0; r < rows.size(); ++r) rows[r] = old[r / n * n + from[r % n]];
 }
 
+void reorder(planish::calibration::FlatQuantWeights& weights, const std::vector<std::size_t>& from) {
+  const std::vector<float> old = weights.values;
+  const auto columns = static_cast<std::size_t>(weights.columns);
+  const std::size_t n = from.size();
+  for (std::size_t r = 0; r < static_cast<std::size_t>(weights.rows); ++r) {
+    const std::size_t row = r / n * n + from[r % n];
+    std::copy_n(old.data() + row * columns, columns, weights.values.data() + r * columns);
+  }
+}
+
 FlatQuantParameters reordered(FlatQuantParameters parameters, const std::vector<std::size_t>& from) {
-  for (BlockMatrix matrix : {BlockMatrix::query, BlockMatrix::key})
+  for (BlockMatrix matrix : {BlockMatrix::query, BlockMatrix::key}) {
     reorder(parameters.clips_of(matrix).weight_rows, from);
+    reorder(parameters.weights_of(matrix), from);
+  }
   reorder(parameters.key_head.matrix, from);
   reorder(parameters.key_head.inverse_transpose, from);
   return parameters;

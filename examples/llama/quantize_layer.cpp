@@ -146,7 +146,15 @@ class LayerQuantizer {
     for_each_matrix(site, [&](Projection p) {
       const auto& rows = learned_->clips_of(block_matrix(p)).weight_rows;
       if (!rows.empty()) require(planish::calibration::clip_rows(matrix(p).view(), rows), place(name_of(p)));
+      if (p != Projection::value) take_learned_weights(p);
     });
+  }
+
+  /// Weights that were learned, where there are any, in the place of those that were transformed and clipped.
+  void take_learned_weights(Projection p) {
+    if (learned_ == nullptr) return;
+    const auto& weights = learned_->weights_of(block_matrix(p));
+    if (!weights.empty()) matrix(p).weights.assign(weights.values.begin(), weights.values.end());
   }
 
   /// One quantizer for the site, or one per matrix where the learned clips of their inputs differ.
@@ -220,6 +228,7 @@ class LayerQuantizer {
           require(planish::absorb_into_values(split.absorbed, config_.head_size, value.view(),
                                               std::span<double>(value.bias)),
                   place("v"));
+        take_learned_weights(Projection::value);  // whose codes are of turned rows
         return std::move(split.online);
       }
     }

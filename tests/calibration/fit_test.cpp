@@ -7,6 +7,7 @@
 #include <planish/backend/enable_amx.hpp>
 #include <planish/calibration/methods/flatquant/fit_moment.hpp>
 #include <planish/core/random.hpp>
+#include <planish/quantizer/weight_scheme.hpp>
 
 using namespace planish::calibration;
 using planish::ErrorCode;
@@ -89,6 +90,36 @@ TEST_CASE("weight-only learning from second moments alone lowers the error of th
   const auto fit = FlatQuant{.epochs = 60}.fit(site.moment(), site.weights, {.weights = 3, .activations = 16});
   REQUIRE(fit.status().ok());
   CHECK(fit->report.loss_after < 0.8 * fit->report.loss_before);
+}
+
+TEST_CASE("weights that learn lower the error further, from rows and from moments, and lie on their grid") {
+  const Site site(200, 24);
+  for (const bool from_moment : {false, true}) {
+    CAPTURE(from_moment);
+    const auto fit = [&](const FlatQuant& method, const SiteBitwidths& bits) {
+      return from_moment ? method.fit(site.moment(), site.weights, bits) : method.fit(site.input(), site.weights, bits);
+    };
+    const SiteBitwidths bits{.weights = 3, .activations = 16};
+    const auto transforms = fit({.epochs = 40}, bits),
+               learned = fit({.epochs = 40, .weight_epochs = 40, .weight_rate = 0.05}, bits);
+    REQUIRE(transforms.status().ok());
+    REQUIRE(learned.status().ok());
+    CHECK(transforms->weights.empty());
+    CHECK(learned->report.loss_after < 0.8 * transforms->report.loss_after);
+    CHECK(learned->report.step_losses.size() == 2 * transforms->report.step_losses.size());
+    REQUIRE(learned->weights.size() == 2);
+    for (const FlatQuantWeights& w : learned->weights) {
+      CHECK(w.columns == 24);
+      const MatrixView<const float> view(w.values.data(), w.rows, w.columns);
+      const auto codes = planish::quantize_weights(view, {.bits = 3});
+      REQUIRE(codes.status().ok());
+      for (planish::index r = 0; r < w.rows; ++r)
+        for (planish::index c = 0; c < w.columns; ++c)
+          CHECK(std::fabs(codes->view().value(r, c) - view(r, c)) <= 1e-6f * std::fabs(view(r, c)));
+    }
+    const auto kept = fit({.epochs = 2, .weight_epochs = 2}, {.weights = 16, .activations = 16});
+    CHECK((!kept || kept->weights.empty()));
+  }
 }
 
 TEST_CASE("a fit names what is wrong with its input") {

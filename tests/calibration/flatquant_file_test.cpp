@@ -2,6 +2,7 @@
 // and files that are wrong are refused with file, tensor and reason.
 #include <cmath>
 #include <functional>
+#include <utility>
 
 #include <planish/calibration/methods/flatquant_file.hpp>
 #include <planish/calibration/methods/weight_clip.hpp>
@@ -45,6 +46,17 @@ FlatQuantParameters random_parameters(std::uint64_t seed) {
   return made;
 }
 
+/// Learned weights of every matrix.
+FlatQuantParameters with_weights(FlatQuantParameters made) {
+  for (std::size_t i = 0; i < block_matrices; ++i) {
+    const auto matrix = static_cast<BlockMatrix>(i);
+    FlatQuantWeights& w = made.weights[i] = {sizes.rows(matrix), sizes.columns(matrix), {}};
+    for (planish::index at = 0; at < w.rows * w.columns; ++at)
+      w.values.push_back(0.25f * static_cast<float>(at % 15 - 7));
+  }
+  return made;
+}
+
 using Spoil = std::function<void(io::SafetensorsWriter& to, const io::Tensor& tensor)>;
 
 /// Writes two layers, opens the file, and writes its tensors again, each through `spoil`.
@@ -67,7 +79,8 @@ TEST_CASE("what is written is read back to the bit") {
   for (FlatQuantClips& clips : bare.clips) clips.weight_rows.clear();
   bare.key_head = bare.transform(BlockSite::output).left = bare.transform(BlockSite::mlp).left =
       bare.transform(BlockSite::mlp).right = {};
-  for (const FlatQuantParameters& parameters : {random_parameters(1), bare}) {
+  const FlatQuantParameters learned = with_weights(random_parameters(4));
+  for (const FlatQuantParameters& parameters : {random_parameters(1), bare, learned}) {
     io::SafetensorsWriter writer;
     REQUIRE(add_flatquant(writer, 0, parameters).ok());
     CHECK_FALSE(add_flatquant(writer, 0, parameters).ok());
@@ -136,6 +149,25 @@ TEST_CASE("files that are wrong are refused: file, tensor, reason") {
     CHECK(message.starts_with(folder / "p.safetensors: tensor '" + c.tensor + "': "));
     CHECK(io_test::contains(message, c.reason));
   }
+}
+
+TEST_CASE("learned weights of another shape, and of some layers only, are refused") {
+  const io_test::TemporaryFolder folder;
+  const auto message_of = [&](const FlatQuantParameters& first, const FlatQuantParameters& second) {
+    io::SafetensorsWriter writer;
+    REQUIRE(add_flatquant(writer, 0, first).ok());
+    REQUIRE(add_flatquant(writer, 1, second).ok());
+    REQUIRE(writer.write(folder / "p.safetensors").ok());
+    return io_test::message_of(FlatQuantFile::open(folder / "p.safetensors")->read(1, sizes).status());
+  };
+  const FlatQuantParameters whole = with_weights(random_parameters(5));
+  FlatQuantParameters turned = whole, bare = whole;
+  std::swap(turned.weights_of(BlockMatrix::up).rows, turned.weights_of(BlockMatrix::up).columns);
+  bare.weights_of(BlockMatrix::down) = {};
+  CHECK(message_of(whole, whole).empty());
+  CHECK(io_test::contains(message_of(whole, turned), "'layers.1.up_proj.learned_weight': is 24 x 40, not 40 x 24"));
+  CHECK(io_test::contains(message_of(whole, bare), "layers.1.down_proj.learned_weight"));
+  CHECK(io_test::contains(message_of(bare, whole), "layer 0 has no such tensor"));
 }
 
 TEST_CASE("other files, other models and missing layers are refused") {

@@ -77,6 +77,35 @@ TEST_CASE("AdamW follows its definition over several steps, with a rate of its o
   }
 }
 
+TEST_CASE("rows with rates of their own follow the definition without decay, and what no longer learns stays") {
+  constexpr planish::index rows = 5, columns = 37;
+  ParameterSet<float> set;
+  auto& w = set.add("w", rows, columns, 1.0f, 2.0);
+  for (planish::index r = 0; r < rows; ++r) w.row_rates.push_back(0.1f * static_cast<float>(r));
+  auto& fixed = set.add("fixed", 1, 3, 1.0f);
+  fixed.gradient.assign(3, 1.0f);
+  fixed.learns = false;
+  AdamW<float> optimizer(set, {.beta1 = 0.8, .beta2 = 0.9, .epsilon = 1e-3, .weight_decay = 0.5});
+  std::vector<double> m(w.values.size()), v(m), x(m.size(), 1.0);
+  for (int step = 1; step <= 5; ++step) {
+    for (std::size_t i = 0; i < m.size(); ++i) {
+      const double g = std::sin(static_cast<double>(i) + 0.3 * step);
+      w.gradient[i] = static_cast<float>(g);
+      m[i] = 0.8 * m[i] + 0.2 * g;
+      v[i] = 0.9 * v[i] + 0.1 * g * g;
+      const double move = m[i] / (1.0 - std::pow(0.8, step)) / (std::sqrt(v[i] / (1.0 - std::pow(0.9, step))) + 1e-3);
+      x[i] -= 0.01 * 2.0 * 0.1 * static_cast<double>(i / columns) * move;
+    }
+    optimizer.step(0.01);
+  }
+  for (std::size_t i = 0; i < x.size(); ++i)
+    CHECK(static_cast<double>(w.values[i]) == doctest::Approx(x[i]).epsilon(1e-6));
+  CHECK(w.values[0] == 1.0f);
+  CHECK(fixed.values == std::vector<float>(3, 1.0f));
+  tape::Tape<float> on;
+  CHECK_FALSE(fixed.record(on).needs_gradient());
+}
+
 TEST_CASE("the cosine starts at the peak, ends near the last share, and rises before it if asked") {
   const CosineSchedule s{.peak = 0.4, .steps = 10, .last_share = 0.1};
   CHECK(s.rate(0) == doctest::Approx(0.4));

@@ -8,6 +8,7 @@
 #include "fixtures.hpp"
 #include "llama/calibration/written_files.hpp"
 #include "llama/sampled_sequences.hpp"
+#include "messages.hpp"
 #include "written_model.hpp"
 
 namespace llama::test {
@@ -105,6 +106,35 @@ TEST_CASE("further files that are asked for are written, and then there too") {
     CHECK(is_left_alone(trial.out, [&] { CHECK(trial.calibrate(options) == ""); }));
   }
   CHECK(calibration_of(parameters) == calibration_of(trial.out));
+}
+
+TEST_CASE("learned weights are in the artefact, and what cannot hold them or would round anew is refused at once") {
+  const Trial trial;
+  REQUIRE(trial.calibrate() == "");
+  const std::string plain = read_text(trial.out), parameters = trial.folder.file("p.safetensors");
+  CHECK(contains(trial.calibrate({"--weight-epochs", "2", "--parameters", parameters}),
+                 "transforms and clips alone do not give a model whose weights were learned"));
+  CHECK(contains(trial.calibrate({"--weight-epochs", "2", "--recipe", "w4a4kv4+gptq"}), "lie on their grid"));
+  CHECK(contains(trial.calibrate({"--weight-epochs", "2", "--recipe", "w16a16kv4"}), "keeps weights in float"));
+  CHECK(contains(trial.calibrate({"--weight-inputs", "mixed"}), "without --weight-epochs no weights learn"));
+  CHECK(read_text(trial.out) == plain);
+  CHECK_FALSE(std::filesystem::exists(trial.out + ".parts"));
+
+  const std::vector<std::string> weights{"--weight-epochs", "2", "--weight-rate", "0.02"};
+  CHECK(trial.calibrate(weights) == "");
+  CHECK(contains(calibration_of(trial.out), "weights 2 epochs, rate 0.02"));
+  const std::string whole = read_text(trial.out);
+  CHECK(is_left_alone(trial.out, [&] { CHECK(trial.calibrate(weights) == ""); }));
+  CHECK(run({"info", "--model", trial.model, "--planish", trial.out}) == "");
+
+  const std::string merged = trial.folder.file("m.planish");
+  for (const char* blocks : {"0:1", "1:2"})  // and put together from pieces
+    CHECK(run({"calibrate", "--model", trial.model, "--out", merged, "--samples", "2", "--window", "16", "--epochs",
+               "1", "--weight-epochs", "2", "--weight-rate", "0.02", "--blocks", blocks}) == "");
+  CHECK(contains(run({"merge", "--model", trial.model, "--out", merged, "--parameters", parameters}),
+                 "transforms and clips alone"));
+  CHECK(run({"merge", "--model", trial.model, "--out", merged}) == "");
+  CHECK(read_text(merged) == whole);
 }
 
 TEST_CASE("compare puts the artefact's row after the rows that were asked for") {

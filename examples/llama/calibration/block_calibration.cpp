@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <planish/backend/enable_amx.hpp>
+#include <planish/calibration/methods/flatquant/learn_flatquant.hpp>
 #include <planish/calibration/tape/split_products.hpp>
 #include <planish/core/random.hpp>
 
@@ -49,12 +50,12 @@ void BlockCalibration::start() {
     }
   inputs_.finish();
   source_->release();
-  if (options_.inputs != Inputs::plain) quantized_.emplace(*source_, windows_, options_, true, executor_);
+  if (!options_.blocks_are_independent()) quantized_.emplace(*source_, windows_, options_, true, executor_);
   layer_ = 0;
 }
 
 void BlockCalibration::go_to(index layer, const LearnedBefore& learned) {
-  const bool walks = options_.inputs != Inputs::plain;  // a file holds the float model's inputs only
+  const bool walks = !options_.blocks_are_independent();  // a file holds the float model's inputs only
   const index at_hand = inputs_.data() != nullptr && layer_ <= layer ? layer_ : -1;
   index from = walks ? at_hand : layer;
   while (from > at_hand && !inputs_.open(from)) --from;
@@ -75,7 +76,8 @@ std::size_t BlockCalibration::block_bytes() const noexcept {
     const MatrixShape shape = shape_of(p, source_->config());
     numbers += shape.rows * shape.columns;
   }
-  return static_cast<std::size_t>(numbers) * sizeof(float);
+  const std::size_t copies = weight_passes() > 0 ? 7 : 1;  // gradient, moments, the start, the best and the result too
+  return static_cast<std::size_t>(numbers) * copies * sizeof(float);
 }
 
 index BlockCalibration::batches() const noexcept {
@@ -127,11 +129,11 @@ void BlockCalibration::skip(const std::optional<FlatQuantParameters>& learned) {
 }
 
 /// What the block learns from where that is not `inputs_`: tokens × hidden size.
-std::vector<float> BlockCalibration::student_inputs() {
-  if (!quantized_) return {};
+std::vector<float> BlockCalibration::student_inputs(Inputs from) {
+  if (from == Inputs::plain) return {};
   const MatrixView<const float> quantized = quantized_->inputs();
   std::vector<float> made(quantized.data(), quantized.data() + quantized.size());
-  if (options_.inputs == Inputs::mixed) {
+  if (from == Inputs::mixed) {
     planish::Random coins(options_.method.seed * 1000003u + static_cast<std::uint64_t>(layer_));
     for (std::size_t i = 0; i < made.size(); ++i)
       if (coins.below(2) == 0) made[i] = inputs_.data()[i];
@@ -166,7 +168,7 @@ CalibratedBlock BlockCalibration::fit(const std::string& where, const OnCalibrat
 
   LearnedBlock<float> block(config, weights, options_.recipe, method, magnitudes,
                             method.seed * 1000003u + 64u * static_cast<std::uint64_t>(layer_));
-  const std::vector<float> student = student_inputs();
+  std::vector<float> student = student_inputs(options_.inputs);
   const float* inputs = student.empty() ? inputs_.data() : student.data();
   if (trace != nullptr) {
     *trace = {rows_, config.hidden_size, {inputs, inputs + inputs_.size()}, targets_.values(), {}, {}};
@@ -188,15 +190,18 @@ CalibratedBlock BlockCalibration::fit(const std::string& where, const OnCalibrat
   };
   CalibratedBlock made;
   tape_.split_products(splits_products());  // not the float model's own, which is what to learn
-  made.report = require(planish::calibration::learn(block.parameters(), tape_,
-                                                    {.epochs = method.epochs,
-                                                     .batches = batches(),
-                                                     .learning_rate = method.learning_rate,
-                                                     .last_rate_share = method.last_rate_share,
-                                                     .adamw = method.adamw,
-                                                     .retries = method.retries},
-                                                    loss, on_step),
-                        where);
+  const auto begin_weights = [&] {
+    block.learn_weights(tape_);
+    if (options_.weight_inputs == options_.inputs) return true;
+    student = student_inputs(options_.weight_inputs);
+    inputs = student.empty() ? inputs_.data() : student.data();
+    return false;
+  };
+  planish::calibration::FlatQuant passes = method;
+  passes.weight_epochs = weight_passes();
+  made.report = require(
+      planish::calibration::learn_flatquant(passes, batches(), block.parameters(), tape_, loss, begin_weights, on_step),
+      where);
   tape_.split_products(false);
   block.record(tape_);
   made.parameters = export_parameters(config, block);

@@ -50,8 +50,8 @@ class BlockCalibration {
                    const CalibrationOptions& options, ExecutorReference executor, const ActivationFolder& folder = {});
 
   [[nodiscard]] index next_layer() const noexcept { return layer_; }
-  [[nodiscard]] index steps_per_layer() const noexcept { return options_.method.epochs * batches(); }
-  [[nodiscard]] index tokens_per_layer() const noexcept { return options_.method.epochs * rows_; }
+  [[nodiscard]] index steps_per_layer() const noexcept { return passes() * batches(); }
+  [[nodiscard]] index tokens_per_layer() const noexcept { return passes() * rows_; }
 
   /// Learns the next block and goes on to the one behind it. A stopped run stays where it is. Throws Error.
   [[nodiscard]] CalibratedBlock learn(const OnCalibrationStep& on_step, BlockTrace* trace = nullptr);
@@ -67,6 +67,10 @@ class BlockCalibration {
 
  private:
   [[nodiscard]] bool splits_products() const noexcept;
+  [[nodiscard]] int weight_passes() const noexcept {
+    return options_.recipe.quantizes_weights() ? options_.method.weight_epochs : 0;
+  }
+  [[nodiscard]] index passes() const noexcept { return options_.method.epochs + weight_passes(); }
   [[nodiscard]] index batches() const noexcept;
   void run_teacher(const TapeWeights<float>& weights,
                    const std::function<void(SiteKind, MatrixView<const float>)>& see);
@@ -75,7 +79,7 @@ class BlockCalibration {
   void skip(const std::optional<FlatQuantParameters>& learned);
   void advance(const std::optional<FlatQuantParameters>& learned);
   [[nodiscard]] LayerWeights read_block() const;
-  [[nodiscard]] std::vector<float> student_inputs();
+  [[nodiscard]] std::vector<float> student_inputs(Inputs from);
   [[nodiscard]] CalibratedBlock fit(const std::string& where, const OnCalibrationStep& on_step, BlockTrace* trace);
 
   const WeightSource* source_;

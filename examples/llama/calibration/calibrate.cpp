@@ -106,6 +106,9 @@ std::string job_text(const WeightSource& source, const CalibrationJob& job) {
        << to_string(job.options.objective) << ", inputs " << to_string(job.options.inputs) << ", rounding inputs "
        << to_string(job.options.rounding_inputs) << ", arithmetic " << arithmetic_version
        << (m.products == planish::calibration::Products::split_bfloat16 ? ", split bfloat16" : "");
+  if (m.weight_epochs > 0)
+    text << ", weights " << m.weight_epochs << " epochs, rate " << m.weight_rate << ", inputs "
+         << to_string(job.options.weight_inputs);
   return text.str();
 }
 
@@ -179,13 +182,15 @@ CalibrationSummary calibrate(const WeightSource& source, const CalibrationJob& j
   return summary;
 }
 
-std::vector<CalibratedBlock> finished_blocks(const WeightSource& source, const CalibrationJob& job) {
+CalibratedBlock finished_block(const WeightSource& source, const CalibrationJob& job, index layer) {
   const PartsFolder parts(job.parts, job_text(source, job));
+  if (!parts.has(layer)) fail(job.parts, ": layer ", layer, " is not calibrated yet");
+  return parts.read(layer, flatquant_sizes(source.config()));
+}
+
+std::vector<CalibratedBlock> finished_blocks(const WeightSource& source, const CalibrationJob& job) {
   std::vector<CalibratedBlock> blocks;
-  for (index layer = 0; layer < source.config().layers; ++layer) {
-    if (!parts.has(layer)) fail(job.parts, ": layer ", layer, " is not calibrated yet");
-    blocks.push_back(parts.read(layer, flatquant_sizes(source.config())));
-  }
+  for (index layer = 0; layer < source.config().layers; ++layer) blocks.push_back(finished_block(source, job, layer));
   return blocks;
 }
 

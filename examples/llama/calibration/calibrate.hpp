@@ -57,6 +57,9 @@ CalibrationSummary calibrate(const WeightSource& source, const CalibrationJob& j
 /// works there, and not if it holds blocks of another job.
 void remove_leftovers(const WeightSource& source, const CalibrationJob& job);
 
+/// A block of a finished job. Throws Error if it is missing.
+[[nodiscard]] CalibratedBlock finished_block(const WeightSource& source, const CalibrationJob& job, index layer);
+
 /// All blocks of a finished job. Throws Error, naming the first that is missing.
 [[nodiscard]] std::vector<CalibratedBlock> finished_blocks(const WeightSource& source, const CalibrationJob& job);
 

@@ -96,6 +96,7 @@ std::string learned_of(const FlatQuant& m) {
   add(m.learns_transform, "transforms");
   add(m.learns_scale, "scales");
   add(m.learns_clip, "clips");
+  add(m.weight_epochs > 0, "weights");
   return text.empty() ? "nothing" : text;
 }
 
@@ -112,6 +113,10 @@ MethodWords describe_method(const CalibrationJob& job) {
       {"batch", counted(m.batch, "window") + " a step"},
       {"learning rate", number(m.learning_rate) + ", by a cosine to " + number(m.last_rate_share) + " x"}};
   if (m.learns_clip) words.emplace_back("learning rate of clips", number(m.clip_rate_factor) + " x");
+  if (m.weight_epochs > 0) {
+    words.emplace_back("epochs of weights", std::to_string(m.weight_epochs) + ", transforms fixed");
+    words.emplace_back("learning rate of weights", number(m.weight_rate) + " of a row's step, by the same cosine");
+  }
   words.emplace_back("weight decay", number(m.adamw.weight_decay));
   if (m.learns_transform) {
     words.emplace_back("factors",
@@ -129,6 +134,7 @@ MethodWords describe_method(const CalibrationJob& job) {
   words.emplace_back("loss", loss_of(m));
   words.emplace_back("objective", objective_of(job.options.objective));
   words.emplace_back("inputs", inputs_of(job.options.inputs));
+  if (m.weight_epochs > 0) words.emplace_back("inputs of weights", inputs_of(job.options.weight_inputs));
   if (job.options.recipe.rounding == Rounding::gptq)
     words.emplace_back("moments of GPTQ", inputs_of(job.options.rounding_inputs));
   if (m.products == planish::calibration::Products::split_bfloat16)

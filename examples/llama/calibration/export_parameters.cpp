@@ -44,6 +44,11 @@ FlatQuantParameters export_parameters(const Config& config, const LearnedBlock<f
       ++consumer;
     }
   }
+  for (Projection p : projections)
+    if (block.linear_at(p).learns_weights()) {
+      const auto w = block.matrix_at(p);
+      made.weights_of(block_matrix(p)) = {w.rows(), w.columns(), values_of(w)};
+    }
   made.key_head = pair_of(block.key_factor());
   complete(made.key_head, config.head_size);
   if (block.key_clip()) made.key_cache = clips_of(*block.key_clip()).front();

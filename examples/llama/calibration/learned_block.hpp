@@ -43,6 +43,16 @@ class LearnedBlock {
 
   [[nodiscard]] planish::calibration::ParameterSet<T>& parameters() noexcept { return parameters_; }
 
+  /// From now on the weights learn; transforms and clips stay what they are. Clears the tape.
+  void learn_weights(tape::Tape<T>& on) {
+    record(on);
+    for (auto& m : parameters_.members()) m.learns = false;
+    for (Projection p : projections)
+      linears_[static_cast<std::size_t>(p)].learn_weights(parameters_, std::string(name_of(p)), on,
+                                                          sites_[static_cast<std::size_t>(site_of(p))]);
+    on.clear();
+  }
+
   /// Starts a step: puts what all hooks share on the tape.
   void record(tape::Tape<T>& on) {
     for (auto& site : sites_) site.record(on);
@@ -114,6 +124,8 @@ class LearnedBlock {
   [[nodiscard]] const planish::calibration::LearnedLinear<T>& linear_at(Projection p) const {
     return linears_[static_cast<std::size_t>(p)];
   }
+  /// The values of the codes of the step.
+  [[nodiscard]] Variable matrix_at(Projection p) const { return matrices_[static_cast<std::size_t>(p)]; }
   using Factor = planish::calibration::FactorVariables<T>;
   using Clip = planish::calibration::ClipVariables<T>;
   [[nodiscard]] const std::optional<Factor>& key_factor() const { return key_on_; }

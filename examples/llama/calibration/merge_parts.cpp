@@ -79,9 +79,12 @@ MergedJob merge_parts(const WeightSource& source, const std::vector<std::string>
     fail(all, ": recipe ", first.recipe,
          " rounds by what the calibration text makes of the blocks; put all parts into ", out,
          ".parts, and let the calibration write: ", first.command, " --out ", out);
-  for (index layer = 0; layer < source.config().layers; ++layer)
-    merged.blocks.push_back(
-        PartsFolder(*places[static_cast<std::size_t>(layer)], first.job).read(layer, flatquant_sizes(source.config())));
+  std::vector<std::string> owners;
+  for (const std::string* place : places) owners.push_back(*place);
+  merged.block = [owners, job = first.job, sizes = flatquant_sizes(source.config())](index layer) {
+    return PartsFolder(owners[static_cast<std::size_t>(layer)], job).read(layer, sizes);
+  };
+  for (index layer = 0; layer < source.config().layers; ++layer) static_cast<void>(merged.block(layer));  // whole?
   return merged;
 }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -10,8 +11,8 @@ namespace llama {
 struct MergedJob {
   std::string text;  ///< the job_text that all parts agree on
   Recipe recipe;
-  std::string method;                   ///< the JSON of describe_method
-  std::vector<CalibratedBlock> blocks;  ///< of all layers
+  std::string method;                                 ///< the JSON of describe_method
+  std::function<CalibratedBlock(index layer)> block;  ///< read when it is asked for: weights may have learned
 };
 
 /// Reads every block of the model from the folders, the first that has it; what else is to know, the parts say

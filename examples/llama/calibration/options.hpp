@@ -41,10 +41,13 @@ struct CalibrationOptions {
   index window = 2048;  ///< tokens of a sequence
   Objective objective = Objective::block;
   Inputs inputs = Inputs::plain;
+  Inputs weight_inputs = Inputs::plain;    ///< of the passes in which weights learn
   Inputs rounding_inputs = Inputs::plain;  ///< of GPTQ's second moments; never mixed
 
   /// True if no block needs what another one has learned, so that they may be learned in any order and at once.
-  [[nodiscard]] bool blocks_are_independent() const noexcept { return inputs == Inputs::plain; }
+  [[nodiscard]] bool blocks_are_independent() const noexcept {
+    return inputs == Inputs::plain && weight_inputs == Inputs::plain;
+  }
 };
 
 }  // namespace llama

@@ -113,6 +113,8 @@ void run(CalibrateArguments arguments, const std::string& command, JobShare shar
     fail("--window ", arguments.window, ": the model's context is ", config.context);
   CalibrationJob job;
   job.options = arguments.method.options(recipe_of(arguments), arguments.window);
+  if (job.options.method.weight_epochs > 0 && !arguments.parameters.empty())
+    refuse_parameters_alone(arguments.parameters);
   job.windows = arguments.text == sampled
                     ? host.sampled_sequences(arguments.samples, arguments.window)
                     : calibration_windows(host.text_ids(arguments.text), arguments.samples, arguments.window,
@@ -137,7 +139,8 @@ void run(CalibrateArguments arguments, const std::string& command, JobShare shar
 
 void add_calibrate(CLI::App& program) {
   auto arguments = std::make_shared<CalibrateArguments>();
-  CLI::App& command = *program.add_subcommand("calibrate", "learn transforms and clips, and write the quantized model");
+  CLI::App& command =
+      *program.add_subcommand("calibrate", "learn transforms, clips and weights, and write the quantized model");
   add_model_options(command, arguments->host);
   command
       .add_option("-t,--text", arguments->text,
@@ -176,7 +179,8 @@ void add_calibrate(CLI::App& program) {
       ->group("Output");
   command
       .add_option("--parameters", arguments->parameters,
-                  "Also write transforms and clips alone, in the tensors of FlatQuant's reference implementation.")
+                  "Also write transforms and clips alone, in the tensors of FlatQuant's reference implementation; not "
+                  "with --weight-epochs, whose weights they do not hold.")
       ->option_text("FILE.safetensors")
       ->group("Output");
   command

@@ -2,6 +2,10 @@
 
 #include <cmath>
 #include <map>
+#include <optional>
+
+#include <planish/backend/enable_amx.hpp>
+#include <planish/calibration/tape/split_products.hpp>
 
 #include "../error.hpp"
 
@@ -26,8 +30,14 @@ const std::map<std::string, bool> shared_clips{{"shared", true}, {"consumer", fa
 const std::map<std::string, Loss> losses{
     {"mse", Loss::mean_squared_error}, {"mae", Loss::mean_absolute_error}, {"huber", Loss::huber}};
 
-const std::map<std::string, Products> product_words{{"float32", Products::float32},
-                                                    {"split-bfloat16", Products::split_bfloat16}};
+/// None: the fastest that this machine has.
+const std::map<std::string, std::optional<Products>> product_words{
+    {"auto", std::nullopt}, {"float32", Products::float32}, {"split-bfloat16", Products::split_bfloat16}};
+
+Products fastest_products() {
+  static_cast<void>(planish::enable_amx());  // what is missing, the next says
+  return planish::calibration::tape::can_split_products().ok() ? Products::split_bfloat16 : Products::float32;
+}
 
 /// The words of an enumeration, in the order of its values.
 template <class Value, std::size_t count>
@@ -71,6 +81,8 @@ FlatQuant MethodOptions::method() const {
   FlatQuant made = preset == "published" ? FlatQuant::published() : FlatQuant{};
   set(made.epochs, epochs);
   set(made.batch, batch);
+  set(made.weight_epochs, weight_epochs);
+  set(made.weight_rate, weight_rate);
   set(made.learning_rate, learning_rate);
   set(made.clip_rate_factor, clip_rate_factor);
   if (clip_start) made.clip_logit = std::log(*clip_start / (1.0 - *clip_start));
@@ -81,7 +93,10 @@ FlatQuant MethodOptions::method() const {
   set(made.scale_form, scale, scale_forms);
   set(made.shared_clip, clips, shared_clips);
   set(made.loss, loss, losses);
-  set(made.products, products, product_words);
+  if (products) {
+    const auto& named = product_words.at(*products);
+    made.products = named ? *named : fastest_products();
+  }
   for (const std::string& component : without) {
     if (component == "transform") made.learns_transform = false;
     if (component == "scale") made.learns_scale = false;
@@ -97,9 +112,17 @@ CalibrationOptions MethodOptions::options(const Recipe& recipe, index window) co
                                 .window = window,
                                 .objective = objectives.at(objective),
                                 .inputs = input_words.at(inputs),
+                                .weight_inputs = input_words.at(weight_inputs.value_or(inputs)),
                                 .rounding_inputs = input_words.at(rounding_inputs)};
   if (made.objective == Objective::weight && !recipe.quantizes_weights())
     fail("--objective weight: recipe ", to_string(recipe), " keeps weights in float; use layer, module or block");
+  if (made.method.weight_epochs > 0 && !recipe.quantizes_weights())
+    fail("--weight-epochs ", made.method.weight_epochs, ": recipe ", to_string(recipe), " keeps weights in float");
+  if (made.method.weight_epochs > 0 && recipe.rounding != Rounding::nearest)
+    fail("--weight-epochs ", made.method.weight_epochs, ": recipe ", to_string(recipe),
+         " rounds weights that were not learned; leave +gptq or +mse out, learned weights lie on their grid");
+  if (weight_inputs && made.method.weight_epochs == 0)
+    fail("--weight-inputs ", *weight_inputs, ": without --weight-epochs no weights learn");
   if (made.rounding_inputs != Inputs::plain && recipe.rounding != Rounding::gptq)
     fail("--rounding-inputs ", rounding_inputs, ": only +gptq reads inputs to round");
   return made;
@@ -131,6 +154,18 @@ void add_method_options(CLI::App& command, MethodOptions& options) {
       ->check(CLI::PositiveNumber)
       ->option_text("X")
       ->group(group);
+  command
+      .add_option("--weight-epochs", options.weight_epochs,
+                  "Passes behind those in which the weights themselves learn what they are rounded to, and clips, with "
+                  "transforms as they are by then; 0: none. [0]")
+      ->check(CLI::Range(0, 10000))
+      ->option_text("N")
+      ->group(group);
+  command
+      .add_option("--weight-rate", options.weight_rate, "Peak rate of weights, in steps of their row's grid. [0.008]")
+      ->check(CLI::PositiveNumber)
+      ->option_text("X")
+      ->group(group);
   command.add_option("--clip-rate", options.clip_rate_factor, "Clips learn so many times faster; 0: they stay. [10]")
       ->check(CLI::NonNegativeNumber)
       ->option_text("X")
@@ -157,12 +192,14 @@ void add_method_options(CLI::App& command, MethodOptions& options) {
   word("--loss", options.loss, losses, "How an error counts. [huber; published: mse]");
   word("--products", options.products, product_words,
        "Large products in float32, or of operands split into pairs of bfloat16 on the matrix tiles of a CPU with "
-       "AMX-BF16, faster and with 16 bits of significand. [float32]");
+       "AMX-BF16, faster and with 16 bits of significand; auto: these where there are such tiles. [float32]");
   word("--objective", options.objective, objectives,
        "Whose error: of weights, of the outputs of linear layers, of attention and MLP, of the block. [block]");
   word("--inputs", options.inputs, input_words,
        "What a block learns from: the float model's activations (blocks are independent), those of the quantized "
        "blocks before it, or a mix number by number. [float]");
+  word("--weight-inputs", options.weight_inputs, input_words,
+       "What a block learns its weights from, in the passes of --weight-epochs. [as --inputs]");
   word("--rounding-inputs", options.rounding_inputs, rounding_input_words,
        "What +gptq takes second moments of. [float]");
   command

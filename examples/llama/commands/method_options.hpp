@@ -10,10 +10,13 @@ struct MethodOptions {
   std::string preset = "default";
   std::optional<int> epochs;
   std::optional<index> batch;
+  std::optional<int> weight_epochs;
+  std::optional<double> weight_rate;
   std::optional<double> learning_rate, clip_rate_factor, clip_start, weight_decay, alpha;
   std::optional<std::string> factor, start, scale, clips, loss, products;
   std::vector<std::string> without;  // components that are not learned
   std::string objective = "block", inputs = "float", rounding_inputs = "float";
+  std::optional<std::string> weight_inputs;
   std::uint64_t seed = 1;
 
   [[nodiscard]] planish::calibration::FlatQuant method() const;

@@ -42,6 +42,14 @@ class FlatQuantLayerReader {
     return read(name, {count}, {count, 1});
   }
 
+  /// Values of a matrix; empty if the file has none.
+  [[nodiscard]] FlatQuantWeights weights(const std::string& name, index rows, index columns) {
+    if (!has_any({name})) return {};
+    std::vector<float> values = read(name, {rows, columns});
+    if (values.empty()) return {};
+    return {rows, columns, std::move(values)};
+  }
+
   /// A pair of size × size matrices whose second is the inverse transpose of the first; the identity if the file has
   /// neither.
   [[nodiscard]] MatrixPair pair(const std::string& name, index size) {
@@ -202,6 +210,7 @@ class FlatQuantFile {
         if (from.has_any({name + ".lwc_max", name + ".lwc_min"}))
           clips.weight_rows = from.clips(name + ".lwc_max", name + ".lwc_min", sizes.rows(matrix));
         clips.activation = from.clip(name + ".lac_max", name + ".lac_min");
+        made.weights_of(matrix) = from.weights(name + ".learned_weight", sizes.rows(matrix), sizes.columns(matrix));
       }
       for (auto [cache, clip] : {std::pair{"k_cache", &made.key_cache}, std::pair{"v_cache", &made.value_cache}}) {
         const std::string up = cache + std::string(".clip_max"), down = cache + std::string(".clip_min");

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/index.hpp>
 #include <planish/core/scheme.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration {
@@ -52,13 +53,24 @@ struct FlatQuantClips {
   friend bool operator==(const FlatQuantClips&, const FlatQuantClips&) = default;
 };
 
-/// Everything that is learned for one block. Rows of q and k (`weight_rows`) and channels of `key_head` are in the
-/// order of `rotate_half`, where RoPE turns channels i and i + size / 2 together.
+/// Weights that were learned: values of codes, out × in, row-major. As they are behind the transform of their input,
+/// their clips and the factor that v's rows carry, but before the scale that up's rows take from `down`.
+struct FlatQuantWeights {
+  index rows = 0, columns = 0;
+  std::vector<float> values;
+
+  [[nodiscard]] bool empty() const noexcept { return values.empty(); }
+  friend bool operator==(const FlatQuantWeights&, const FlatQuantWeights&) = default;
+};
+
+/// Everything that is learned for one block. Rows of q and k (`weight_rows`, `weights`) and channels of `key_head` are
+/// in the order of `rotate_half`, where RoPE turns channels i and i + size / 2 together.
 struct FlatQuantParameters {
   std::array<FlatQuantTransform, block_sites> transforms;  // by BlockSite
   std::array<FlatQuantClips, block_matrices> clips;        // by BlockMatrix
   MatrixPair key_head;              // P_k: of every head after RoPE, keys k P_k and queries q P_k⁻ᵀ; empty: none
   ClipPair key_cache, value_cache;  // of cached keys and values, per token and head
+  std::array<FlatQuantWeights, block_matrices> weights;  // by BlockMatrix; empty: the model's own are rounded
 
   [[nodiscard]] FlatQuantTransform& transform(BlockSite site) { return transforms[static_cast<std::size_t>(site)]; }
   [[nodiscard]] const FlatQuantTransform& transform(BlockSite site) const {
@@ -67,6 +79,10 @@ struct FlatQuantParameters {
   [[nodiscard]] FlatQuantClips& clips_of(BlockMatrix matrix) { return clips[static_cast<std::size_t>(matrix)]; }
   [[nodiscard]] const FlatQuantClips& clips_of(BlockMatrix matrix) const {
     return clips[static_cast<std::size_t>(matrix)];
+  }
+  [[nodiscard]] FlatQuantWeights& weights_of(BlockMatrix matrix) { return weights[static_cast<std::size_t>(matrix)]; }
+  [[nodiscard]] const FlatQuantWeights& weights_of(BlockMatrix matrix) const {
+    return weights[static_cast<std::size_t>(matrix)];
   }
 
   friend bool operator==(const FlatQuantParameters&, const FlatQuantParameters&) = default;

@@ -2,7 +2,8 @@
 // How a safetensors file spells FlatQuant's parameters, and writing them. `layers.{i}.` is in front of every name:
 //   attn_in, mlp_in, down_in   .diag (c), .P_left, .P_right and their inverse transposes .P_left_inv_t, .P_right_inv_t
 //   o_heads, v_head, k_head    .P, .P_inv_t
-//   {q,k,v,o,gate,up,down}_proj   .lwc_max, .lwc_min (clips of weight rows), .lac_max, .lac_min (of the input)
+//   {q,k,v,o,gate,up,down}_proj   .lwc_max, .lwc_min (clips of weight rows), .lac_max, .lac_min (of the input),
+//     and where weights were learned .learned_weight
 //   k_cache, v_cache           .clip_max, .clip_min
 #include <array>
 #include <cmath>
@@ -48,6 +49,11 @@ struct FlatQuantSizes {
   /// Channels of a site's input.
   [[nodiscard]] index channels(BlockSite site) const noexcept {
     return site == BlockSite::output ? heads * head_size : site == BlockSite::down ? ffn : hidden;
+  }
+  /// Columns of a matrix.
+  [[nodiscard]] index columns(BlockMatrix matrix) const noexcept {
+    if (matrix == BlockMatrix::output) return channels(BlockSite::output);
+    return matrix == BlockMatrix::down ? ffn : hidden;
   }
   /// Rows of a matrix.
   [[nodiscard]] index rows(BlockMatrix matrix) const noexcept {
@@ -133,6 +139,8 @@ class FlatQuantLayerWriter {
       const FlatQuantClips& clips = parameters.clips[i];
       if (!clips.weight_rows.empty()) to.add(name + ".lwc_max", name + ".lwc_min", clips.weight_rows);
       to.add(name + ".lac_max", name + ".lac_min", {&clips.activation, 1});
+      if (const FlatQuantWeights& w = parameters.weights[i]; !w.empty())
+        to.add(name + ".learned_weight", {w.rows, w.columns}, w.values);
     }
     to.add("k_cache.clip_max", "k_cache.clip_min", {&parameters.key_cache, 1});
     to.add("v_cache.clip_max", "v_cache.clip_min", {&parameters.value_cache, 1});

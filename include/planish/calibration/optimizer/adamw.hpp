@@ -3,16 +3,10 @@
 #include <cmath>
 #include <vector>
 
+#include <planish/calibration/optimizer/adam_rows.hpp>
 #include <planish/calibration/optimizer/parameter_set.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration {
-
-/// AdamW (arXiv 1711.05101): Adam with weight decay decoupled from the gradient.
-struct AdamWOptions {
-  double beta1 = 0.9, beta2 = 0.999;
-  double epsilon = 1e-8;
-  double weight_decay = 0.01;  ///< of every parameter, times its own learning rate
-};
 
 template <tape::MustBeReal T>
 class AdamW {
@@ -20,20 +14,27 @@ class AdamW {
   explicit AdamW(ParameterSet<T>& parameters, const AdamWOptions& options = {})
       : parameters_(&parameters), options_(options) {
     for (const auto& m : parameters.members()) {
-      first_.emplace_back(m.values.size());
-      second_.emplace_back(m.values.size());
+      const std::size_t count = m.learns && m.row_rates.empty() ? m.values.size() : 0;
+      first_.emplace_back(count);
+      second_.emplace_back(count);
+      rows_.emplace_back(m.learns && !m.row_rates.empty() ? m.values.size() : 0);
     }
     reached_.resize(first_.size());
   }
 
   /// Moves every parameter against its gradient; the gradients stay. A matrix that no gradient has reached yet does not
   /// move, not even by decay: the loss says nothing about it.
-  void step(double learning_rate) {
+  void step(double learning_rate, ExecutorReference executor = {}) {
     ++steps_;
     const double correction1 = 1.0 - std::pow(options_.beta1, steps_);
     const double correction2 = 1.0 - std::pow(options_.beta2, steps_);
     std::size_t which = 0;
     for (auto& m : parameters_->members()) {
+      if (!m.learns || !m.row_rates.empty()) {
+        if (m.learns) rows_[which].step(m, learning_rate, {correction1, correction2}, options_, executor);
+        ++which;
+        continue;
+      }
       std::vector<double>&first = first_[which], &second = second_[which];
       reached_[which] =
           reached_[which] || std::any_of(m.gradient.begin(), m.gradient.end(), [](T g) { return g != T{}; });
@@ -54,6 +55,7 @@ class AdamW {
   ParameterSet<T>* parameters_;
   AdamWOptions options_;
   std::vector<std::vector<double>> first_, second_;  // moments of the gradient, by parameter
+  std::vector<AdamRows<T>> rows_;                    // those of matrices with rates of their rows
   std::vector<char> reached_;                        // by a gradient, by parameter
   int steps_ = 0;
 };

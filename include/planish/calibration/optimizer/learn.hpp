@@ -1,6 +1,7 @@
 #pragma once
 #include <cmath>
 #include <concepts>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -17,7 +18,8 @@ struct LearnOptions {
   double learning_rate = 1e-2;
   double last_rate_share = 1e-3;
   AdamWOptions adamw{};
-  int retries = 3;  ///< after a divergence, each from the start at half the rate
+  int retries = 3;                         ///< after a divergence, each from the start at half the rate
+  std::optional<double> loss_before = {};  ///< of the start, where it is known: it need not be computed again
 };
 
 /// What the loss did.
@@ -64,7 +66,7 @@ template <class T, class RecordLoss, class OnStep>
     // An exact block has nothing to learn, and no logarithm.
     if (value > 0.0) on.backward(tape::normalised(loss));
     on.clear();
-    optimizer.step(schedule.rate(step));
+    optimizer.step(schedule.rate(step), on.executor());
     if (!parameters.all_finite()) return false;
     report.step_losses.push_back(value);
     sum += value;
@@ -107,7 +109,7 @@ template <class T, class RecordLoss, class OnStep>
   };
   LearnReport report;
   report.learning_rate = options.learning_rate;
-  report.loss_before = mean_loss();
+  report.loss_before = options.loss_before ? *options.loss_before : mean_loss();
   if (!std::isfinite(report.loss_before))
     return Status(ErrorCode::not_finite, "the loss is not finite before the first step");
   for (;; ++report.attempts, report.learning_rate *= 0.5) {

@@ -18,12 +18,16 @@ struct LearnedMatrix {
   index rows = 0, columns = 0;
   std::vector<T> values, gradient;
   double rate_factor = 1.0;  ///< times the learning rate
+  /// Rows that move in units of their own, times the learning rate, and without decay: weights. Empty: no such matrix.
+  std::vector<T> row_rates = {};
+  bool learns = true;  ///< off: stays as it is from now on, and costs no gradient
 
   [[nodiscard]] MatrixView<T> view() { return {values.data(), rows, columns}; }
   [[nodiscard]] MatrixView<const T> view() const { return {values.data(), rows, columns}; }
 
   /// On a tape: `backward` adds to `gradient`.
   [[nodiscard]] tape::Variable<T> record(tape::Tape<T>& on) {
+    if (!learns) return on.constant(std::as_const(*this).view());
     return on.parameter(view(), {gradient.data(), rows, columns});
   }
 };
@@ -38,21 +42,23 @@ class ParameterSet {
 
   LearnedMatrix<T>& add(std::string name, index rows, index columns, T start = T{}, double rate_factor = 1.0) {
     const auto count = static_cast<std::size_t>(rows * columns);
-    return members_.emplace_back(LearnedMatrix<T>{std::move(name), rows, columns, std::vector<T>(count, start),
-                                                  std::vector<T>(count), rate_factor});
+    return members_.emplace_back(LearnedMatrix<T>{
+        std::move(name), rows, columns, std::vector<T>(count, start), std::vector<T>(count), rate_factor, {}, true});
   }
 
   [[nodiscard]] std::deque<LearnedMatrix<T>>& members() noexcept { return members_; }
   [[nodiscard]] const std::deque<LearnedMatrix<T>>& members() const noexcept { return members_; }
 
   void clear_gradients() {
-    for (auto& m : members_) std::fill(m.gradient.begin(), m.gradient.end(), T{});
+    for (auto& m : members_)
+      if (m.learns) std::fill(m.gradient.begin(), m.gradient.end(), T{});
   }
 
-  /// False if a value or gradient is NaN or infinite.
+  /// False if a value or gradient is NaN or infinite. Weights are not looked at: it would be another pass through
+  /// memory, and one such number makes the next loss NaN.
   [[nodiscard]] bool all_finite() const {
     for (const auto& m : members_)
-      for (std::size_t i = 0; i < m.values.size(); ++i)
+      for (std::size_t i = 0; m.row_rates.empty() && i < m.values.size(); ++i)
         if (!std::isfinite(m.values[i]) || !std::isfinite(m.gradient[i])) return false;
     return true;
   }

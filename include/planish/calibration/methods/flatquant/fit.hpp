@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include <planish/calibration/methods/flatquant/learn_flatquant.hpp>
 #include <planish/calibration/methods/flatquant/learned_linear.hpp>
 #include <planish/calibration/methods/flatquant/read_out.hpp>
 #include <planish/calibration/methods/flatquant/record_loss.hpp>
@@ -21,6 +22,9 @@ struct SiteFit {
   FlatQuantTransform transform;                     ///< scale and factors; empty where they were not learned
   std::vector<std::vector<ClipPair>> weight_clips;  ///< by layer and row: factors for clip_rows
   std::vector<ClipPair> activation_clips;           ///< one, or one per layer; none where activations stay float
+  /// By layer, where weights learned (FlatQuant::weight_epochs): behind the transform and the clips, on their grid;
+  /// `quantize_weights` finds their codes. Else empty.
+  std::vector<FlatQuantWeights> weights;
   LearnReport report;
 
   /// What runs online and folds into weights, as stages. Errors: a scale or factor without an inverse.
@@ -35,6 +39,7 @@ PLANISH_LAZY class SiteLearner {
   SiteLearner(const FlatQuant& method, MatrixView<const float> x, std::span<const MatrixView<const float>> weights,
               const SiteBitwidths& bits, ExecutorReference executor)
       : method_(method),
+        bits_(bits),
         x_(x),
         weights_(weights),
         on_(executor),
@@ -51,19 +56,16 @@ PLANISH_LAZY class SiteLearner {
       if (const Status can = tape::can_split_products(); !can.ok()) return can;
       on_.split_products(true);
     }
-    auto report = learn(
-        parameters_, on_,
-        {.epochs = method_.epochs,
-         .batches = batches,
-         .learning_rate = method_.learning_rate,
-         .last_rate_share = method_.last_rate_share,
-         .adamw = method_.adamw,
-         .retries = method_.retries},
+    FlatQuant method = method_;
+    if (!learns_weights()) method.weight_epochs = 0;
+    auto report = learn_flatquant(
+        method, batches, parameters_, on_,
         [&](index batch) {
           return objective == SiteObjective::weight
                      ? weight_loss()
                      : layer_loss(batch * step, std::min(step, x_.rows() - batch * step));
         },
+        [&] { return begin_weights(), true; },
         [&](const LearnProgress& progress) { return !on_step || on_step(progress); });
     if (!report) return report.status();
     return read_out(*std::move(report));
@@ -89,6 +91,16 @@ PLANISH_LAZY class SiteLearner {
       scale[static_cast<std::size_t>(c)] = flatquant_scale(w, x, method_.alpha);
     }
     return scale;
+  }
+
+  [[nodiscard]] bool learns_weights() const noexcept { return method_.weight_epochs > 0 && bits_.weights < 16; }
+
+  void begin_weights() {
+    record();
+    for (auto& m : parameters_.members()) m.learns = false;
+    for (std::size_t i = 0; i < linears_.size(); ++i)
+      linears_[i].learn_weights(parameters_, "layer" + std::to_string(i), on_, site_);
+    on_.clear();
   }
 
   void record() {
@@ -134,6 +146,8 @@ PLANISH_LAZY class SiteLearner {
     made.transform.right = pair_of(site_.right());
     for (const auto& linear : linears_)
       made.weight_clips.push_back(linear.clip() ? clips_of(*linear.clip()) : std::vector<ClipPair>{});
+    if (learns_weights())
+      for (const auto w : quantized_) made.weights.push_back({w.rows(), w.columns(), values_of(w)});
     for (const auto& clip : site_.clips()) made.activation_clips.push_back(clips_of(clip).front());
     made.report = std::move(report);
     on_.clear();
@@ -141,6 +155,7 @@ PLANISH_LAZY class SiteLearner {
   }
 
   const FlatQuant& method_;
+  SiteBitwidths bits_;
   MatrixView<const float> x_;
   std::span<const MatrixView<const float>> weights_;
   tape::Tape<float> on_;

@@ -25,10 +25,12 @@ class LearnedLinear {
   [[nodiscard]] tape::Variable<T> record(tape::Tape<T>& on, const LearnedSite<T>& site,
                                          const tape::Variable<T>* output = nullptr) {
     recorded_clip_.reset();
-    const tape::Variable<T> plain = on.constant(weights_);
     if (clip_) recorded_clip_ = clip_->record(on);
-    if (clip_ && output == nullptr) return site.quantize_weights(plain, *recorded_clip_, quantizer_);
-    tape::Variable<T> w = site.transform_weights(plain);
+    if (clip_ && output == nullptr)
+      return learned_ != nullptr ? tape::clamp_and_quantize_rows(learned_->record(on), recorded_clip_->positive,
+                                                                 recorded_clip_->negative, quantizer_)
+                                 : site.quantize_weights(on.constant(weights_), *recorded_clip_, quantizer_);
+    tape::Variable<T> w = learned_ != nullptr ? learned_->record(on) : site.transform_weights(on.constant(weights_));
     if (clip_) {
       w = tape::clamp_rows(w, recorded_clip_->positive, recorded_clip_->negative);
     }
@@ -36,11 +38,29 @@ class LearnedLinear {
     return quantizer_.bits == 16 ? w : tape::fake_quantize_rows(w, quantizer_);
   }
 
+  /// From now on the transformed weights are parameters themselves: they start where the transform, which must not move
+  /// any more, has brought them, and a rate of 1 is a step of their row's grid. Nothing where weights stay float.
+  void learn_weights(ParameterSet<T>& parameters, const std::string& name, tape::Tape<T>& on,
+                     const LearnedSite<T>& site) {
+    if (quantizer_.bits == 16) return;
+    const MatrixView<const T> start = site.transform_weights(on.constant(weights_)).value();
+    learned_ = &parameters.add(name + ".weight", start.rows(), start.columns());
+    learned_->row_rates.resize(static_cast<std::size_t>(start.rows()));
+    const T steps = static_cast<T>((1 << (quantizer_.bits - 1)) - 1);
+    for (index r = 0; r < start.rows(); ++r) {
+      std::copy_n(start.row(r), start.columns(), learned_->view().row(r));
+      const auto range = tape::RowRange<T>::of(start.row(r), start.columns());
+      learned_->row_rates[static_cast<std::size_t>(r)] = std::max(range.highest, -range.lowest) / steps;
+    }
+  }
+  [[nodiscard]] bool learns_weights() const noexcept { return learned_ != nullptr; }
+
   [[nodiscard]] const std::optional<ClipVariables<T>>& clip() const noexcept { return recorded_clip_; }
 
  private:
   MatrixView<const T> weights_;
   tape::FakeQuantizer quantizer_;  // of 16 bits: not used
+  LearnedMatrix<T>* learned_ = nullptr;
   std::optional<LearnedClip<T>> clip_;
   std::optional<ClipVariables<T>> recorded_clip_;
 };

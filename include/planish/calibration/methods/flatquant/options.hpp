@@ -75,6 +75,9 @@ struct FlatQuant {
   double last_rate_share = 1e-3;   ///< of the learning rate, at the end of the cosine
   AdamWOptions adamw{};
 
+  int weight_epochs = 0;      ///< passes behind the others in which the weights learn, transforms fixed; 0: none
+  double weight_rate = 8e-3;  ///< learning rate of those passes, in steps of a row's grid
+
   bool learns_transform = true;  ///< Kronecker factors; off: the identity
   bool learns_scale = true;      ///< the diagonal in front of them; off: ones
   bool learns_clip = true;       ///< weight, activation and cache clips; off: whole ranges
