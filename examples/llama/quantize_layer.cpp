@@ -126,7 +126,7 @@ class LayerQuantizer {
                                       : SiteActivations((*statistics_)[static_cast<std::size_t>(site)]);
     for (StageKind kind : recipe_.stages) {
       if (kind == StageKind::scale && site == SiteKind::output) continue;  // heads of a group share values
-      const AnyTransform stage = find_stage(kind, site, activations);
+      const AnyTransform stage = in_precision(find_stage(kind, site, activations), site);
       for_each_matrix(site, [&](Projection p) { matrix(p).fold(stage, place(name_of(p)), executor_); });
       activations.advance(stage, mixes_channels(kind));
       require(whole.append(stage.clone()), place(to_string(site)));
@@ -138,6 +138,16 @@ class LayerQuantizer {
     if (learned_ != nullptr && recipe_.bits_at(site).weight < 16) clip_weights(site);
     made.online = absorb(site, whole);
     made.quantizers = quantizers_of(site, activations.range);
+  }
+
+  /// What runs online, in the recipe's precision; what values take into their rows stays as it is.
+  [[nodiscard]] AnyTransform in_precision(AnyTransform stage, SiteKind site) const {
+    if (!recipe_.bfloat16_transforms) return stage;
+    const std::string where = place(to_string(site));
+    if (site != SiteKind::output) return require(stage.in_bfloat16(), where);
+    auto split = stage.split(planish::Producer::attention_values, config_.head_size);
+    require(split.absorbed.append(require(split.online.in_bfloat16(), where)), where);
+    return std::move(split.absorbed);
   }
 
   /// Clips come after the transform of a matrix's input and before what its consumers give it to absorb. Weights that

@@ -1,9 +1,10 @@
 #pragma once
-// Kronecker products of bfloat16 terms in matrix tiles, a row tile at a time: while one is rounded, the one before meets
-// the right factor, what came of the one before that becomes terms in pairs, and the row before meets the left factor.
+// Kronecker products of bfloat16 terms in matrix tiles, a row tile at a time: while one is rounded, the one before
+// meets the right factor, what came of the one before that becomes terms in pairs, and the row before meets the left
+// factor.
 #include <planish/kernels/cpu/isa/pair_tiles.hpp>
 
-#if defined(PLANISH_HAS_PAIR_TILES)
+#if defined(PLANISH_HAS_AMX_BF16)
 #include <algorithm>
 #include <span>
 
@@ -94,9 +95,9 @@ class KroneckerTiles {
 
   void multiply_left(index step) noexcept {
     const index blocks = PairTiles::blocks(f_.n1), tile = step % tiles_;
-    queue_.multiply(
-{f_.left_tiles + tile * blocks * height_, pairs_[step / tiles_ % 2], blocks, columns_,
-                     result(step) + first_row(step) * f_.n2, f_.n2}, true);
+    queue_.multiply({f_.left_tiles + tile * blocks * height_, pairs_[step / tiles_ % 2], blocks, columns_,
+                     result(step) + first_row(step) * f_.n2, f_.n2},
+                    true);
   }
 
   /// Pairs behind the last meet zeros of the left factor, and must be finite.
@@ -104,8 +105,7 @@ class KroneckerTiles {
     const index used = (f_.n1 + 1) / 2, all = PairTiles::blocks(f_.n1) * 16;
     for (PairLine* pairs : pairs_)
       for (index pair = used; pair < all; ++pair)
-        for (index c = 0; c < columns_; ++c)
-          pairs[(pair / 16 * columns_ + c) * 16 + pair % 16] = PairLine{};
+        for (index c = 0; c < columns_; ++c) pairs[(pair / 16 * columns_ + c) * 16 + pair % 16] = PairLine{};
   }
 
   Bfloat16FactorsView f_;

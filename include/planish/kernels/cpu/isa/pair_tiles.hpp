@@ -4,7 +4,7 @@
 
 #if defined(PLANISH_HAS_AMX_INT8) && defined(__AVX512BF16__) && \
     (defined(__AMX_BF16__) || defined(__AMXBF16__))  // clang < 16
-#define PLANISH_HAS_PAIR_TILES 1
+#define PLANISH_HAS_AMX_BF16 1
 #include <cstdint>
 #include <immintrin.h>
 
@@ -88,16 +88,16 @@ inline void store_pairs(const float* x, index rows, index stride, index columns,
 
 /// A row tile of a left operand times a right operand, to `height` rows of sums.
 struct PairProduct {
-  const PairLine* a;   // block by block, `height` lines to each
-  const PairLine* b;   // block by block, each 16 lines for every column tile
+  const PairLine* a;  // block by block, `height` lines to each
+  const PairLine* b;  // block by block, each 16 lines for every column tile
   index blocks;
   index column_tiles;
   float* c;
   index c_row_stride;  // floats
 };
 
-/// Products of tiles one after the other. Sums stay in tiles until these are needed again: a tile that is stored as soon
-/// as it is filled would keep all others waiting.
+/// Products of tiles one after the other. Sums stay in tiles until these are needed again: a tile that is stored as
+/// soon as it is filled would keep all others waiting.
 class PairTileQueue {
  public:
   explicit PairTileQueue(index height) noexcept : configuration_(height), height_(height) {}
@@ -199,7 +199,7 @@ class PairTileQueue {
 
   PairTileConfiguration configuration_;
   index height_;
-  float* to_[4] = {};               // where sums that still lie in tiles go
+  float* to_[4] = {};              // where sums that still lie in tiles go
   std::size_t row_bytes_[2] = {};  // of tiles 0 and 1, and 2 and 3
 };
 
