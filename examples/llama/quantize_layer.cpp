@@ -96,7 +96,11 @@ class LayerQuantizer {
     if (recipe_.key_bits < 16 || options_.transforms_float_cache)
       for (StageKind kind : recipe_.stages)
         if (mixes_channels(kind)) require(made.key.append(head_stage(kind, seed(8))), place("keys"));
+    // Heads are short: only one matrix of all their channels fills the tiles that make bf16 quick.
+    const bool rounds = recipe_.bfloat16_transforms && recipe_.has(StageKind::flatquant);
+    if (rounds) made.key = require(made.key.in_bfloat16(), place("keys"));
     made.query = made.key.dual();
+    if (rounds) made.query = require(made.query.in_bfloat16(), place("queries"));
   }
 
   [[nodiscard]] AnyTransform head_stage(StageKind kind, std::uint64_t seed) const {

@@ -34,7 +34,7 @@ struct SiteBits {
 ///     w<2-8|16>a<2-8|16>[s][kv<b>|k<b>v<b>][g<n>]{+<stage>}[+mse|+gptq][+bf16][+q8p8]{,<site>=w<b>a<b>}
 ///
 /// `s` static activations, `kv` bits of cached keys and values, `g` columns of a weight row that share a scale, stages
-/// in the order the data meets them, `bf16` Kronecker products of bfloat16 at the sites, `q8p8` queries and
+/// in the order the data meets them, `bf16` matrices of online transforms that run in bfloat16, `q8p8` queries and
 /// probabilities of 8 bits, sites `attn`, `o`, `mlp`, `down`. For example w4a4kv4+scale+hadamard,down=w8a8.
 struct Recipe {
   int weight_bits = 16;
@@ -45,7 +45,7 @@ struct Recipe {
   planish::index group_size = 0;  ///< 0: one scale per output channel
   std::vector<StageKind> stages;
   Rounding rounding = Rounding::nearest;
-  bool bfloat16_transforms = false;  ///< bf16: operands of the sites' Kronecker products are rounded to bfloat16
+  bool bfloat16_transforms = false;  ///< bf16: online products round their operands to bfloat16
   bool integer_attention = false;    ///< q8p8: queries and probabilities meet the cache's codes as integers of 8 bits
   std::array<std::optional<SiteBits>, site_kinds.size()> overrides{};  ///< by SiteKind
 

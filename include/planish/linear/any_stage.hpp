@@ -92,7 +92,7 @@ class AnyStage {
     return table_ == &detail::StageFunctions<S>::table ? static_cast<const S*>(stage_) : nullptr;
   }
 
-  /// A Kronecker of matrices with bfloat16 products (round_to_bfloat16); any other stage as it is.
+  /// A Kronecker of matrices, or one matrix, with bfloat16 products (round_to_bfloat16); any other stage as it is.
   [[nodiscard]] Result<AnyStage> in_bfloat16() const { return table_->in_bfloat16(stage_); }
 
   /// For a Kronecker of a map across heads and one within heads of this size: the two as stages, within first, since
@@ -133,13 +133,15 @@ struct StageFunctions {
   static Result<std::vector<StageParameter>> parameters(const void* stage) { return stage_parameters(of(stage)); }
   static std::string describe(const void* stage) { return describe_stage(of(stage)); }
   static Result<AnyStage> in_bfloat16(const void* stage) {
-    if constexpr (is_fused_kronecker<S>) {
-      auto rounded = round_to_bfloat16(of(stage));
-      if (!rounded) return rounded.status();
-      return AnyStage(*std::move(rounded));
-    } else {
+    const auto made = [](auto rounded) {
+      return rounded ? Result<AnyStage>(AnyStage(*std::move(rounded))) : Result<AnyStage>(rounded.status());
+    };
+    if constexpr (is_fused_kronecker<S>)
+      return made(round_to_bfloat16(of(stage)));
+    else if constexpr (HasMatrix<S> && !std::same_as<S, Identity>)
+      return made(round_to_bfloat16(Kronecker(Identity(1), of(stage))));
+    else
       return AnyStage(of(stage));
-    }
   }
   static bool split_heads(const void* stage, index head_size, std::vector<AnyStage>& parts) {
     if constexpr (is_kronecker<S>) {

@@ -112,8 +112,8 @@ class AnyTransform {
     return duals;
   }
 
-  /// The same stages, every Kronecker of matrices with bfloat16 products (round_to_bfloat16). Its dual differs, so it
-  /// comes before weights are folded.
+  /// The same stages, every Kronecker of matrices and every matrix with bfloat16 products (round_to_bfloat16). The dual
+  /// differs from that of this, so it comes before weights are folded.
   [[nodiscard]] Result<AnyTransform> in_bfloat16() const {
     AnyTransform rounded = identity(size_);
     for (const AnyStage& stage : stages_) {

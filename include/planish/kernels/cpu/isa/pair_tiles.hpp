@@ -59,11 +59,15 @@ class PairTileConfiguration {
 
 /// `rows` dense rows of n floats as lines of terms: block after block of 32 columns, `height` lines to a block.
 inline void store_terms(const float* x, index rows, index n, PairLine* to, index height) noexcept {
+  constexpr index ahead = 8192;  // floats, of what comes later
   index column = 0;
   for (; column + 32 <= n; column += 32, to += height) {
     const float* from = x + column;
-    for (index i = 0; i < rows; ++i, from += n)
+    for (index i = 0; i < rows; ++i, from += n) {
+      _mm_prefetch(reinterpret_cast<const char*>(from + ahead), _MM_HINT_T1);
+      _mm_prefetch(reinterpret_cast<const char*>(from + ahead + 16), _MM_HINT_T1);
       _mm512_store_si512(to + i, terms_of(_mm512_loadu_ps(from), _mm512_loadu_ps(from + 16)));
+    }
   }
   if (column == n) return;
   const __mmask16 low = some_lanes(n - column), high = some_lanes(n - column - 16);
