@@ -153,7 +153,7 @@ const bool added = [] {
     bench::Path online("layer/transforms+a8", bench::isa), integer("layer/products/w4a8", bench::isa);
     online.add("m", m).add("threads", 1);
     integer.add("m", m).add("threads", 1);
-    bench::Path rounded("layer/transforms_bf16+a4", bench::isa);
+    bench::Path rounded("layer/transforms_bf16+a4", bench::bf16_isa);
     rounded.add("m", m).add("threads", 1);
     bench::add(rounded, [m](benchmark::State& state) { bfloat16_transforms(state, m); });
     bench::add(online, [m](benchmark::State& state) { transforms(state, m); });

@@ -55,7 +55,7 @@ const bool added = [] {
         prepare(state, planish::Kronecker(planish::Rotation::random(n1, 1), planish::Rotation::random(n2, 2)),
                 2.0 * static_cast<double>(n1 * n2 * (n1 + n2)), threads);
       });
-      bench::Path rounded("prepare", "kronecker_bf16+a4", bench::isa);
+      bench::Path rounded("prepare", "kronecker_bf16+a4", bench::bf16_isa);
       rounded.add("m", rows).add("n1", n1).add("n2", n2).add("threads", threads);
       bench::add(rounded, [n1 = n1, n2 = n2, threads](benchmark::State& state) {
         auto transform = planish::round_to_bfloat16(

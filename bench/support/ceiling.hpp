@@ -13,6 +13,13 @@ inline constexpr const char* isa = "avx2";
 inline constexpr const char* isa = "portable";
 #endif
 
+/// What products of bfloat16 are compiled for.
+#if defined(PLANISH_HAS_AMX_INT8) && defined(__AVX512BF16__) && (defined(__AMX_BF16__) || defined(__AMXBF16__))
+inline constexpr const char* bf16_isa = "amx";
+#else
+inline constexpr const char* bf16_isa = isa;
+#endif
+
 /// True if products with 4-bit weights have quicker exact instructions than those with bytes.
 #if defined(PLANISH_HAS_AVX2) && !defined(PLANISH_HAS_AVX512VNNI)
 inline constexpr bool nibbles_have_a_step = true;
