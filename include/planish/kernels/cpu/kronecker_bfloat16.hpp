@@ -88,11 +88,11 @@ PLANISH_ENTRY void kronecker_bfloat16_rows(MatrixView<const float> x, const Bflo
   if (bfloat16_takes_tiles()) {
     // Blocks of a map within heads are rows like any other: they fill tiles of 16.
     const index n = factors.n1 * factors.n2, all = x.rows() * factors.n1, whole = all / 16;
-    if (factors.left == nullptr && x.row_stride() == n && y.row_stride() == n && factors.n1 != 16 && whole > 0) {
+    if (factors.left == nullptr && x.row_stride() == n && y.row_stride() == n && factors.n1 != 16) {
       Bfloat16FactorsView some = factors;
       const index n2 = factors.n2, rest = all % 16;
       some.n1 = 16;
-      detail::kronecker_tile_rows({x.data(), whole, 16 * n2}, some, {y.data(), whole, 16 * n2}, scratch);
+      if (whole > 0) detail::kronecker_tile_rows({x.data(), whole, 16 * n2}, some, {y.data(), whole, 16 * n2}, scratch);
       some.n1 = rest;
       const index done = whole * 16 * n2;
       if (rest > 0)
