@@ -3,9 +3,11 @@
 #include <utility>
 #include <vector>
 
+#include <planish/kernels/cpu/kronecker_bfloat16.hpp>
 #include <planish/kernels/cpu/kronecker_rows.hpp>
 #include <planish/kernels/cpu/multiply.hpp>
 #include <planish/linear/site.hpp>
+#include <planish/transform/bfloat16_kronecker.hpp>
 #include <planish/transform/identity.hpp>
 #include <planish/transform/kronecker.hpp>
 #include <planish/transform/rotation.hpp>
@@ -22,14 +24,14 @@ using A8 = planish::Quantizer<8, planish::PerToken>;
 constexpr index hidden = 4096, inner = 14336, heads = 32, kv_heads = 8, head_size = 128;
 
 /// A site with its input and memory.
-template <class Transform>
+template <class Transform, class A = A8>
 struct SiteRun {
-  planish::Site<A8, Transform> site;
+  planish::Site<A, Transform> site;
   bench::FloatMatrix x;
   std::vector<std::byte> memory;
 
   SiteRun(index rows, Transform transform)
-      : site(*planish::Site<A8, Transform>::make(std::move(transform))),
+      : site(*planish::Site<A, Transform>::make(std::move(transform))),
         x(rows, site.size()),
         memory(site.workspace_size(rows)) {}
   void operator()() {
@@ -63,6 +65,41 @@ void transforms(benchmark::State& state, index rows) {
     attention();
     planish::kernels::cpu::kronecker_rows(queries_and_keys.view(), all_heads, head_size, nullptr,
                                           within.matrix<float>(), turned.view(), scratch->span());
+    output();
+    gate_up();
+    down();
+  });
+}
+
+/// The same in bfloat16, for codes of 4 bits.
+void bfloat16_transforms(benchmark::State& state, index rows) {
+  using A4 = planish::Quantizer<4, planish::PerToken>;
+  const auto rounded = [](auto left, auto right) {
+    return *planish::round_to_bfloat16(planish::Kronecker(std::move(left), std::move(right)));
+  };
+  const auto both = [&](index n1, index n2, std::uint64_t seed) {
+    return rounded(Rotation::random(n1, seed), Rotation::random(n2, seed + 1));
+  };
+  const auto across = rounded(Rotation::random(heads, 3), planish::Identity(head_size));
+  const auto within = rounded(planish::Identity(1), Rotation::random(head_size, 8));
+  using Both = decltype(both(1, 1, 1));
+  SiteRun<Both, A4> attention(rows, both(64, 64, 1)), gate_up(rows, both(64, 64, 4)), down(rows, both(112, 128, 6));
+  SiteRun<std::remove_const_t<decltype(across)>, A4> output(rows, across);
+  constexpr index all_heads = heads + kv_heads;
+  const bench::FloatMatrix queries_and_keys(rows * all_heads, head_size);
+  bench::FloatMatrix turned(rows * all_heads, head_size);
+  auto scratch = planish::AlignedBuffer<float>::make(within.scratch_size(rows));
+  if (!scratch) return state.SkipWithError("out of memory");
+  const double per_row = 2 * kronecker_operations(64, 64) + kronecker_operations(112, 128) +
+                         2.0 * static_cast<double>(hidden * heads + all_heads * head_size * head_size);
+  bench::Work work{.float_operations = per_row * static_cast<double>(rows)};
+#if defined(__AVX512BF16__)
+  work = {.bf16_operations = per_row * static_cast<double>(rows)};
+#endif
+  bench::measure(state, 1, work, [&] {
+    attention();
+    planish::kernels::cpu::kronecker_bfloat16_rows(queries_and_keys.view(), within.factors(), turned.view(),
+                                                   scratch->span());
     output();
     gate_up();
     down();
@@ -116,6 +153,9 @@ const bool added = [] {
     bench::Path online("layer/transforms+a8", bench::isa), integer("layer/products/w4a8", bench::isa);
     online.add("m", m).add("threads", 1);
     integer.add("m", m).add("threads", 1);
+    bench::Path rounded("layer/transforms_bf16+a4", bench::bf16_isa);
+    rounded.add("m", m).add("threads", 1);
+    bench::add(rounded, [m](benchmark::State& state) { bfloat16_transforms(state, m); });
     bench::add(online, [m](benchmark::State& state) { transforms(state, m); });
     bench::add(integer, [m](benchmark::State& state) { products(state, m); });
   }

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include <planish/linear/site.hpp>
+#include <planish/transform/bfloat16_kronecker.hpp>
 #include <planish/transform/hadamard.hpp>
 #include <planish/transform/kronecker.hpp>
 #include <planish/transform/rotation.hpp>
@@ -17,16 +18,20 @@ using A8 = planish::Quantizer<8, planish::PerToken>;
 
 constexpr index rows = 512;
 
-template <class Transform>
+template <class A = A8, class Transform>
 void prepare(benchmark::State& state, Transform transform, double operations_per_row, int threads) {
   const index n = transform.size();
-  const auto site = planish::Site<A8, Transform>::make(std::move(transform));
+  const auto site = planish::Site<A, Transform>::make(std::move(transform));
   if (!site) return state.SkipWithError("no site");
   const bench::FloatMatrix x(rows, n);
   std::vector<std::byte> memory(site->workspace_size(rows, threads));
   const planish::ExecutorReference executor = bench::executor(threads);
   const double operations = operations_per_row * static_cast<double>(rows);
-  bench::measure(state, threads, {.float_operations = operations}, [&] {
+  bench::Work work{.float_operations = operations};
+#if defined(__AVX512BF16__)
+  if (planish::detail::is_bfloat16_kronecker<Transform>) work = {.bf16_operations = operations};
+#endif
+  bench::measure(state, threads, work, [&] {
     planish::QuantizedInput in;
     planish::Workspace workspace(memory);
     if (!site->prepare(x.view(), in, workspace, executor)) state.SkipWithError("prepare failed");
@@ -49,6 +54,15 @@ const bool added = [] {
       bench::add(kronecker, [n1 = n1, n2 = n2, threads](benchmark::State& state) {
         prepare(state, planish::Kronecker(planish::Rotation::random(n1, 1), planish::Rotation::random(n2, 2)),
                 2.0 * static_cast<double>(n1 * n2 * (n1 + n2)), threads);
+      });
+      bench::Path rounded("prepare", "kronecker_bf16+a4", bench::bf16_isa);
+      rounded.add("m", rows).add("n1", n1).add("n2", n2).add("threads", threads);
+      bench::add(rounded, [n1 = n1, n2 = n2, threads](benchmark::State& state) {
+        auto transform = planish::round_to_bfloat16(
+            planish::Kronecker(planish::Rotation::random(n1, 1), planish::Rotation::random(n2, 2)));
+        if (!transform) return state.SkipWithError("a factor that cannot be rounded");
+        prepare<planish::Quantizer<4, planish::PerToken>>(state, *std::move(transform),
+                                                          2.0 * static_cast<double>(n1 * n2 * (n1 + n2)), threads);
       });
     }
   }

@@ -13,6 +13,13 @@ inline constexpr const char* isa = "avx2";
 inline constexpr const char* isa = "portable";
 #endif
 
+/// What products of bfloat16 are compiled for.
+#if defined(PLANISH_HAS_AMX_INT8) && defined(__AVX512BF16__) && (defined(__AMX_BF16__) || defined(__AMXBF16__))
+inline constexpr const char* bf16_isa = "amx";
+#else
+inline constexpr const char* bf16_isa = isa;
+#endif
+
 /// True if products with 4-bit weights have quicker exact instructions than those with bytes.
 #if defined(PLANISH_HAS_AVX2) && !defined(PLANISH_HAS_AVX512VNNI)
 inline constexpr bool nibbles_have_a_step = true;
@@ -26,16 +33,18 @@ enum class Ceiling {
   nibble_dot,  ///< the same of 4-bit weights, where they have instructions of their own; else 0
   amx_dot,     ///< the same on matrix tiles
   fma,         ///< float operations per second
+  bf16_dot,    ///< the same on pairs of bfloat16, in registers of floats; 0 without the instruction
   read,        ///< bytes per second, streamed from memory
 };
-inline constexpr int ceiling_count = 5;
+inline constexpr int ceiling_count = 6;
 
 /// Its name and unit in tables.
 struct CeilingName {
   const char* name;
   const char* unit;
 };
-inline constexpr CeilingName ceiling_names[ceiling_count] = {
-    {"int8 dot", "GOP/s"}, {"int4 dot", "GOP/s"}, {"AMX int8", "GOP/s"}, {"float FMA", "GFLOP/s"}, {"read", "GB/s"}};
+inline constexpr CeilingName ceiling_names[ceiling_count] = {{"int8 dot", "GOP/s"},   {"int4 dot", "GOP/s"},
+                                                             {"AMX int8", "GOP/s"},   {"float FMA", "GFLOP/s"},
+                                                             {"bf16 dot", "GFLOP/s"}, {"read", "GB/s"}};
 
 }  // namespace bench

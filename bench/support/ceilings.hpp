@@ -12,6 +12,7 @@
 #include <planish/backend/enable_amx.hpp>
 #include <planish/core/abi.hpp>
 #include <planish/core/executor.hpp>
+#include <planish/core/half.hpp>
 #include <planish/core/random.hpp>
 #include <planish/kernels/cpu/isa/amx.hpp>
 #include <planish/kernels/cpu/unroll.hpp>
@@ -134,6 +135,21 @@ inline double try_ceiling(Ceiling which, planish::ExecutorReference executor) {
         spin<Floats>(
             passes, numbers, [](Floats & s, Floats a, Floats b) __attribute__((always_inline)) { fma_step(s, a, b); });
       });
+    }
+    case Ceiling::bf16_dot: {
+#if defined(PLANISH_BENCH_HAS_BF16_STEP)
+      const FedOperands pairs([&] {
+        const auto term = [&] { return planish::BFloat16::from_float(static_cast<float>(random.normal())).bits; };
+        const std::uint32_t low = term();
+        return low | static_cast<std::uint32_t>(term()) << 16;
+      });
+      return rate(bf16_operations * steps, [&](int, int) noexcept {
+        spin<Floats>(
+            passes, pairs, [](Floats & s, Floats a, Floats b) __attribute__((always_inline)) { bf16_step(s, a, b); });
+      });
+#else
+      return 0;
+#endif
     }
     case Ceiling::amx_dot:
 #if defined(PLANISH_HAS_AMX_INT8)

@@ -53,7 +53,8 @@ void measure(benchmark::State& state, int threads, const Work& work, const std::
     }
   }
   const double seconds = median(times);
-  const double operations = work.int8_operations + work.nibble_operations + work.amx_operations + work.float_operations;
+  const double operations = work.int8_operations + work.nibble_operations + work.amx_operations +
+                            work.float_operations + work.bf16_operations;
   state.counters["us"] = seconds * 1e6;
   if (operations > 0) state.counters["GOP/s"] = operations / seconds * 1e-9;
   if (work.bytes > 0) state.counters["GB/s"] = work.bytes / seconds * 1e-9;

@@ -24,6 +24,13 @@ inline void dot_step(Integers& sum, Integers a, Integers b) noexcept {
 inline void fma_step(Floats& sum, Floats a, Floats b) noexcept {
   asm volatile("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
 }
+#if defined(__AVX512BF16__)
+#define PLANISH_BENCH_HAS_BF16_STEP
+inline constexpr double bf16_operations = 64;
+inline void bf16_step(Floats& sum, Floats a, Floats b) noexcept {
+  asm volatile("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+}
+#endif
 #elif defined(PLANISH_HAS_AVX2)
 inline constexpr int spun_rows = 5, spun_columns = 2;
 using Integers = __m256i;

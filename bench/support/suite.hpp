@@ -22,6 +22,7 @@ struct Work {
   double nibble_operations = 0;  ///< likewise with 4-bit weights, where these have instructions of their own
   double amx_operations = 0;     ///< the same by matrix tiles
   double float_operations = 0;   ///< likewise on floats
+  double bf16_operations = 0;    ///< likewise on terms of bfloat16
   double bytes = 0;              ///< moved from or to memory that is in no cache
 
   [[nodiscard]] double amount(Ceiling of) const noexcept {
@@ -29,6 +30,7 @@ struct Work {
            : of == Ceiling::nibble_dot ? nibble_operations
            : of == Ceiling::amx_dot    ? amx_operations
            : of == Ceiling::fma        ? float_operations
+           : of == Ceiling::bf16_dot   ? bf16_operations
                                        : bytes;
   }
 };

@@ -96,7 +96,11 @@ class LayerQuantizer {
     if (recipe_.key_bits < 16 || options_.transforms_float_cache)
       for (StageKind kind : recipe_.stages)
         if (mixes_channels(kind)) require(made.key.append(head_stage(kind, seed(8))), place("keys"));
+    // Heads are short: only one matrix of all their channels fills the tiles that make bf16 quick.
+    const bool rounds = recipe_.bfloat16_transforms && recipe_.has(StageKind::flatquant);
+    if (rounds) made.key = require(made.key.in_bfloat16(), place("keys"));
     made.query = made.key.dual();
+    if (rounds) made.query = require(made.query.in_bfloat16(), place("queries"));
   }
 
   [[nodiscard]] AnyTransform head_stage(StageKind kind, std::uint64_t seed) const {
@@ -126,7 +130,7 @@ class LayerQuantizer {
                                       : SiteActivations((*statistics_)[static_cast<std::size_t>(site)]);
     for (StageKind kind : recipe_.stages) {
       if (kind == StageKind::scale && site == SiteKind::output) continue;  // heads of a group share values
-      const AnyTransform stage = find_stage(kind, site, activations);
+      const AnyTransform stage = in_precision(find_stage(kind, site, activations), site);
       for_each_matrix(site, [&](Projection p) { matrix(p).fold(stage, place(name_of(p)), executor_); });
       activations.advance(stage, mixes_channels(kind));
       require(whole.append(stage.clone()), place(to_string(site)));
@@ -138,6 +142,16 @@ class LayerQuantizer {
     if (learned_ != nullptr && recipe_.bits_at(site).weight < 16) clip_weights(site);
     made.online = absorb(site, whole);
     made.quantizers = quantizers_of(site, activations.range);
+  }
+
+  /// What runs online, in the recipe's precision; what values take into their rows stays as it is.
+  [[nodiscard]] AnyTransform in_precision(AnyTransform stage, SiteKind site) const {
+    if (!recipe_.bfloat16_transforms) return stage;
+    const std::string where = place(to_string(site));
+    if (site != SiteKind::output) return require(stage.in_bfloat16(), where);
+    auto split = stage.split(planish::Producer::attention_values, config_.head_size);
+    require(split.absorbed.append(require(split.online.in_bfloat16(), where)), where);
+    return std::move(split.absorbed);
   }
 
   /// Clips come after the transform of a matrix's input and before what its consumers give it to absorb. Weights that

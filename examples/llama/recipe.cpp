@@ -55,7 +55,8 @@ class Parser {
     while (take("+")) stage_or_rounding(rounding_position);
     while (take(",")) site_override();
     if (!at_end())
-      fail(rest(), "expected [s][kv<b>|k<b>v<b>][g<n>]{+<stage>}[+mse|+gptq][+q8p8]{,<site>=w<b>a<b>}, in this order");
+      fail(rest(),
+           "expected [s][kv<b>|k<b>v<b>][g<n>]{+<stage>}[+mse|+gptq][+bf16][+q8p8]{,<site>=w<b>a<b>}, in this order");
 
     if (recipe_.static_activations && !recipe_.quantizes_activations())
       fail_at(static_position, 1, "static scales need activations of 8 bits or fewer");
@@ -63,6 +64,8 @@ class Parser {
       fail_at(group_position, position_ - group_position, "groups need weights of 8 bits or fewer");
     if (recipe_.rounding != Rounding::nearest && !recipe_.quantizes_weights())
       fail_at(rounding_position, to_string(recipe_.rounding).size(), "rounding needs weights of 8 bits or fewer");
+    if (recipe_.bfloat16_transforms && !recipe_.has(StageKind::kronecker) && !recipe_.has(StageKind::flatquant))
+      fail_at(bfloat16_position_, 4, "bf16 rounds Kronecker products: it needs kronecker or flatquant");
     if (recipe_.integer_attention && !recipe_.quantizes_cache())
       fail_at(integer_attention_position_, 4, "integer attention needs cached keys or values of 8 bits or fewer");
     if (!status_.ok()) return status_;
@@ -90,6 +93,11 @@ class Parser {
     } else if (name == "q8p8") {
       recipe_.integer_attention = true;
       integer_attention_position_ = start;
+    } else if (recipe_.bfloat16_transforms) {
+      fail_at(start, name.size(), "bf16 comes once, after all stages and roundings and before q8p8");
+    } else if (name == "bf16") {
+      recipe_.bfloat16_transforms = true;
+      bfloat16_position_ = start;
     } else if (recipe_.rounding != Rounding::nearest) {
       fail_at(start, name.size(), "mse or gptq comes once, after all stages");
     } else if (stage) {
@@ -102,7 +110,8 @@ class Parser {
       rounding_position = start;
     } else {
       fail_at(start, name.size(),
-              "allowed after '+': shift, scale, hadamard, kronecker, flatquant, then mse or gptq, and last q8p8");
+              "allowed after '+': shift, scale, hadamard, kronecker, flatquant, then mse or gptq, then bf16, and last "
+              "q8p8");
     }
   }
 
@@ -175,7 +184,7 @@ class Parser {
 
   std::string_view text_;
   std::size_t position_ = 0;
-  std::size_t integer_attention_position_ = 0;
+  std::size_t bfloat16_position_ = 0, integer_attention_position_ = 0;
   std::string_view subject_;  ///< begins the sentence of the rule
   Recipe recipe_;
   Status status_;
@@ -229,6 +238,7 @@ std::string to_string(const Recipe& recipe) {
   if (recipe.group_size != 0) text += "g" + std::to_string(recipe.group_size);
   for (const StageKind stage : recipe.stages) text += '+' + std::string(to_string(stage));
   if (recipe.rounding != Rounding::nearest) text += '+' + std::string(to_string(recipe.rounding));
+  if (recipe.bfloat16_transforms) text += "+bf16";
   if (recipe.integer_attention) text += "+q8p8";
   for (const SiteKind site : site_kinds)
     if (const auto& bits = recipe.overrides[static_cast<std::size_t>(site)])

@@ -31,11 +31,11 @@ struct SiteBits {
 /// What one row of the comparison table does to a model. Spelled as
 ///
 ///     fp32
-///     w<2-8|16>a<2-8|16>[s][kv<b>|k<b>v<b>][g<n>]{+<stage>}[+mse|+gptq][+q8p8]{,<site>=w<b>a<b>}
+///     w<2-8|16>a<2-8|16>[s][kv<b>|k<b>v<b>][g<n>]{+<stage>}[+mse|+gptq][+bf16][+q8p8]{,<site>=w<b>a<b>}
 ///
 /// `s` static activations, `kv` bits of cached keys and values, `g` columns of a weight row that share a scale, stages
-/// in the order the data meets them, `q8p8` queries and probabilities of 8 bits, sites `attn`, `o`, `mlp`, `down`. For
-/// example w4a4kv4+scale+hadamard,down=w8a8.
+/// in the order the data meets them, `bf16` matrices of online transforms that run in bfloat16, `q8p8` queries and
+/// probabilities of 8 bits, sites `attn`, `o`, `mlp`, `down`. For example w4a4kv4+scale+hadamard,down=w8a8.
 struct Recipe {
   int weight_bits = 16;
   int activation_bits = 16;
@@ -45,7 +45,8 @@ struct Recipe {
   planish::index group_size = 0;  ///< 0: one scale per output channel
   std::vector<StageKind> stages;
   Rounding rounding = Rounding::nearest;
-  bool integer_attention = false;  ///< q8p8: queries and probabilities meet the cache's codes as integers of 8 bits
+  bool bfloat16_transforms = false;  ///< bf16: online products round their operands to bfloat16
+  bool integer_attention = false;    ///< q8p8: queries and probabilities meet the cache's codes as integers of 8 bits
   std::array<std::optional<SiteBits>, site_kinds.size()> overrides{};  ///< by SiteKind
 
   friend bool operator==(const Recipe&, const Recipe&) = default;
@@ -77,7 +78,7 @@ struct Recipe {
 
 /// One line for `--help`.
 inline constexpr std::string_view recipe_grammar =
-    "fp32, or w<2-8|16>a<2-8|16>[s][kv<b>|k<b>v<b>][g<n>]{+<stage>}[+mse|+gptq][+q8p8]{,<site>=w<b>a<b>}";
+    "fp32, or w<2-8|16>a<2-8|16>[s][kv<b>|k<b>v<b>][g<n>]{+<stage>}[+mse|+gptq][+bf16][+q8p8]{,<site>=w<b>a<b>}";
 
 /// The rows of the comparison table.
 inline constexpr std::array<std::string_view, 13> default_recipes{

@@ -6,6 +6,7 @@
 // What numbers and errors are
 #include <planish/core/affine.hpp>
 #include <planish/core/aligned_buffer.hpp>
+#include <planish/core/bfloat16_term.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/core/granularity.hpp>
 #include <planish/core/half.hpp>
@@ -21,6 +22,7 @@
 #include <planish/core/workspace.hpp>
 
 // How codes lie in memory
+#include <planish/packing/bfloat16_factors.hpp>
 #include <planish/packing/bit_packing.hpp>
 #include <planish/packing/codes.hpp>
 #include <planish/packing/epilogue.hpp>
@@ -31,6 +33,7 @@
 #include <planish/packing/row_quantizer.hpp>
 
 // What flattens: x -> (x - z) A, and its dual on the weights
+#include <planish/transform/bfloat16_kronecker.hpp>
 #include <planish/transform/block_diagonal.hpp>
 #include <planish/transform/dense.hpp>
 #include <planish/transform/fold.hpp>

@@ -1,10 +1,12 @@
 // Hadamard, dense and Kronecker rows with every operand, factors and scratch too, against a page nobody may touch.
 #include <initializer_list>
 #include <utility>
+#include <vector>
 
 #include <doctest/doctest.h>
 
 #include <planish/backend/default.hpp>
+#include <planish/backend/enable_amx.hpp>
 #include <planish/core/random.hpp>
 #include <planish/kernels/reference/dense_rows.hpp>
 #include <planish/transform/hadamard.hpp>
@@ -93,6 +95,50 @@ TEST_CASE("guard pages: Kronecker rows") {
               reference::kronecker_rows(x, n1, n2, l, r, y, scratch.span());
             });
       }
+  }
+}
+
+TEST_CASE("guard pages: Kronecker rows of bfloat16, and their codes, with matrix tiles and without") {
+  pl::Random random(6);
+  for (const auto& factors : std::initializer_list<std::pair<index, index>>{{1, 1},
+                                                                            {1, 5},
+                                                                            {5, 1},
+                                                                            {2, 3},
+                                                                            {3, 16},
+                                                                            {7, 9},
+                                                                            {8, 12},
+                                                                            {16, 17},
+                                                                            {24, 24},
+                                                                            {3, 100},
+                                                                            {33, 31},
+                                                                            {64, 64}}) {
+    const index n1 = factors.first, n2 = factors.second, n = n1 * n2;
+    for (const Edge edge : guarded::edges)
+      for (const int given : {1, 2, 3})
+        for (const bool tiles : {true, false}) {
+          CAPTURE(n1);
+          CAPTURE(n2);
+          CAPTURE(given);
+          if (tiles && !pl::enable_amx()) continue;
+          const std::vector<float> left = samples::floats(n1 * n1, random), right = samples::floats(n2 * n2, random);
+          const pl::Bfloat16Factors made(n1, n2, given != 2 ? left.data() : nullptr,
+                                         given != 1 ? right.data() : nullptr);
+          const Buffer<float> scratch(reference::kronecker_bfloat16_scratch_size(n1, n2), edge);
+          check_rows(
+              n, edge, random, [&](auto x, auto y) { cpu::kronecker_bfloat16_rows(x, made.view(), y, scratch.span()); },
+              [&](auto x, auto y) { reference::kronecker_bfloat16_rows(x, made.view(), y, scratch.span()); });
+          for (const index rows : {1, 4}) {
+            const Layout dense{rows, n, n, 1};
+            const Matrix x(dense, edge, random), room(dense, edge);
+            std::vector<std::byte> memory(pl::quantized_rows_bytes(rows, n, false) + pl::buffer_alignment);
+            pl::Workspace workspace(memory);
+            CHECK(
+                cpu::kronecker_bfloat16_codes(
+                    {x.view(), 0, {}, pl::take_quantized_rows(workspace, rows, n, false), room.view(), scratch.span()},
+                    made.view()) == 0);
+          }
+          pl::disable_amx();
+        }
   }
 }
 

@@ -18,8 +18,9 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 TEST_CASE("logits have the same bits on any number of threads, in prompts and token by token") {
   const auto source = std::make_shared<RandomModel>(7, RotaryPairs::halves);
   const std::vector<int> ids = random_ids(11, 37, source->config().vocabulary);
-  for (const char* recipe : {"fp32", "w8a8", "w8a8s+hadamard", "w4a8g8", "w4a16", "w4a4kv4+shift+scale+hadamard",
-                             "w4a4kv4+kronecker+gptq", "w4a8kv4+q8p8", "w2a8k8v2+hadamard"}) {
+  for (const char* recipe :
+       {"fp32", "w8a8", "w8a8s+hadamard", "w4a8g8", "w4a16", "w4a4kv4+shift+scale+hadamard", "w4a4kv4+kronecker+gptq",
+        "w4a8kv4+q8p8", "w2a8k8v2+hadamard", "w4a4kv4+scale+kronecker+bf16"}) {
     CAPTURE(recipe);
     const Model model = model_of(source, recipe);
     for (planish::index piece : {planish::index{37}, planish::index{1}}) {

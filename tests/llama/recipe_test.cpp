@@ -38,16 +38,18 @@ TEST_CASE("fp32 changes nothing") {
 }
 
 TEST_CASE("every part of the grammar is read") {
-  const Recipe r = recipe("w4a8sk3v2g128+shift+scale+hadamard+gptq+q8p8,down=w8a16,attn=w3a4");
+  const Recipe r = recipe("w4a8sk3v2g128+shift+scale+hadamard+kronecker+gptq+bf16+q8p8,down=w8a16,attn=w3a4");
   CHECK(r.weight_bits == 4);
   CHECK(r.activation_bits == 8);
   CHECK(r.static_activations);
   CHECK(r.key_bits == 3);
   CHECK(r.value_bits == 2);
   CHECK(r.group_size == 128);
-  CHECK(r.stages == std::vector{StageKind::shift, StageKind::scale, StageKind::hadamard});
+  CHECK(r.stages == std::vector{StageKind::shift, StageKind::scale, StageKind::hadamard, StageKind::kronecker});
   CHECK(r.rounding == Rounding::gptq);
   CHECK(r.integer_attention);
+  CHECK(r.bfloat16_transforms);
+  CHECK_FALSE(recipe("w4a4+kronecker").bfloat16_transforms);
   CHECK_FALSE(recipe("w4a4kv4+mse").integer_attention);
   CHECK(r.bits_at(SiteKind::attention) == SiteBits{3, 4});
   CHECK(r.bits_at(SiteKind::output) == SiteBits{4, 8});
@@ -76,7 +78,8 @@ TEST_CASE("the spelling of a recipe gives the recipe back") {
     for (int activation = 2; activation <= 9; ++activation)
       for (const std::string_view rest :
            {"", "kv4", "k8v3", "k16v4", "g32", "kv2g7+shift", "+scale+mse", "+kronecker,o=w8a8", "kv16",
-            "+flatquant,mlp=w16a16", "kv4+q8p8", "k16v4+flatquant+q8p8,o=w8a8"}) {
+            "+flatquant,mlp=w16a16", "kv4+q8p8", "k16v4+flatquant+q8p8,o=w8a8", "kv4+flatquant+bf16",
+            "+kronecker+mse+bf16,down=w8a8"}) {
         const std::string text = "w" + std::to_string(weight == 9 ? 16 : weight) + "a" +
                                  std::to_string(activation == 9 ? 16 : activation) + std::string(rest);
         const auto parsed = parse_recipe(text);
@@ -126,6 +129,10 @@ TEST_CASE("errors point at the part and say what is allowed") {
            Case{"w16a4g32", "character 6, 'g32'", "weights of 8 bits or fewer"},
            Case{"w16a4+gptq", "character 7, 'gptq'", "weights of 8 bits or fewer"},
            Case{"w4a4+q8p8", "character 6, 'q8p8'", "cached keys or values of 8 bits or fewer"},
+           Case{"w4a4+hadamard+bf16", "character 15, 'bf16'", "needs kronecker or flatquant"},
+           Case{"w4a4+kronecker+bf16+mse", "'mse'", "before q8p8"},
+           Case{"w4a4+kronecker+bf16+bf16", "'bf16'", "once"},
+           Case{"w4a4kv4+kronecker+q8p8+bf16", "'bf16'", "after all stages"},
            Case{"w4a4kv4+q8p8+mse", "'mse'", "after all stages"},
            Case{"w4a4kv4+q8p8+q8p8", "'q8p8'", "once"},
            Case{"w4 a4", "letters, digits", "w<2-8|16>"},

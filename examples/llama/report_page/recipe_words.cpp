@@ -35,6 +35,7 @@ std::string bits_in_words(const Recipe& recipe) {
   if (recipe.activation_bits < 16)
     text += recipe.static_activations ? " with calibrated scales" : " with one scale per token";
   text += ", " + cache_in_words(recipe);
+  if (recipe.bfloat16_transforms) text += ", transforms in bfloat16";
   if (recipe.integer_attention) text += " met by 8-bit queries and probabilities";
   if (recipe.rounding == Rounding::gptq) text += "; weights rounded by GPTQ";
   if (recipe.rounding == Rounding::mse) text += "; weights rounded in ranges of least squared error";

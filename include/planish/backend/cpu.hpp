@@ -9,6 +9,7 @@
 #include <planish/kernels/cpu/scratch.hpp>
 #include <planish/kernels/cpu/tile_plan.hpp>
 #include <planish/packing/rows_to_codes.hpp>
+#include <planish/transform/bfloat16_kronecker.hpp>
 #include <planish/transform/hadamard.hpp>
 #include <planish/transform/kronecker.hpp>
 #include <planish/transform/stage.hpp>
@@ -125,6 +126,8 @@ void apply(Cpu, const S& stage, MatrixView<const float> x, MatrixView<float> y, 
   else if constexpr (detail::is_fused_kronecker<S>)
     kernels::cpu::kronecker_rows(x, stage.left().size(), stage.right().size(), stage.left().template matrix<float>(),
                                  stage.right().template matrix<float>(), y, scratch);
+  else if constexpr (detail::is_bfloat16_kronecker<S>)
+    kernels::cpu::kronecker_bfloat16_rows(x, stage.factors(), y, scratch);
   else if constexpr (HasMatrix<S> && !std::is_same_v<S, Identity>)
     kernels::cpu::dense_rows(x, stage.template matrix<float>(), y);
   else if constexpr (detail::MadeOfParts<S>)
@@ -141,6 +144,8 @@ index apply_to_codes(Cpu, const S& stage, const RowsToCodes& job) noexcept {
   } else if constexpr (detail::is_fused_kronecker<S>) {
     return kernels::cpu::kronecker_codes(job, stage.left().size(), stage.right().size(),
                                          stage.left().template matrix<float>(), stage.right().template matrix<float>());
+  } else if constexpr (detail::is_bfloat16_kronecker<S>) {
+    return kernels::cpu::kronecker_bfloat16_codes(job, stage.factors());
   } else if constexpr (requires { stage.apply_to_codes(job); }) {
     return stage.apply_to_codes(job);
   } else {

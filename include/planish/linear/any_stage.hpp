@@ -28,6 +28,7 @@ struct StageTable {
   Status (*fold)(const void*, MatrixView<double>, std::span<double>);
   Result<std::vector<StageParameter>> (*parameters)(const void*);
   std::string (*describe)(const void*);
+  Result<AnyStage> (*in_bfloat16)(const void*);
   bool (*split_heads)(const void*, index head_size, std::vector<AnyStage>& within_then_across);
   void* (*copy)(const void*);
   void (*destroy)(void*) noexcept;
@@ -91,6 +92,9 @@ class AnyStage {
     return table_ == &detail::StageFunctions<S>::table ? static_cast<const S*>(stage_) : nullptr;
   }
 
+  /// A Kronecker of matrices, or one matrix, with bfloat16 products (round_to_bfloat16); any other stage as it is.
+  [[nodiscard]] Result<AnyStage> in_bfloat16() const { return table_->in_bfloat16(stage_); }
+
   /// For a Kronecker of a map across heads and one within heads of this size: the two as stages, within first, since
   /// x (L ⊗ R) = x (I ⊗ R) (L ⊗ I). Empty for anything else.
   [[nodiscard]] std::vector<AnyStage> split_heads(index head_size) const {
@@ -128,6 +132,17 @@ struct StageFunctions {
   }
   static Result<std::vector<StageParameter>> parameters(const void* stage) { return stage_parameters(of(stage)); }
   static std::string describe(const void* stage) { return describe_stage(of(stage)); }
+  static Result<AnyStage> in_bfloat16(const void* stage) {
+    const auto made = [](auto rounded) {
+      return rounded ? Result<AnyStage>(AnyStage(*std::move(rounded))) : Result<AnyStage>(rounded.status());
+    };
+    if constexpr (is_fused_kronecker<S>)
+      return made(round_to_bfloat16(of(stage)));
+    else if constexpr (HasMatrix<S> && !std::same_as<S, Identity>)
+      return made(round_to_bfloat16(Kronecker(Identity(1), of(stage))));
+    else
+      return AnyStage(of(stage));
+  }
   static bool split_heads(const void* stage, index head_size, std::vector<AnyStage>& parts) {
     if constexpr (is_kronecker<S>) {
       const auto& left = of(stage).left();
@@ -146,9 +161,9 @@ struct StageFunctions {
   static void* copy(const void* stage) { return new S(of(stage)); }
   static void destroy(void* stage) noexcept { delete static_cast<S*>(stage); }
 
-  static constexpr StageTable table{stage_name<S>, stage_kind<S>,  size, scratch_size, apply_float,
-                                    apply_double,  apply_to_codes, dual, fold,         parameters,
-                                    describe,      split_heads,    copy, destroy};
+  static constexpr StageTable table{stage_name<S>, stage_kind<S>,  size,        scratch_size, apply_float,
+                                    apply_double,  apply_to_codes, dual,        fold,         parameters,
+                                    describe,      in_bfloat16,    split_heads, copy,         destroy};
 };
 
 }  // namespace detail

@@ -112,6 +112,18 @@ class AnyTransform {
     return duals;
   }
 
+  /// The same stages, every Kronecker of matrices and every matrix with bfloat16 products (round_to_bfloat16). The dual
+  /// differs from that of this, so it comes before weights are folded.
+  [[nodiscard]] Result<AnyTransform> in_bfloat16() const {
+    AnyTransform rounded = identity(size_);
+    for (const AnyStage& stage : stages_) {
+      auto made = stage.in_bfloat16();
+      if (!made) return made.status();
+      rounded.stages_.push_back(*std::move(made));
+    }
+    return rounded;
+  }
+
   [[nodiscard]] AnyTransform clone() const { return *this; }
 
   /// W ← W A⁻ᵀ, b ← b + W z in float64 and in place. w: out × size; bias: out values, or empty where no stage has an

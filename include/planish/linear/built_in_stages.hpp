@@ -136,6 +136,11 @@ PLANISH_ENTRY Result<AnyStage> make_kronecker(std::span<const StageParameter> al
   });
 }
 
+PLANISH_ENTRY Result<AnyStage> make_bfloat16_kronecker(std::span<const StageParameter> all) {
+  const auto exact = make_kronecker(all);
+  return exact ? exact->in_bfloat16() : Result<AnyStage>(exact.status());
+}
+
 PLANISH_ENTRY Result<AnyStage> make_built_in_stage(std::string_view name, std::span<const StageParameter> all) {
   if (name == Identity::name) return any_stage(make_identity(all, ""));
   if (name == Hadamard::name) return any_stage(make_hadamard(all, ""));
@@ -145,6 +150,7 @@ PLANISH_ENTRY Result<AnyStage> make_built_in_stage(std::string_view name, std::s
   if (name == Rotation::name) return make_rotation(all);
   if (name == Dense::name) return make_dense(all);
   if (name == "kronecker") return make_kronecker(all);
+  if (name == "kronecker_bfloat16") return make_bfloat16_kronecker(all);
   if (name == "block_diagonal") return make_block_diagonal(all);
   return Status(ErrorCode::unsupported, "unknown stage '", name, "'");
 }

@@ -2,6 +2,8 @@
 #include <string>
 #include <vector>
 
+#include <planish/backend/enable_amx.hpp>
+#include <planish/transform/bfloat16_kronecker.hpp>
 #include <planish/transform/dense.hpp>
 #include <planish/transform/hadamard.hpp>
 #include <planish/transform/kronecker.hpp>
@@ -64,6 +66,15 @@ template <TransformStage S>
                 "' cannot be saved: it has no name and for_each_parameter");
 }
 
+/// What multiplies terms of bfloat16, and why.
+[[nodiscard]] inline const char* bfloat16_path() noexcept {
+#if defined(PLANISH_HAS_AMX_INT8) && defined(__AVX512BF16__) && (defined(__AMX_BF16__) || defined(__AMXBF16__))
+  return amx_is_enabled() ? "amx" : "in float32: amx is not enabled";
+#else
+  return "in float32: this unit is compiled without amx-bf16";
+#endif
+}
+
 /// "hadamard(576)", "scale(576) -> kronecker(dense(24), dense(24))".
 template <TransformStage S>
 [[nodiscard]] std::string describe_stage(const S& stage) {
@@ -73,6 +84,9 @@ template <TransformStage S>
           return (describe_stage(first) + ... + (" -> " + describe_stage(rest)));
         },
         stage.stages());
+  else if constexpr (is_bfloat16_kronecker<S>)
+    return "kronecker_bfloat16(" + describe_stage(stage.left()) + ", " + describe_stage(stage.right()) + "; " +
+           bfloat16_path() + ")";
   else if constexpr (is_kronecker<S>)
     return "kronecker(" + describe_stage(stage.left()) + ", " + describe_stage(stage.right()) + ")";
   else

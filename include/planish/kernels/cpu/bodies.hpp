@@ -4,6 +4,7 @@
 #include <planish/kernels/cpu/cache_store.hpp>
 #include <planish/kernels/cpu/dense_rows.hpp>
 #include <planish/kernels/cpu/hadamard_rows.hpp>
+#include <planish/kernels/cpu/kronecker_bfloat16.hpp>
 #include <planish/kernels/cpu/kronecker_codes.hpp>
 #include <planish/kernels/cpu/kronecker_rows.hpp>
 #include <planish/kernels/cpu/multiply.hpp>

@@ -14,6 +14,7 @@
 #include <planish/core/matrix_view.hpp>
 #include <planish/kernels/hadamard_plan_view.hpp>
 #include <planish/packing/attention.hpp>
+#include <planish/packing/bfloat16_factors.hpp>
 #include <planish/packing/epilogue.hpp>
 #include <planish/packing/float_panels.hpp>
 #include <planish/packing/kv_pages.hpp>
@@ -38,6 +39,9 @@ void kronecker_rows(MatrixView<const float> x, index n1, index n2, const float* 
                     MatrixView<float> y, std::span<float> scratch) noexcept;
 index hadamard_codes(const RowsToCodes& job, const HadamardPlanView& plan, const float* signs) noexcept;
 index kronecker_codes(const RowsToCodes& job, index n1, index n2, const float* left, const float* right) noexcept;
+void kronecker_bfloat16_rows(MatrixView<const float> x, const Bfloat16FactorsView& factors, MatrixView<float> y,
+                             std::span<float> scratch) noexcept;
+index kronecker_bfloat16_codes(const RowsToCodes& job, const Bfloat16FactorsView& factors) noexcept;
 
 // products
 void multiply(QuantizedRowsView x, const PackedWeightsView& w, const Epilogue& e, MatrixView<float> y, Range panels,
