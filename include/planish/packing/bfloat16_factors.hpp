@@ -36,9 +36,9 @@ struct PairTiles {
 /// Both factors where they lie; a null pointer stands for the identity.
 struct Bfloat16FactorsView {
   index n1 = 0, n2 = 0;
-  const float* left = nullptr;           ///< n₁ × n₁ terms, row-major
-  const float* right = nullptr;          ///< n₂ rows of terms, PairTiles::stride apart, filled up with zeros
-  const PairLine* left_tiles = nullptr;  ///< tile by tile of Lᵀ, block by block, a line for each row
+  const float* left = nullptr;            ///< n₁ × n₁ terms, row-major
+  const float* right = nullptr;           ///< n₂ rows of terms, PairTiles::stride apart, filled up with zeros
+  const PairLine* left_tiles = nullptr;   ///< tile by tile of Lᵀ, block by block, a line for each row
   const PairLine* right_tiles = nullptr;  ///< block by block, tile by tile of 16 columns, a line for each pair of rows
 };
 
@@ -52,8 +52,12 @@ class Bfloat16Factors {
   }
 
   [[nodiscard]] Bfloat16FactorsView view() const noexcept {
-    return {n1_, n2_, left_.empty() ? nullptr : left_.data(), right_.empty() ? nullptr : right_.data(),
-            left_tiles_.data(), right_tiles_.data()};
+    return {n1_,
+            n2_,
+            left_.empty() ? nullptr : left_.data(),
+            right_.empty() ? nullptr : right_.data(),
+            left_tiles_.data(),
+            right_tiles_.data()};
   }
 
  private:

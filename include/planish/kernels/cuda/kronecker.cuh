@@ -30,7 +30,7 @@ struct KroneckerSharing {
   bool few = false;    // of the products of warpgroups: one token a block
   Prologue prologue = Prologue::none;
   double share = 1.0;  // one element's of a row: 1 / (n1 · n2)
-  int workers = 0;     // that bring a token and compute its prologue: the group's threads, more where it is the only one
+  int workers = 0;  // that bring a token and compute its prologue: the group's threads, more where it is the only one
 };
 
 /// Bytes from row to row of M in shared memory: an odd number of 16-byte pieces, so that eight rows fill all banks.

@@ -16,8 +16,8 @@ namespace planish::inline PLANISH_ABI::kernels::cuda {
 
 /// Units in the last place that a quick product may be off: twice what it is on an H200, over all gates.
 inline constexpr std::uint32_t swiglu_doubt = 8;
-/// The bits of −80: gates down to there have powers and reciprocals that are normal numbers. Greater as unsigned numbers
-/// are those beyond and negative NaN.
+/// The bits of −80: gates down to there have powers and reciprocals that are normal numbers. Greater as unsigned
+/// numbers are those beyond and negative NaN.
 inline constexpr std::uint32_t swiglu_quick_gates = 0xc2a0u;
 
 #if defined(__CUDACC__)

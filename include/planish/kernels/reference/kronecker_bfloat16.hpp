@@ -13,7 +13,8 @@
 namespace planish::inline PLANISH_ABI::kernels::reference {
 
 /// Scratch elements of kronecker_bfloat16_rows on every backend: in tiles, two tiles of rows as terms and of what lies
-/// between the factors, two rows of that as pairs of terms and three of results; or a row and what lies between as floats.
+/// between the factors, two rows of that as pairs of terms and three of results; or a row and what lies between as
+/// floats.
 [[nodiscard]] constexpr index kronecker_bfloat16_scratch_size(index n1, index n2) noexcept {
   constexpr index line = 16;
   const PairTiles tiles{n1, n2};
@@ -53,11 +54,10 @@ inline void kronecker_bfloat16_rows(MatrixView<const float> x, const Bfloat16Fac
                                         [&](index k) { return factors.right[k * stride + j]; });
     for (index i = 0; i < n1; ++i)
       for (index j = 0; j < n2; ++j)
-        y(r, i * n2 + j) = factors.left == nullptr
-                               ? between[i * n2 + j]
-                               : bfloat16_sum(
-                                     n1, [&](index k) { return factors.left[k * n1 + i]; },
-                                     [&](index k) { return bfloat16_term(between[k * n2 + j]); });
+        y(r, i * n2 + j) = factors.left == nullptr ? between[i * n2 + j]
+                                                   : bfloat16_sum(
+                                                         n1, [&](index k) { return factors.left[k * n1 + i]; },
+                                                         [&](index k) { return bfloat16_term(between[k * n2 + j]); });
   }
 }
 
