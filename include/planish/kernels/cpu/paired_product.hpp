@@ -18,11 +18,12 @@ namespace detail {
 /// bfloat16_term of every lane.
 [[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch bfloat16_terms(FloatBatch x) noexcept {
   using Words = xsimd::batch<std::uint32_t>;
-  const Words word = xsimd::bitwise_cast<Words>(x), magnitude = word & Words(0x7fffffffu);
+  const Words word = xsimd::bitwise_cast<Words>(x);
   const Words rounded = (word + Words(0x7fffu) + ((word >> 16) & Words(1u))) & Words(0xffff0000u);
-  const Words kept = xsimd::select(magnitude > Words(0x7f800000u), word | Words(0x400000u), rounded);
-  constexpr std::uint32_t least = std::uint32_t{127 - 56} << 23;
-  return xsimd::bitwise_cast<FloatBatch>(xsimd::select((kept & Words(0x7fffffffu)) < Words(least), Words(0u), kept));
+  // Choices between floats: those between words of 512 bits do not compile with xsimd 8.1 and g++ -O0.
+  const FloatBatch kept = xsimd::select(xsimd::isnan(x), xsimd::bitwise_cast<FloatBatch>(word | Words(0x400000u)),
+                                        xsimd::bitwise_cast<FloatBatch>(rounded));
+  return xsimd::select(xsimd::abs(kept) < FloatBatch(least_bfloat16_term), FloatBatch(0.0f), kept);
 }
 
 /// The terms of `count` floats.
