@@ -21,7 +21,7 @@
 
 using namespace io_test;
 namespace fs = std::filesystem;
-namespace detail = planish::io::detail;
+namespace system_files = planish::io::detail;
 
 namespace {
 
@@ -49,8 +49,8 @@ std::string loaded(const std::string& path, std::string& text) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("an output file is there whole or not at all", OutputFile, detail::PosixOutputFile,
-                   detail::StandardOutputFile) {
+TEST_CASE_TEMPLATE("an output file is there whole or not at all", OutputFile, system_files::PosixOutputFile,
+                   system_files::StandardOutputFile) {
   const TemporaryFolder folder;
   const std::string path = folder / "file", link = folder / "link";
   CHECK(written<OutputFile>(path, "first", false) == "");
@@ -79,8 +79,8 @@ TEST_CASE_TEMPLATE("an output file is there whole or not at all", OutputFile, de
         (folder / "none/file") + ": cannot create a file beside it: No such file or directory");
 }
 
-TEST_CASE_TEMPLATE("an output file that cannot be written leaves the old one", OutputFile, detail::PosixOutputFile,
-                   detail::StandardOutputFile) {
+TEST_CASE_TEMPLATE("an output file that cannot be written leaves the old one", OutputFile,
+                   system_files::PosixOutputFile, system_files::StandardOutputFile) {
   const TemporaryFolder folder;
   const std::string path = folder / "file";
   REQUIRE(written<OutputFile>(path, "old", false) == "");
@@ -100,7 +100,7 @@ TEST_CASE_TEMPLATE("an output file that cannot be written leaves the old one", O
   CHECK(folder.names().size() == 1);
 }
 
-TEST_CASE_TEMPLATE("the bytes of a file", FileBytes, detail::PosixFileBytes, detail::StandardFileBytes) {
+TEST_CASE_TEMPLATE("the bytes of a file", FileBytes, system_files::PosixFileBytes, system_files::StandardFileBytes) {
   const TemporaryFolder folder;
   std::string text = "?";
   for (const std::size_t size : {0u, 1u, 4096u, 100001u}) {
