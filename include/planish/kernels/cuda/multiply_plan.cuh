@@ -199,7 +199,7 @@ Status dispatch(const MultiplyPlan& plan, const MultiplyArguments& a, Run&& run)
             ", ",
             a.w.channels,
             " of ",
-            a.x.columns,
+            a.x.columns != s.columns ? a.x.columns : a.w.columns,
             " and ",
             a.w.stored_bits};
   if (a.w.group_columns != s.group_columns)
