@@ -54,6 +54,12 @@ TEST_CASE("many rows of more vectors than a thread keeps four of, and nibbles of
   }
 }
 
+TEST_CASE("every thread of the kernels that quantize has 64 registers or more") {
+  constexpr int registers = 65536;  // of a multiprocessor
+  for (const int held : {0, 2, 4, 8})
+    CHECK(registers / (cuda::quantize_threads(held) * cuda::quantize_blocks(held)) >= 64);
+}
+
 /// Codes of one scale for all rows, from values far beyond their ends to zeros.
 template <class E>
 void check_static(int n1, int n2, index rows, CodeForm form, pl::Symmetry symmetry, bool groups, std::uint64_t seed) {
