@@ -128,6 +128,8 @@ TEST_CASE("attention") {
         "attention: 1 queries for each of 1 sequences of -64 tokens");
   CHECK(refusal(cuda::plan_attend({shape, 65537, 4, 1, 64}, device)) ==
         "attention: 1 queries for each of 65537 sequences of 64 tokens");
+  CHECK(refusal(cuda::plan_attend({shape, 1, 1 << 30, 16, 64}, device)) ==
+        "attention: 1073741824 query heads, it takes up to 1048576");
   const std::string floats = "attention: queries and outputs are floats, not int32";
   CHECK(refusal(cuda::plan_attend({shape, 1, 4, 1, 64, ElementType::int32}, device)) == floats);
   CHECK(refusal(cuda::plan_attend({shape, 1, 4, 1, 64, ElementType::half, ElementType::int32}, device)) == floats);

@@ -52,6 +52,14 @@ TEST_CASE("integer products that no kernel takes") {
   CHECK(refused({1, 64, 64, 8, ElementType::int32, 32}) ==
         "accumulators as outputs: only of weights with one scale per channel");
 
+  CHECK(refused({1 << 24, 1 << 24, 64}) ==
+        "a product of 16777216 tokens and 16777216 channels is too large for one launch; take fewer tokens");
+  for (const auto& on : {device, ada}) {
+    const auto most = cuda::plan_multiply({1 << 24, 1 << 14, 64}, on);
+    REQUIRE(most.has_value());
+    CHECK(most->launch.blocks > 0);
+  }
+
   const auto planned = [](const MultiplyShape& shape, const cuda::DeviceCapabilities& on, MultiplyPath path) {
     return refusal(cuda::plan_multiply(shape, on, path, 1));
   };
@@ -119,6 +127,13 @@ TEST_CASE("arguments of another integer product than the planned one") {
 TEST_CASE("weight-only products that no kernel takes") {
   CHECK(refusal(cuda::plan_weight_only({1, 64, 64, 4, 0, ElementType::half, ElementType::int32}, device)) ==
         "weight-only products give float32, bfloat16 or half, not int32");
+  CHECK(refusal(cuda::plan_weight_only({1 << 24, 1 << 24, 64}, device)) ==
+        "a product of 16777216 tokens and 16777216 channels is too large for one launch; take fewer tokens");
+  for (const auto path : {WeightOnlyPath::stream8, WeightOnlyPath::tiles128, WeightOnlyPath::pipeline64}) {
+    const auto most = cuda::plan_weight_only({1 << 24, 1 << 14, 64}, device, path, 1);
+    REQUIRE(most.has_value());
+    CHECK(most->launch.blocks > 0);
+  }
   const WeightOnlyShape grouped{64, 64, 128, 4, 32};
   const auto planned = [&](WeightOnlyPath path) { return refusal(cuda::plan_weight_only(grouped, device, path, 1)); };
   CHECK(planned(WeightOnlyPath::stream64) ==

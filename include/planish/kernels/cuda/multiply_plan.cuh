@@ -23,6 +23,9 @@ namespace detail {
             " channels, ",
             s.columns,
             " columns"};
+  if (std::int64_t{s.rows} * s.channels > most_product_outputs)
+    return {ErrorCode::unsupported, "a product of ", s.rows,
+            " tokens and ",         s.channels,      " channels is too large for one launch; take fewer tokens"};
   if (s.columns > most_columns)
     return {ErrorCode::unsupported, "rows of ", s.columns, " codes: exact int32 sums end at ", most_columns};
   if (s.stored_bits != 4 && s.stored_bits != 8)
