@@ -52,8 +52,8 @@ namespace detail {
   if (shape.rows <= 32) return MultiplyPath::stream32;
   if (shape.rows <= 128) return MultiplyPath::tiles64;
   // Large tiles, as soon as their last wave is about full.
-  const int tiles = multiply_plan_of<8>(shape, MultiplyPath::tiles256, 1, multiprocessors).launch.blocks;
-  const int waves = (tiles + multiprocessors - 1) / multiprocessors;
+  const std::int64_t tiles = multiply_plan_of<8>(shape, MultiplyPath::tiles256, 1, multiprocessors).launch.blocks;
+  const std::int64_t waves = (tiles + multiprocessors - 1) / multiprocessors;
   return 4 * tiles >= 3 * waves * multiprocessors ? MultiplyPath::tiles256 : MultiplyPath::tiles128;
 }
 
@@ -74,7 +74,7 @@ namespace detail {
   // Tokens that a multiprocessor computes one after the other; large tiles cost a tenth less per token.
   const auto in_turn = [&](MultiplyPath path, int tokens) {
     const MultiplyPlan plan = multiply_plan_of<8>(shape, path, 1, multiprocessors);
-    const int tiles = plan.channel_tiles * plan.token_tiles;
+    const std::int64_t tiles = std::int64_t{plan.channel_tiles} * plan.token_tiles;
     return (tiles + multiprocessors - 1) / multiprocessors * tokens;
   };
   const bool large = 10 * in_turn(MultiplyPath::pipeline256, 256) <= 11 * in_turn(MultiplyPath::pipeline128, 128);
