@@ -91,6 +91,8 @@ TEST_CASE("what is written is read back to the bit") {
     INFO(io_test::message_of(read.status()));
     REQUIRE(read.has_value());
     CHECK(*read == parameters);
+    const FlatQuantParameters& kept = *read;  // by name as well as by place
+    CHECK(kept.weights_of(BlockMatrix::key).rows == (parameters == learned ? sizes.rows(BlockMatrix::key) : 0));
   }
 }
 

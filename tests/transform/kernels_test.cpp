@@ -45,8 +45,8 @@ void check_equal(pl::index n, pl::index scratch_size, const Reference& reference
 }  // namespace
 
 TEST_CASE("hadamard_rows: the CPU equals the reference to the bit") {
-  for (const pl::index n : {1,  2,   4,   8,   12,  16,  20,  24,  28,  32,  36,  40,  48,   56,   64,  80,
-                            96, 100, 112, 128, 144, 156, 172, 240, 256, 512, 560, 576, 1536, 2048, 4864}) {
+  for (const pl::index n : {1,   2,   4,   8,   12,  16,  20,  24,  28,  32,  36,  40,   48,   56,   64,   80,  96,
+                            100, 112, 128, 144, 156, 172, 240, 256, 512, 560, 576, 1536, 2048, 4864, 6144, 8192}) {
     const auto plain = planish::Hadamard::make(n), with_signs = planish::Hadamard::make(n, 5);
     REQUIRE(plain);
     for (const auto* stage : {&*plain, &*with_signs})

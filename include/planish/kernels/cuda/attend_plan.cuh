@@ -22,6 +22,7 @@ struct AttendShape {
 };
 
 inline constexpr int most_attend_queries = 16;
+inline constexpr int most_query_heads = 1 << 20;
 
 /// The compiled kernels: the most channels of a head and, where the head has just these, keys and values are of one
 /// width and queries of 16 bits, that width. The others take up to 8 or up to 16 lines and whatever there is.
@@ -104,6 +105,8 @@ namespace detail {
   if (s.query_heads < 1 || s.query_heads % s.cache.kv_heads != 0)
     return {ErrorCode::shape_mismatch, "attention: ", s.query_heads, " query heads are not a multiple of ",
             s.cache.kv_heads,          " KV heads"};
+  if (s.query_heads > most_query_heads)
+    return {ErrorCode::unsupported, "attention: ", s.query_heads, " query heads, it takes up to ", most_query_heads};
   if (s.sequences < 0 || s.tokens < 0 || s.queries < 1 || s.sequences > (1 << 16) || s.tokens > (1 << 26))
     return {ErrorCode::invalid_argument,
             "attention: ",

@@ -126,7 +126,8 @@ constexpr auto with_kronecker_size(KroneckerPath path, F&& f) noexcept {
 [[nodiscard]] inline Result<KroneckerPlan> plan_kronecker(const KroneckerShape& shape,
                                                           const DeviceCapabilities& device) noexcept {
   const int n1 = shape.n1, n2 = shape.n2;
-  if (shape.rows < 0 || n1 < 1 || n2 < 1 || n1 > exact_most || n2 > exact_most / n1)
+  if (shape.rows < 0) return Status(ErrorCode::invalid_argument, "a Kronecker transform of ", shape.rows, " rows");
+  if (n1 < 1 || n2 < 1 || n1 > exact_most || n2 > exact_most / n1)
     return Status(ErrorCode::unsupported, "a Kronecker transform of ", n1, " x ", n2, ": a row has 1 to ", exact_most,
                   " elements");
   KroneckerPlan plan;

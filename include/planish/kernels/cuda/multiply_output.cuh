@@ -9,6 +9,9 @@
 
 namespace planish::inline PLANISH_ABI::kernels::cuda {
 
+/// Outputs of a product at most, so that an int counts its tiles, of 64 × 8 outputs or more.
+inline constexpr std::int64_t most_product_outputs = std::int64_t{1} << 38;
+
 /// What a lane keeps of 64 channels × `Tiles`·8 tokens: sums[channel tile][token tile][register].
 template <int Tiles>
 using WarpSums = int[unit_tiles][Tiles][4];

@@ -23,6 +23,9 @@ namespace detail {
             " channels, ",
             s.columns,
             " columns"};
+  if (std::int64_t{s.rows} * s.channels > most_product_outputs)
+    return {ErrorCode::unsupported, "a product of ", s.rows,
+            " tokens and ",         s.channels,      " channels is too large for one launch; take fewer tokens"};
   if (s.columns > most_columns)
     return {ErrorCode::unsupported, "rows of ", s.columns, " codes: exact int32 sums end at ", most_columns};
   if (s.stored_bits != 4 && s.stored_bits != 8)
@@ -49,8 +52,8 @@ namespace detail {
   if (shape.rows <= 32) return MultiplyPath::stream32;
   if (shape.rows <= 128) return MultiplyPath::tiles64;
   // Large tiles, as soon as their last wave is about full.
-  const int tiles = multiply_plan_of<8>(shape, MultiplyPath::tiles256, 1, multiprocessors).launch.blocks;
-  const int waves = (tiles + multiprocessors - 1) / multiprocessors;
+  const std::int64_t tiles = multiply_plan_of<8>(shape, MultiplyPath::tiles256, 1, multiprocessors).launch.blocks;
+  const std::int64_t waves = (tiles + multiprocessors - 1) / multiprocessors;
   return 4 * tiles >= 3 * waves * multiprocessors ? MultiplyPath::tiles256 : MultiplyPath::tiles128;
 }
 
@@ -71,7 +74,7 @@ namespace detail {
   // Tokens that a multiprocessor computes one after the other; large tiles cost a tenth less per token.
   const auto in_turn = [&](MultiplyPath path, int tokens) {
     const MultiplyPlan plan = multiply_plan_of<8>(shape, path, 1, multiprocessors);
-    const int tiles = plan.channel_tiles * plan.token_tiles;
+    const std::int64_t tiles = std::int64_t{plan.channel_tiles} * plan.token_tiles;
     return (tiles + multiprocessors - 1) / multiprocessors * tokens;
   };
   const bool large = 10 * in_turn(MultiplyPath::pipeline256, 256) <= 11 * in_turn(MultiplyPath::pipeline128, 128);
@@ -199,7 +202,7 @@ Status dispatch(const MultiplyPlan& plan, const MultiplyArguments& a, Run&& run)
             ", ",
             a.w.channels,
             " of ",
-            a.x.columns,
+            a.x.columns != s.columns ? a.x.columns : a.w.columns,
             " and ",
             a.w.stored_bits};
   if (a.w.group_columns != s.group_columns)

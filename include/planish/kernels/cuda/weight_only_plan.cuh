@@ -24,6 +24,9 @@ namespace detail {
             " channels, ",
             s.columns,
             " columns"};
+  if (std::int64_t{s.rows} * s.channels > most_product_outputs)
+    return {ErrorCode::unsupported, "a product of ", s.rows,
+            " tokens and ",         s.channels,      " channels is too large for one launch; take fewer tokens"};
   if (s.stored_bits != 2 && s.stored_bits != 4 && s.stored_bits != 8)
     return {ErrorCode::invalid_argument, "weights are stored in 2, 4 or 8 bits, not ", s.stored_bits};
   if (s.group_columns < 0 || s.group_columns % 32 != 0)
