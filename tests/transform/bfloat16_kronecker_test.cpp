@@ -62,7 +62,7 @@ std::vector<Sizes> sizes_to_try(std::uint64_t seed) {
 /// Calls `use(factors, n)` with both factors, with the left one and with the right one.
 template <class Use>
 void for_each_kind(const Sizes& sizes, const Use& use) {
-  const auto [n1, n2] = sizes;
+  const pl::index n1 = sizes.first, n2 = sizes.second;
   const auto left = of_all_sizes(n1, n1, 1), right = Matrix<float>::random(n2, n2, 2);
   for (const int given : {1, 2, 3}) {
     INFO("n1 ", n1, ", n2 ", n2, ", factors ", given);

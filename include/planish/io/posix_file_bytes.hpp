@@ -1,4 +1,5 @@
 #pragma once
+// MappedFile's bytes where the system is POSIX: mapped, or else read into memory.
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -15,7 +16,6 @@
 
 namespace planish::inline PLANISH_ABI::io::detail {
 
-// MappedFile's bytes where the system is POSIX: mapped, or else read into `copy`.
 struct PosixFileBytes {
   void* mapping = nullptr;
   std::vector<std::byte> copy;

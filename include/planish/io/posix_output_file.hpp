@@ -1,4 +1,5 @@
 #pragma once
+// AtomicFile's file where the system is POSIX: forced to the disk before it takes its place.
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
@@ -19,7 +20,6 @@
 
 namespace planish::inline PLANISH_ABI::io::detail {
 
-// AtomicFile's file where the system is POSIX: forced to the disk before it takes its place.
 class PosixOutputFile {
  public:
   PosixOutputFile() = default;

@@ -1,4 +1,5 @@
 #pragma once
+// MappedFile's bytes by C++'s own library alone, for systems that are not POSIX: read into memory, never mapped.
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
@@ -15,7 +16,6 @@
 
 namespace planish::inline PLANISH_ABI::io::detail {
 
-// MappedFile's bytes by C++'s own library alone, for systems that are not POSIX: read into `copy`, never mapped.
 struct StandardFileBytes {
   void* mapping = nullptr;
   std::vector<std::byte> copy;

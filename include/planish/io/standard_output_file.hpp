@@ -1,4 +1,6 @@
 #pragma once
+// AtomicFile's file by C++'s own library alone, for systems that are not POSIX: whole or not at all when the process
+// dies, but when the machine does, what was written last may be lost.
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
@@ -16,8 +18,6 @@
 
 namespace planish::inline PLANISH_ABI::io::detail {
 
-// AtomicFile's file by C++'s own library alone, for systems that are not POSIX: whole or not at all when the process
-// dies, but when the machine does, what was written last may be lost.
 class StandardOutputFile {
  public:
   StandardOutputFile() = default;
