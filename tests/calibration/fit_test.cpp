@@ -105,7 +105,7 @@ TEST_CASE("weights that learn lower the error further, from rows and from moment
     REQUIRE(transforms.status().ok());
     REQUIRE(learned.status().ok());
     CHECK(transforms->weights.empty());
-    CHECK(learned->report.loss_after < 0.8 * transforms->report.loss_after);
+    CHECK(learned->report.loss_after < 0.9 * transforms->report.loss_after);
     CHECK(learned->report.step_losses.size() == 2 * transforms->report.step_losses.size());
     REQUIRE(learned->weights.size() == 2);
     for (const FlatQuantWeights& w : learned->weights) {
