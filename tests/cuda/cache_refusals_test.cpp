@@ -11,6 +11,7 @@
 #include <planish/kernels/cuda/dequantize_cache.cuh>
 
 #include "emulator.hpp"
+#include "refusals.hpp"
 
 namespace pl = planish;
 namespace cuda = planish::kernels::cuda;
@@ -18,22 +19,9 @@ namespace cuda = planish::kernels::cuda;
 namespace {
 
 using cuda::ElementType;
+using refusals::refusal, refusals::turing;
 constexpr const auto& device = emulator::small_device;
-constexpr cuda::DeviceCapabilities turing{7, 5, 40, 64 * 1024, false};
 constexpr cuda::CacheShape shape{2, 64, 4, 4};
-
-template <class Plan>
-std::string refusal(const pl::Result<Plan>& result) {
-  CHECK_FALSE(result.has_value());
-  return std::string(result.status().message());
-}
-
-/// The sentence about arguments that `change` has spoiled.
-template <class Plan, class Arguments, class Change>
-std::string refusal(const Plan& plan, Arguments arguments, const Change& change) {
-  change(arguments);
-  return std::string(cuda::check(plan, arguments).message());
-}
 
 /// Pages of one page a sequence that lie nowhere yet.
 cuda::CachePages pages() {

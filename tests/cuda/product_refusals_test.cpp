@@ -10,6 +10,7 @@
 
 #include "../kernels/samples.hpp"
 #include "emulator.hpp"
+#include "refusals.hpp"
 
 namespace pl = planish;
 namespace cuda = planish::kernels::cuda;
@@ -18,21 +19,9 @@ namespace {
 
 using cuda::ElementType, cuda::MultiplyPath, cuda::MultiplyShape, cuda::WeightOnlyPath, cuda::WeightOnlyShape;
 using pl::index;
+using refusals::refusal, refusals::turing;
 constexpr const auto& device = emulator::small_device;
-constexpr cuda::DeviceCapabilities turing{7, 5, 40, 64 * 1024, false}, ada{8, 9, 128, 99 * 1024, false};
-
-template <class Made>
-std::string refusal(const pl::Result<Made>& result) {
-  CHECK_FALSE(result.has_value());
-  return std::string(result.status().message());
-}
-
-/// The sentence about arguments that `change` has spoiled.
-template <class Plan, class Arguments, class Change>
-std::string refusal(const Plan& plan, Arguments arguments, const Change& change) {
-  change(arguments);
-  return std::string(cuda::check(plan, arguments).message());
-}
+constexpr cuda::DeviceCapabilities ada{8, 9, 128, 99 * 1024, false};
 
 alignas(16) std::uint8_t bytes[64] = {};
 

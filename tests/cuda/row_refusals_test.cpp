@@ -9,6 +9,7 @@
 #include <planish/kernels/cuda/quantize_rows.cuh>
 
 #include "emulator.hpp"
+#include "refusals.hpp"
 
 namespace pl = planish;
 namespace cuda = planish::kernels::cuda;
@@ -16,21 +17,8 @@ namespace cuda = planish::kernels::cuda;
 namespace {
 
 using cuda::CodeForm, cuda::ElementType, cuda::KroneckerShape, cuda::Prologue;
+using refusals::refusal, refusals::turing;
 constexpr const auto& device = emulator::small_device;
-constexpr cuda::DeviceCapabilities turing{7, 5, 40, 64 * 1024, false};
-
-template <class Made>
-std::string refusal(const pl::Result<Made>& result) {
-  CHECK_FALSE(result.has_value());
-  return std::string(result.status().message());
-}
-
-/// The sentence about arguments that `change` has spoiled.
-template <class Plan, class Arguments, class Change>
-std::string refusal(const Plan& plan, Arguments arguments, const Change& change) {
-  change(arguments);
-  return std::string(cuda::check(plan, arguments).message());
-}
 
 alignas(16) std::uint16_t rows[512] = {};
 alignas(16) std::int8_t codes[512] = {};

@@ -9,6 +9,7 @@
 #include <planish/core/index.hpp>
 #include <planish/kernels/cpu/isa/partial.hpp>
 #include <planish/kernels/cpu/simd.hpp>
+#include <planish/kernels/cpu/small_product.hpp>
 #include <planish/kernels/cpu/unroll.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
@@ -35,22 +36,10 @@ inline void store_bfloat16_terms(const float* from, index count, float* to) noex
 
 }  // namespace detail
 
-/// C = P · Q of terms. P (rows × depth) is read element by element; rows of Q are whole vectors, zeros behind the last
-/// column; rows of C end with the last column, or are whole vectors too.
-struct PairedProduct {
-  const float* p;
-  index p_row_stride, p_column_stride;
-  const float* q;
-  index q_row_stride;
-  float* c;
-  index c_row_stride;
-  index rows, depth, columns;
-};
-
 namespace detail {
 
 template <int Rows, int Vectors>
-[[gnu::noinline]] void paired_tile(const PairedProduct& m, index row, index column) noexcept {
+[[gnu::noinline]] void paired_tile(const SmallProduct& m, index row, index column) noexcept {
   const float *p = m.p + row * m.p_row_stride, *q = m.q + column;
   FloatBatch sum[Rows][Vectors];
   unroll<Rows>([&](auto i) { unroll<Vectors>([&](auto v) { sum[i][v] = FloatBatch(0.0f); }); });
@@ -88,7 +77,7 @@ template <int Rows, int Vectors>
 }
 
 template <int Vectors>
-void paired_rows(const PairedProduct& m, index column) noexcept {
+void paired_rows(const SmallProduct& m, index column) noexcept {
 #if defined(__AVX512F__) || defined(__aarch64__)
   constexpr int most = Vectors == 2 ? 4 : 6;
 #else
@@ -101,7 +90,9 @@ void paired_rows(const PairedProduct& m, index column) noexcept {
 
 }  // namespace detail
 
-inline void paired_product(const PairedProduct& m) noexcept {
+/// C = P · Q of terms. Rows of Q are whole vectors, zeros behind the last column; rows of C end with the last column,
+/// or are whole vectors too.
+inline void paired_product(const SmallProduct& m) noexcept {
   index column = 0;
   for (; column + float_lanes < m.columns; column += 2 * float_lanes) detail::paired_rows<2>(m, column);
   if (column < m.columns) detail::paired_rows<1>(m, column);
