@@ -105,7 +105,30 @@ TEST_CASE("further files that are asked for are written, and then there too") {
     CHECK(std::filesystem::exists(options.back()));
     CHECK(is_left_alone(trial.out, [&] { CHECK(trial.calibrate(options) == ""); }));
   }
+  const std::vector<std::string> in_double{"--trace", trace, "--trace-float64"};
+  CHECK_FALSE(is_left_alone(trial.out, [&] { CHECK(trial.calibrate(in_double) == ""); }));
+  CHECK(is_left_alone(trial.out, [&] { CHECK(trial.calibrate(in_double) == ""); }));
+  CHECK(contains(trial.calibrate({"--trace-float64"}), "--trace"));
   CHECK(calibration_of(parameters) == calibration_of(trial.out));
+}
+
+TEST_CASE("a block that learns in double precision as well starts from the same loss and ends near it") {
+  const Trial trial;
+  const std::string trace = trial.folder.file("t.safetensors");
+  for (const char* preset : {"default", "published"}) {
+    CAPTURE(preset);
+    REQUIRE(trial.calibrate({"--preset", preset, "--batch", "1", "--trace", trace, "--trace-float64"}) == "");
+    const auto file = planish::io::SafetensorsFile::open(trace);
+    REQUIRE(file);
+    REQUIRE(file->find("step_losses_float64") != nullptr);
+    const std::vector<float> single = *file->read_floats(*file->find("step_losses")),
+                             twice = *file->read_floats(*file->find("step_losses_float64"));
+    REQUIRE(single.size() == 2);
+    REQUIRE(twice.size() == 2);
+    CHECK(twice[0] == doctest::Approx(single[0]).epsilon(1e-3));
+    CHECK(twice[1] == doctest::Approx(single[1]).epsilon(0.2));
+    CHECK(twice != single);
+  }
 }
 
 TEST_CASE("learned weights are in the artefact, and what cannot hold them or would round anew is refused at once") {

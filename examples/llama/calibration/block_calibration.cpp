@@ -166,12 +166,12 @@ CalibratedBlock BlockCalibration::fit(const std::string& where, const OnCalibrat
     raise_to_column_magnitudes(x, magnitudes[static_cast<std::size_t>(kind)]);
   });
 
-  LearnedBlock<float> block(config, weights, options_.recipe, method, magnitudes,
-                            method.seed * 1000003u + 64u * static_cast<std::uint64_t>(layer_));
+  const std::uint64_t seed = method.seed * 1000003u + 64u * static_cast<std::uint64_t>(layer_);
+  LearnedBlock<float> block(config, weights, options_.recipe, method, magnitudes, seed);
   std::vector<float> student = student_inputs(options_.inputs);
   const float* inputs = student.empty() ? inputs_.data() : student.data();
   if (trace != nullptr) {
-    *trace = {rows_, config.hidden_size, {inputs, inputs + inputs_.size()}, targets_.values(), {}, {}};
+    *trace = {rows_, config.hidden_size, {inputs, inputs + inputs_.size()}, targets_.values(), {}, {}, seed};
     for (const auto& m : block.parameters().members()) trace->learned.emplace_back(m.name, m.values);
     block.record(tape_);
     trace->start = export_parameters(config, block);

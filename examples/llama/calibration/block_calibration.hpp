@@ -38,6 +38,7 @@ struct BlockTrace {
   std::vector<float> inputs, targets;                               // rows × columns
   std::vector<std::pair<std::string, std::vector<float>>> learned;  // free numbers at the start, by name
   FlatQuantParameters start;                                        // what they stand for
+  std::uint64_t seed = 0;                                           // of the block
 };
 
 /// Walks windows of text through a model block by block. Each block learns to give the float block's outputs, from the

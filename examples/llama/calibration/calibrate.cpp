@@ -12,8 +12,10 @@
 #include <planish/io/sha256.hpp>
 
 #include "../flatquant_build.hpp"
+#include "../layer_weights.hpp"
 #include "../progress.hpp"
 #include "describe_method.hpp"
+#include "learn_in_float64.hpp"
 #include "parts_folder.hpp"
 #include "trace_file.hpp"
 #include "written_files.hpp"
@@ -173,7 +175,13 @@ CalibrationSummary calibrate(const WeightSource& source, const CalibrationJob& j
                         "; the same command goes on there");
     parts.write(layer, block);
     remove_unneeded(folder, parts, source.config().layers);
-    if (traced) write_trace(job.trace, text, trace, block.report);
+    if (traced) {
+      std::vector<double> in_float64;
+      if (job.trace_float64)
+        in_float64 = learn_in_float64(source.config(), read_layer(source, layer), job.options, trace, executor,
+                                      [&] { return !stop(); });
+      write_trace(job.trace, text, trace, block.report.step_losses, in_float64);
+    }
     ++summary.learned;
   }
   summary.activation_bytes = run.activation_bytes();

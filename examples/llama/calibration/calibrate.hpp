@@ -27,6 +27,7 @@ struct CalibrationJob {
   bool waits = true;                      ///< until all blocks are there, also those of other processes
   bool spill = false;                     ///< activations go to files of that folder instead of memory
   std::string trace;                      ///< file for the start and the losses of the first block; empty: none
+  bool trace_float64 = false;             ///< also the losses of the same in double precision
 };
 
 /// `samples` windows of `length` ids: of the text's non-overlapping windows in an order drawn from `seed`, without

@@ -7,7 +7,7 @@
 namespace llama {
 
 void write_trace(const std::string& path, const std::string& job, const BlockTrace& trace,
-                 const planish::calibration::LearnReport& report) {
+                 const std::vector<double>& losses, const std::vector<double>& float64_losses) {
   planish::io::SafetensorsWriter writer;
   require(writer.set_metadata("job", job));
   require(writer.add_floats("inputs", {trace.rows, trace.columns}, trace.inputs));
@@ -15,8 +15,12 @@ void write_trace(const std::string& path, const std::string& job, const BlockTra
   for (const auto& [name, values] : trace.learned)
     require(writer.add_floats("learned." + name, {static_cast<index>(values.size())}, values));
   require(planish::calibration::add_flatquant(writer, 0, trace.start));
-  const std::vector<float> losses(report.step_losses.begin(), report.step_losses.end());
-  require(writer.add_floats("step_losses", {static_cast<index>(losses.size())}, losses));
+  const auto add = [&](const char* name, const std::vector<double>& values) {
+    const std::vector<float> single(values.begin(), values.end());
+    require(writer.add_floats(name, {static_cast<index>(single.size())}, single));
+  };
+  add("step_losses", losses);
+  if (!float64_losses.empty()) add("step_losses_float64", float64_losses);
   require(writer.write(path));
 }
 

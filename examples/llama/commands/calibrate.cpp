@@ -23,7 +23,7 @@ struct CalibrateArguments {
   std::string text = std::string(sampled), recipe = "w4a4kv4", method_name = "flatquant", out, parameters, blocks,
               trace;
   index samples = 16, window = 2048;
-  bool spill = false, again = false;
+  bool spill = false, again = false, trace_float64 = false;
   index memory = 0;  // MiB
 };
 
@@ -32,7 +32,8 @@ std::string command_text(const CLI::App& command) {
   std::string text = "planish-llama calibrate";
   for (const CLI::Option* option : command.get_options()) {
     const std::string name = option->get_lnames().empty() ? "" : option->get_lnames().front();
-    if (option->get_group() == "Memory" || name == "out" || name == "blocks" || name == "trace" || name == "threads")
+    if (option->get_group() == "Memory" || name == "out" || name == "blocks" || name.starts_with("trace") ||
+        name == "threads")
       continue;
     for (const std::string& value : option->results()) {
       const bool plain = !value.empty() && value.find_first_of(" '\"$&;<>()*?`\\|") == std::string::npos;
@@ -124,6 +125,7 @@ void run(CalibrateArguments arguments, const std::string& command, JobShare shar
   job.command = command;
   job.share = share;
   job.trace = arguments.trace;
+  job.trace_float64 = arguments.trace_float64;
   const auto activations = 2.0 * 4.0 * static_cast<double>(arguments.samples * arguments.window * config.hidden_size);
   job.spill =
       arguments.spill || (arguments.memory > 0 && activations > 1048576.0 * static_cast<double>(arguments.memory));
@@ -205,6 +207,11 @@ void add_calibrate(CLI::App& program) {
                   "Also write what another implementation needs to learn the first block from the same start, and the "
                   "losses of its steps.")
       ->option_text("FILE.safetensors")
+      ->group("Output");
+  command
+      .add_flag("--trace-float64", arguments->trace_float64,
+                "Learn that block's transforms and clips in double precision too, and add those losses to the trace.")
+      ->needs("--trace")
       ->group("Output");
   command.footer(manual_footer(
       "Blocks learn one after the other from the float model's own activations. Every finished block is kept, so that "

@@ -2,6 +2,7 @@
 // The product that the tape's operations are made of, in float and in float64.
 #include <algorithm>
 
+#include <planish/calibration/tape/double_product.hpp>
 #include <planish/calibration/tape/row_blocks.hpp>
 #include <planish/kernels/cpu/float_product.hpp>
 #include <planish/kernels/cpu/pack_float_panel.hpp>
@@ -116,19 +117,6 @@ PLANISH_LAZY void multiply_into(Tape<float>& tape, MatrixView<const float> a, Ma
                                 part_of(panel_count(b.rows()), task % tasks.batches, tasks.batches),
                                 {scratch.data() + worker * room, static_cast<std::size_t>(room)});
     });
-  });
-}
-
-/// The same in float64, for checks: sums over rising k, plainly written.
-PLANISH_LAZY void multiply_into(Tape<double>& tape, MatrixView<const double> a, MatrixView<const double> b,
-                                GradientTarget<double> c) {
-  for_row_blocks(tape.executor(), a.rows(), 16, [&](index first, index count) {
-    for (index i = first; i < first + count; ++i)
-      accumulate(c.at.row(i), b.rows(), c.fresh, [&](index j) {
-        double sum = 0.0;
-        for (index k = 0; k < a.columns(); ++k) sum += a(i, k) * b(j, k);
-        return sum;
-      });
   });
 }
 

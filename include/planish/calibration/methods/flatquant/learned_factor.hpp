@@ -64,7 +64,8 @@ class LearnedFactor {
     if (svd && (cayley || method.factor_start == FactorStart::identity)) return;
     const std::vector<double> f =
         cayley ? partial_rotation(n, seed) : detail::fixed_rotation(n, method.factor_start, seed);
-    fixed_.assign(f.begin(), f.end());
+    fixed_.resize(f.size());  // the same numbers in every precision: a start that another can read is float32
+    std::transform(f.begin(), f.end(), fixed_.begin(), [](double v) { return static_cast<T>(static_cast<float>(v)); });
   }
 
   [[nodiscard]] index size() const noexcept { return n_; }
