@@ -7,6 +7,7 @@
 #include <planish/core/affine.hpp>
 #include <planish/core/aligned_buffer.hpp>
 #include <planish/core/bfloat16_term.hpp>
+#include <planish/core/copyable.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/core/granularity.hpp>
 #include <planish/core/half.hpp>

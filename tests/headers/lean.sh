@@ -29,7 +29,7 @@ check() { # check HEADER TENTHS
     $((size * 100 / base % 100)) $(($2 / 10)) $(($2 % 10))
   [ $((size * 10)) -le $((base * $2)) ] || failed=1
 }
-check planish.hpp 18
-check io.hpp 24
-[ ! -e /usr/include/eigen3/Eigen/Core ] || check calibration.hpp 34
+check planish.hpp 15
+check io.hpp 22
+[ ! -e /usr/include/eigen3/Eigen/Core ] || check calibration.hpp 31
 exit $failed

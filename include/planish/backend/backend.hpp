@@ -1,6 +1,7 @@
 #pragma once
 #include <concepts>
 
+#include <planish/core/copyable.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/packing/epilogue.hpp>
 #include <planish/packing/float_panels.hpp>
@@ -37,7 +38,7 @@ concept MultipliesBy = requires(const B& b, X x, const W& w, const Epilogue& e, 
 
 /// A tag whose functions, found beside it, run values of this library on one kind of machine.
 template <class B>
-concept Backend = std::copyable<B> && detail::HasAName<B> && detail::AppliesStages<B> && detail::QuantizesRows<B> &&
+concept Backend = Copyable<B> && detail::HasAName<B> && detail::AppliesStages<B> && detail::QuantizesRows<B> &&
     detail::MultipliesBy<B, QuantizedRowsView, PackedWeightsView> &&
     detail::MultipliesBy<B, MatrixView<const float>, PackedWeightsView> &&
     detail::MultipliesBy<B, MatrixView<const float>, FloatPanelsView>;

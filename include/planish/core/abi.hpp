@@ -39,8 +39,9 @@
 #define PLANISH_ENTRY template <int = 0>
 #endif
 
-// Before a function on the way from an entry to what is costly to compile: an inline function would compile what it
-// calls in every unit that includes it.
+// Before a function whose body costs a unit more than its declaration: what makes, copies and describes values, and
+// what lies between an entry and a kernel. Whatever an inline function calls, the vectors, spans and results of its
+// body, is instantiated in every unit that includes it; of a template that nobody calls it is only read.
 #define PLANISH_LAZY template <int = 0>
 
 // Widest level first. A level is named after the integer dot product it brings; the suffixes are further

@@ -13,7 +13,7 @@ namespace planish::inline PLANISH_ABI {
 /// Inverse of a row-major n × n matrix in float64 by LU with partial pivoting: for the small factors that transforms
 /// carry (n up to a few hundred). Fails with `singular` when a pivot vanishes against the size of its column, and with
 /// `not_finite` for NaN or infinity.
-[[nodiscard]] inline Result<std::vector<double>> inverse(std::span<const double> matrix, index n) {
+PLANISH_LAZY [[nodiscard]] Result<std::vector<double>> inverse(std::span<const double> matrix, index n) {
   if (n < 0 || static_cast<index>(matrix.size()) != n * n)
     return Status(ErrorCode::shape_mismatch, "inverse: ", matrix.size(), " values are not a ", n, " x ", n, " matrix");
   const auto size = static_cast<std::size_t>(n);

@@ -47,8 +47,9 @@ class [[nodiscard]] Result {
   [[nodiscard]] bool has_value() const noexcept { return has_value_; }
   explicit operator bool() const noexcept { return has_value_; }
 
-  /// Ok if there is a value.
-  [[nodiscard]] Status status() const noexcept { return has_value_ ? Status{} : status_; }
+  /// Ok if there is a value. Always inline: g++ 12 makes one function of those of several types, then warns that it
+  /// reads beyond the smaller ones.
+  [[nodiscard]] PLANISH_ALWAYS_INLINE Status status() const noexcept { return has_value_ ? Status{} : status_; }
 
   [[nodiscard]] T& operator*() & noexcept { return value_; }
   [[nodiscard]] const T& operator*() const& noexcept { return value_; }

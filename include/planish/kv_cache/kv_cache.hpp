@@ -30,7 +30,7 @@ class KvCache {
   KvCache() = default;
 
   /// An empty cache. Fails on sizes out of range and when memory runs out.
-  static Result<KvCache> make(const KvCacheOptions& options) noexcept {
+  PLANISH_LAZY static Result<KvCache> make(const KvCacheOptions& options) noexcept {
     if (Status s = check(options); !s.ok()) return s;
     KvCache cache;
     cache.options_ = options;
@@ -53,7 +53,9 @@ class KvCache {
   [[nodiscard]] index capacity() const noexcept { return options_.capacity; }
 
   /// Bytes of memory held, for the whole capacity.
-  [[nodiscard]] std::size_t size_bytes() const noexcept { return keys_.size_bytes() + values_.size_bytes(); }
+  PLANISH_LAZY [[nodiscard]] std::size_t size_bytes() const noexcept {
+    return keys_.size_bytes() + values_.size_bytes();
+  }
 
   /// Where everything lies; `packing/kv_pages.hpp` says how.
   [[nodiscard]] KvPages keys() const noexcept { return keys_.pages(); }
@@ -119,7 +121,7 @@ class KvCache {
   void truncate(index tokens) noexcept { tokens_ = tokens < 0 ? 0 : tokens < tokens_ ? tokens : tokens_; }
 
   /// A copy, asked for by name: for sequences that share a beginning. Fails with out_of_memory.
-  [[nodiscard]] Result<KvCache> clone() const noexcept {
+  PLANISH_LAZY [[nodiscard]] Result<KvCache> clone() const noexcept {
     KvCache copy;
     copy.options_ = options_;
     copy.tokens_ = tokens_;

@@ -14,7 +14,7 @@ class PageStore {
   PageStore() = default;
 
   /// `layout` names sizes, bits and clip; its pointers are filled in.
-  static Result<PageStore> make(index heads, const KvPages& layout) noexcept {
+  PLANISH_LAZY static Result<PageStore> make(index heads, const KvPages& layout) noexcept {
     const index code_pages = layout.bits == 16 ? 0 : heads * layout.pages_per_head;
     PageStore store;
     store.layout_ = layout;
@@ -25,7 +25,7 @@ class PageStore {
     return store;
   }
 
-  [[nodiscard]] Result<PageStore> clone() const noexcept {
+  PLANISH_LAZY [[nodiscard]] Result<PageStore> clone() const noexcept {
     PageStore copy;
     copy.layout_ = layout_;
     if (Status s = copy_to(copy.values_, values_); !s.ok()) return s;
@@ -45,7 +45,7 @@ class PageStore {
     return pages;
   }
 
-  [[nodiscard]] std::size_t size_bytes() const noexcept {
+  PLANISH_LAZY [[nodiscard]] std::size_t size_bytes() const noexcept {
     return values_.bytes().size() + codes_.bytes().size() + scales_.bytes().size() + zero_points_.bytes().size();
   }
 

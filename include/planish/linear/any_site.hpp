@@ -14,15 +14,15 @@ class AnySite {
  public:
   /// `quantizer.bits` 16 leaves activations float. `fake` gives consumers the float values of the codes instead of the
   /// codes. Errors: a width, clip or static scale outside its range.
-  [[nodiscard]] static Result<AnySite> make(AnyTransform online, const RowQuantizer& quantizer,
-                                            SiteMode mode = SiteMode::packed) {
+  PLANISH_LAZY [[nodiscard]] static Result<AnySite> make(AnyTransform online, const RowQuantizer& quantizer,
+                                                         SiteMode mode = SiteMode::packed) {
     return make(std::move(online), std::span<const RowQuantizer>(&quantizer, 1), mode);
   }
 
   /// Consumers with quantizers of their own, at most most_site_quantizers: equal ones share a quantized input. Errors:
   /// the same, and too many or none.
-  [[nodiscard]] static Result<AnySite> make(AnyTransform online, std::span<const RowQuantizer> quantizers,
-                                            SiteMode mode = SiteMode::packed) {
+  PLANISH_LAZY [[nodiscard]] static Result<AnySite> make(AnyTransform online, std::span<const RowQuantizer> quantizers,
+                                                         SiteMode mode = SiteMode::packed) {
     const auto plan = detail::SitePlan::make(quantizers, mode);
     if (!plan) return plan.status();
     return AnySite(std::move(online), *plan);
@@ -38,22 +38,22 @@ class AnySite {
   [[nodiscard]] SiteMode mode() const noexcept { return plan_.mode(); }
 
   /// Bytes that prepare needs.
-  [[nodiscard]] std::size_t workspace_size(index rows, int workers = 1) const noexcept {
+  PLANISH_LAZY [[nodiscard]] std::size_t workspace_size(index rows, int workers = 1) const noexcept {
     return detail::prepare_bytes(online_, plan_, rows, workers);
   }
 
   /// x (rows × size) → `in`, which lies in the workspace and is valid as long as that is (and x, where activations stay
   /// float and nothing runs online). x may have any strides. A row with NaN or infinity gives `not_finite`, naming the
   /// first, and NaN outputs; all other rows are right.
-  Status prepare(MatrixView<const float> x, QuantizedInput& in, Workspace& workspace,
-                 ExecutorReference executor = {}) const noexcept {
+  PLANISH_LAZY Status prepare(MatrixView<const float> x, QuantizedInput& in, Workspace& workspace,
+                              ExecutorReference executor = {}) const noexcept {
     return prepare(x, std::span<QuantizedInput>(&in, 1), workspace, executor);
   }
 
   /// The same for each consumer: in[i] is what consumer i reads. As many as the site has quantizers, or any number
   /// where those are equal. The transform runs once, and each distinct quantizer once.
-  Status prepare(MatrixView<const float> x, std::span<QuantizedInput> in, Workspace& workspace,
-                 ExecutorReference executor = {}) const noexcept {
+  PLANISH_LAZY Status prepare(MatrixView<const float> x, std::span<QuantizedInput> in, Workspace& workspace,
+                              ExecutorReference executor = {}) const noexcept {
     return detail::prepare(DefaultBackend{}, online_, plan_, detail::MatrixRows<float>{x}, in, workspace, executor);
   }
 
@@ -92,7 +92,9 @@ class AnySite {
   }
 
   /// "hadamard(576) -> a8 per token, symmetric: int8 codes, avx512vnni".
-  [[nodiscard]] std::string describe() const { return detail::describe_site(online_, plan_, DefaultBackend::name); }
+  PLANISH_LAZY [[nodiscard]] std::string describe() const {
+    return detail::describe_site(online_, plan_, DefaultBackend::name);
+  }
 
  private:
   AnySite(AnyTransform online, const detail::SitePlan& plan) : online_(std::move(online)), plan_(plan) {}

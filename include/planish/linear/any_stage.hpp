@@ -97,7 +97,7 @@ class AnyStage {
 
   /// For a Kronecker of a map across heads and one within heads of this size: the two as stages, within first, since
   /// x (L ⊗ R) = x (I ⊗ R) (L ⊗ I). Empty for anything else.
-  [[nodiscard]] std::vector<AnyStage> split_heads(index head_size) const {
+  PLANISH_LAZY [[nodiscard]] std::vector<AnyStage> split_heads(index head_size) const {
     std::vector<AnyStage> parts;
     return table_->split_heads(stage_, head_size, parts) ? std::move(parts) : std::vector<AnyStage>{};
   }

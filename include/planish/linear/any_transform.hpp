@@ -38,7 +38,7 @@ class AnyTransform {
            !TransformStage<S>) explicit AnyTransform(const S&) {
     static_assert(detail::MustBeStage<S>, "planish: it is no stage");
   }
-  explicit AnyTransform(AnyStage stage) : size_(stage.size()) { stages_.push_back(std::move(stage)); }
+  PLANISH_LAZY explicit AnyTransform(AnyStage stage) : size_(stage.size()) { stages_.push_back(std::move(stage)); }
 
   /// The stages of a static composition, one by one.
   template <TransformStage... Stages>
@@ -56,7 +56,7 @@ class AnyTransform {
   }
 
   /// Puts another sequence behind this one, over which rows go later. `shape_mismatch` if the sizes differ.
-  [[nodiscard]] Status append(AnyTransform next) {
+  PLANISH_LAZY [[nodiscard]] Status append(AnyTransform next) {
     if (stages_.empty() && size_ == 0) size_ = next.size_;
     if (next.size_ != size_)
       return Status(ErrorCode::shape_mismatch, "cannot append a transform of ", next.size_, " channels to one of ",
@@ -67,7 +67,7 @@ class AnyTransform {
 
   [[nodiscard]] index size() const noexcept { return size_; }
   [[nodiscard]] index stage_count() const noexcept { return static_cast<index>(stages_.size()); }
-  [[nodiscard]] std::span<const AnyStage> stages() const noexcept { return stages_; }
+  [[nodiscard]] std::span<const AnyStage> stages() const noexcept { return {stages_.data(), stages_.size()}; }
   [[nodiscard]] bool is_identity() const noexcept { return stages_.empty(); }
 
   /// Elements of float or double that apply needs for so many rows.
@@ -79,15 +79,15 @@ class AnyTransform {
   }
 
   /// y = T(x), out of place; x and y are rows × size, dense rows of any row stride.
-  void apply(MatrixView<const float> x, MatrixView<float> y, std::span<float> scratch) const noexcept {
+  PLANISH_LAZY void apply(MatrixView<const float> x, MatrixView<float> y, std::span<float> scratch) const noexcept {
     apply_tiles(x, y, scratch);
   }
-  void apply(MatrixView<const double> x, MatrixView<double> y, std::span<double> scratch) const noexcept {
+  PLANISH_LAZY void apply(MatrixView<const double> x, MatrixView<double> y, std::span<double> scratch) const noexcept {
     apply_tiles(x, y, scratch);
   }
 
   /// The codes of T(x), as the last stage makes them; returns how many rows held NaN or infinity.
-  [[nodiscard]] index apply_to_codes(const RowsToCodes& job) const noexcept {
+  PLANISH_LAZY [[nodiscard]] index apply_to_codes(const RowsToCodes& job) const noexcept {
     if (stages_.empty()) return quantize(DefaultBackend{}, job.x, job.quantizer, job.out);
     index bad_rows = 0;
     for (index first = 0; first < job.x.rows(); first += transform_tile_rows) {
@@ -106,7 +106,7 @@ class AnyTransform {
     return bad_rows;
   }
 
-  [[nodiscard]] AnyTransform dual() const {
+  PLANISH_LAZY [[nodiscard]] AnyTransform dual() const {
     AnyTransform duals = identity(size_);
     for (const AnyStage& stage : stages_) duals.stages_.push_back(stage.dual());
     return duals;
@@ -114,7 +114,7 @@ class AnyTransform {
 
   /// The same stages, every Kronecker of matrices and every matrix with bfloat16 products (round_to_bfloat16). The dual
   /// differs from that of this, so it comes before weights are folded.
-  [[nodiscard]] Result<AnyTransform> in_bfloat16() const {
+  PLANISH_LAZY [[nodiscard]] Result<AnyTransform> in_bfloat16() const {
     AnyTransform rounded = identity(size_);
     for (const AnyStage& stage : stages_) {
       auto made = stage.in_bfloat16();
@@ -124,7 +124,7 @@ class AnyTransform {
     return rounded;
   }
 
-  [[nodiscard]] AnyTransform clone() const { return *this; }
+  PLANISH_LAZY [[nodiscard]] AnyTransform clone() const { return *this; }
 
   /// W ← W A⁻ᵀ, b ← b + W z in float64 and in place. w: out × size; bias: out values, or empty where no stage has an
   /// offset.
@@ -150,13 +150,13 @@ class AnyTransform {
     for (const AnyStage& stage : stages_) {
       const auto parameters = stage.parameters();
       if (!parameters) return parameters.status();
-      visitor(stage.name(), std::span<const StageParameter>(*parameters));
+      visitor(stage.name(), std::span<const StageParameter>(parameters->data(), parameters->size()));
     }
     return {};
   }
 
   /// "scale(576) -> kronecker(dense(24), dense(24))", or "identity".
-  [[nodiscard]] std::string describe() const {
+  PLANISH_LAZY [[nodiscard]] std::string describe() const {
     std::string text;
     for (const AnyStage& stage : stages_) text += (text.empty() ? "" : " -> ") + stage.describe();
     return text.empty() ? "identity" : text;

@@ -19,18 +19,22 @@ namespace planish::inline PLANISH_ABI {
 
 namespace detail {
 
-inline const StageParameter* find_parameter(std::span<const StageParameter> all, std::string_view name) noexcept {
+PLANISH_LAZY const StageParameter* find_parameter(std::span<const StageParameter> all, std::string_view name) noexcept {
   for (const StageParameter& parameter : all)
     if (parameter.name == name) return &parameter;
   return nullptr;
 }
 
-[[nodiscard]] inline Status missing_parameter(std::string_view stage, std::string_view parameter) noexcept {
+PLANISH_LAZY [[nodiscard]] Status missing_parameter(std::string_view stage, std::string_view parameter) noexcept {
   return Status(ErrorCode::malformed, stage, ": the parameter '", parameter, "' is missing");
 }
 
+[[nodiscard]] inline std::span<const float> values_of(const StageParameter& parameter) noexcept {
+  return {parameter.values.data(), parameter.values.size()};
+}
+
 /// A whole number from 1 to 2^24 that was stored as one float.
-[[nodiscard]] inline Result<index> stored_size(std::string_view stage, const StageParameter& parameter) noexcept {
+PLANISH_LAZY [[nodiscard]] Result<index> stored_size(std::string_view stage, const StageParameter& parameter) noexcept {
   if (parameter.values.size() != 1 || !(parameter.values[0] >= 1.0f && parameter.values[0] <= 0x1p24f) ||
       parameter.values[0] != std::floor(parameter.values[0]))
     return Status(ErrorCode::malformed, stage, ": the parameter '", parameter.name, "' is not a size");
@@ -43,7 +47,8 @@ template <class S>
   return AnyStage(*std::move(stage));
 }
 
-[[nodiscard]] inline Result<Identity> make_identity(std::span<const StageParameter> all, const std::string& prefix) {
+PLANISH_LAZY [[nodiscard]] Result<Identity> make_identity(std::span<const StageParameter> all,
+                                                          const std::string& prefix) {
   const StageParameter* size = find_parameter(all, prefix + "size");
   if (size == nullptr) return missing_parameter("identity", prefix + "size");
   const auto n = stored_size("identity", *size);
@@ -51,7 +56,8 @@ template <class S>
   return Identity(*n);
 }
 
-[[nodiscard]] inline Result<Hadamard> make_hadamard(std::span<const StageParameter> all, const std::string& prefix) {
+PLANISH_LAZY [[nodiscard]] Result<Hadamard> make_hadamard(std::span<const StageParameter> all,
+                                                          const std::string& prefix) {
   if (const StageParameter* signs = find_parameter(all, prefix + "signs"))
     return Hadamard::with_signs(static_cast<index>(signs->values.size()), signs->values);
   const StageParameter* size = find_parameter(all, prefix + "size");
@@ -63,12 +69,12 @@ template <class S>
 
 PLANISH_ENTRY Result<AnyStage> make_shift(std::span<const StageParameter> all) {
   const StageParameter* offsets = find_parameter(all, "offsets");
-  return offsets == nullptr ? missing_parameter("shift", "offsets") : any_stage(Shift::make(offsets->values));
+  return offsets == nullptr ? missing_parameter("shift", "offsets") : any_stage(Shift::make(values_of(*offsets)));
 }
 
 PLANISH_ENTRY Result<AnyStage> make_scale(std::span<const StageParameter> all) {
   const StageParameter* factors = find_parameter(all, "factors");
-  return factors == nullptr ? missing_parameter("scale", "factors") : any_stage(Scale::make(factors->values));
+  return factors == nullptr ? missing_parameter("scale", "factors") : any_stage(Scale::make(values_of(*factors)));
 }
 
 PLANISH_ENTRY Result<AnyStage> make_permutation(std::span<const StageParameter> all) {
@@ -80,13 +86,13 @@ PLANISH_ENTRY Result<AnyStage> make_permutation(std::span<const StageParameter> 
       return Status(ErrorCode::malformed, "permutation: entry ", sources.size(), " is not an index");
     sources.push_back(static_cast<std::int32_t>(source));
   }
-  return any_stage(Permutation::make(sources));
+  return any_stage(Permutation::make({sources.data(), sources.size()}));
 }
 
 PLANISH_ENTRY Result<AnyStage> make_rotation(std::span<const StageParameter> all) {
   const StageParameter* matrix = find_parameter(all, "matrix");
   if (matrix == nullptr) return missing_parameter("rotation", "matrix");
-  return any_stage(Rotation::make(matrix->values, matrix->rows));
+  return any_stage(Rotation::make(values_of(*matrix), matrix->rows));
 }
 
 PLANISH_ENTRY Result<AnyStage> make_dense(std::span<const StageParameter> all) {

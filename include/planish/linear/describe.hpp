@@ -12,7 +12,7 @@
 namespace planish::inline PLANISH_ABI::detail {
 
 /// "w4 (nibble panels, groups of 64, asymmetric)".
-[[nodiscard]] inline std::string describe_weights(const PackedWeightsView& w) {
+PLANISH_LAZY [[nodiscard]] std::string describe_weights(const PackedWeightsView& w) {
   std::string text = "w" + std::to_string(w.bits) + " (";
   if (w.storage == CodeStorage::nibble)
     text += w.bits == 4 ? "nibble panels" : "stored as nibbles: no narrower panels are compiled";
@@ -23,7 +23,7 @@ namespace planish::inline PLANISH_ABI::detail {
 }
 
 /// "a8 (static per tensor, asymmetric)" or "a16 (float32)".
-[[nodiscard]] inline std::string describe_activations(const RowQuantizer& q, SiteMode mode) {
+PLANISH_LAZY [[nodiscard]] std::string describe_activations(const RowQuantizer& q, SiteMode mode) {
   if (q.bits == 16) return "a16 (float32)";
   std::string text = "a" + std::to_string(q.bits) + (q.is_static() ? " (static per tensor" : " (dynamic per token");
   if (q.symmetry == Symmetry::asymmetric) text += ", asymmetric";
@@ -62,7 +62,7 @@ template <class T>
 
 /// "3 quantized inputs for 3 consumers, each a4 (dynamic per token, clipped) -> ...": of several quantizers that differ
 /// by their clips alone one is described, else every kind.
-[[nodiscard]] inline std::string describe_inputs(const SitePlan& plan) {
+PLANISH_LAZY [[nodiscard]] std::string describe_inputs(const SitePlan& plan) {
   std::string kinds = describe_activations(plan.quantizer(0), plan.mode());
   if (plan.inputs() == 1) return kinds;
   bool alike = true;

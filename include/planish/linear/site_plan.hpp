@@ -18,7 +18,7 @@ inline constexpr int most_site_quantizers = 8;
 namespace detail {
 
 /// Ok if a site can quantize that way: bits 2 to 8, or 16 for activations that stay float.
-[[nodiscard]] inline Status check_site_quantizer(const RowQuantizer& q) noexcept {
+PLANISH_LAZY [[nodiscard]] Status check_site_quantizer(const RowQuantizer& q) noexcept {
   if (q.bits == 16) return {};
   if (!is_code_width(q.bits))
     return Status(ErrorCode::invalid_argument, "activations of ", q.bits, " bits; 2 to 8, or 16 for float");
@@ -37,7 +37,8 @@ namespace detail {
 class SitePlan {
  public:
   /// One quantizer per consumer. Errors: none or too many of them, and what check_site_quantizer refuses.
-  [[nodiscard]] static Result<SitePlan> make(std::span<const RowQuantizer> quantizers, SiteMode mode) noexcept {
+  PLANISH_LAZY [[nodiscard]] static Result<SitePlan> make(std::span<const RowQuantizer> quantizers,
+                                                          SiteMode mode) noexcept {
     if (const Status status = check_count(quantizers.size()); !status) return status;
     SitePlan plan(mode);
     for (const RowQuantizer& q : quantizers) {
@@ -47,7 +48,7 @@ class SitePlan {
     return plan;
   }
 
-  [[nodiscard]] static Status check_count(std::size_t quantizers) noexcept {
+  PLANISH_LAZY [[nodiscard]] static Status check_count(std::size_t quantizers) noexcept {
     if (quantizers >= 1 && quantizers <= std::size_t{most_site_quantizers}) return {};
     return Status(ErrorCode::invalid_argument, "a site has 1 to ", most_site_quantizers, " quantizers, not ",
                   quantizers);

@@ -24,7 +24,7 @@ Result<AnyStage> make_built_in_stage(std::string_view name, std::span<const Stag
 class StageRegistry {
  public:
   /// Adds a stage of the host, or replaces one of planish's for this registry. `name` must outlive it.
-  void add(std::string_view name, StageFactory factory) { entries_.push_back({name, factory}); }
+  PLANISH_LAZY void add(std::string_view name, StageFactory factory) { entries_.push_back({name, factory}); }
   /// Anything else, for a sentence.
   template <class F>
   requires(!std::convertible_to<F, StageFactory>) void add(std::string_view, F&&) {
@@ -37,8 +37,8 @@ class StageRegistry {
   /// The stage of this name. Errors: `unsupported` for an unknown name, else what the stage's own `make` says.
   PLANISH_LAZY [[nodiscard]] Result<AnyStage> make(std::string_view name,
                                                    std::span<const StageParameter> parameters) const {
-    for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry)
-      if (entry->name == name) return entry->factory(parameters);
+    for (std::size_t i = entries_.size(); i > 0; --i)  // those added last first
+      if (entries_[i - 1].name == name) return entries_[i - 1].factory(parameters);
     return detail::make_built_in_stage(name, parameters);
   }
 

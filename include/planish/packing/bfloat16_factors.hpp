@@ -46,7 +46,7 @@ struct Bfloat16FactorsView {
 class Bfloat16Factors {
  public:
   /// Row-major; null for the identity.
-  Bfloat16Factors(index n1, index n2, const float* left, const float* right) : n1_(n1), n2_(n2) {
+  PLANISH_LAZY Bfloat16Factors(index n1, index n2, const float* left, const float* right) : n1_(n1), n2_(n2) {
     if (left != nullptr) pack_left(left);
     if (right != nullptr) pack_right(right);
   }
@@ -68,7 +68,7 @@ class Bfloat16Factors {
     line.words[word] |= static_cast<std::uint32_t>(BFloat16::from_float(value).bits) << shift;
   }
 
-  void pack_left(const float* left) {
+  PLANISH_LAZY void pack_left(const float* left) {
     const index height = PairTiles::height(n1_), blocks = PairTiles::blocks(n1_);
     left_.assign(left, left + n1_ * n1_);
     for (float& value : left_) value = bfloat16_term(value);
@@ -80,7 +80,7 @@ class Bfloat16Factors {
       }
   }
 
-  void pack_right(const float* right) {
+  PLANISH_LAZY void pack_right(const float* right) {
     const index stride = tiles().stride(), columns = PairTiles::column_tiles(n2_);
     right_.assign(static_cast<std::size_t>(n2_ * stride), 0.0f);
     right_tiles_.assign(static_cast<std::size_t>(tiles().right_lines()), PairLine{});

@@ -61,7 +61,8 @@ class Codes {
 
   /// rows × columns codes of `bits` bits. `group_size` 0 means per channel. Errors: a width outside 2..8, a negative
   /// size, out of memory.
-  static Result<Codes> make(index rows, index columns, int bits, Symmetry symmetry, index group_size = 0) noexcept {
+  PLANISH_LAZY static Result<Codes> make(index rows, index columns, int bits, Symmetry symmetry,
+                                         index group_size = 0) noexcept {
     if (!is_code_width(bits)) return Status(ErrorCode::invalid_argument, "codes have 2 to 8 bits, not ", bits);
     if (rows < 0 || columns < 0 || group_size < 0)
       return Status(ErrorCode::invalid_argument, "codes of ", rows, " x ", columns, " in groups of ", group_size);
@@ -106,7 +107,7 @@ class Codes {
   [[nodiscard]] std::span<std::uint8_t> zero_points() noexcept { return zero_points_.span(); }  // empty if symmetric
 
   /// A copy, asked for by name.
-  [[nodiscard]] Result<Codes> clone() const noexcept {
+  PLANISH_LAZY [[nodiscard]] Result<Codes> clone() const noexcept {
     auto codes = codes_.clone();
     auto scales = scales_.clone();
     auto zero_points = zero_points_.clone();

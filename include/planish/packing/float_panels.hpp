@@ -31,7 +31,7 @@ class FloatPanels {
   FloatPanels() = default;
 
   /// Packs w (out × in). Errors: NaN or infinity, out of memory.
-  static Result<FloatPanels> make(MatrixView<const float> w) noexcept {
+  PLANISH_LAZY static Result<FloatPanels> make(MatrixView<const float> w) noexcept {
     auto data = AlignedBuffer<float>::make(planish::panel_count(w.rows()) * w.columns() * panel_width);
     if (!data) return data.status();
     FloatPanels made;
@@ -51,7 +51,7 @@ class FloatPanels {
   }
 
   [[nodiscard]] FloatPanelsView view() const noexcept { return {rows_, columns_, data_.data()}; }
-  [[nodiscard]] std::size_t size_bytes() const noexcept { return data_.bytes().size(); }
+  PLANISH_LAZY [[nodiscard]] std::size_t size_bytes() const noexcept { return data_.bytes().size(); }
 
  private:
   index rows_ = 0;

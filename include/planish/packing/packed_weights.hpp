@@ -61,7 +61,7 @@ class PackedWeights {
 
   /// Packs canonical codes once. Errors: a row too long for exact int32 sums, scales that are not finite, codes or zero
   /// points outside the range of their bits, out of memory.
-  static Result<PackedWeights> make(const CodesView& codes) noexcept {
+  PLANISH_LAZY static Result<PackedWeights> make(const CodesView& codes) noexcept {
     PackedWeights made;
     if (Status status = check(codes); !status.ok()) return status;
     PackedWeightsView& view = made.view_;
@@ -92,7 +92,7 @@ class PackedWeights {
 
   /// Weights that were packed before and lie in memory that stays as it is, a mapped file's for example; nothing is
   /// copied. Errors: what `make` refuses of shapes, scales that are not finite, zero points that no stored value means.
-  static Result<PackedWeights> borrow(const PackedWeightsView& view) noexcept {
+  PLANISH_LAZY static Result<PackedWeights> borrow(const PackedWeightsView& view) noexcept {
     const int bits = view.storage == CodeStorage::nibble ? 4 : 8;  // whatever the image may hold
     if (view.storage != code_storage(view.bits))
       return Status(ErrorCode::invalid_argument, "weights of ", view.bits, " bits are not stored that way");
@@ -124,7 +124,7 @@ class PackedWeights {
   }
 
   /// The canonical codes again, equal to those that were packed.
-  [[nodiscard]] Result<Codes> unpack() const noexcept {
+  PLANISH_LAZY [[nodiscard]] Result<Codes> unpack() const noexcept {
     auto codes = Codes::make(view_.rows, view_.columns, view_.bits, view_.symmetry, view_.group_size);
     if (!codes) return codes;
     const PackedWeightsView from = view();
@@ -180,7 +180,7 @@ class PackedWeights {
   }
 
   /// False if a code or zero point is outside its range.
-  bool fill(const CodesView& codes) noexcept {
+  PLANISH_LAZY bool fill(const CodesView& codes) noexcept {
     const PackedWeightsView view = this->view();
     const CodeRange range = code_range(codes.bits, codes.symmetry);
     const int offset = storage_offset(view.storage);

@@ -21,7 +21,9 @@ struct QuantizedRowsView {
   const std::int32_t* zero_points = nullptr;  // rows, or null when symmetric
 
   [[nodiscard]] PLANISH_HOST_DEVICE const std::int8_t* row(index r) const noexcept { return codes + r * stride; }
-  [[nodiscard]] PLANISH_HOST_DEVICE std::int32_t zero_point(index r) const noexcept { return zero_points == nullptr ? 0 : zero_points[r]; }
+  [[nodiscard]] PLANISH_HOST_DEVICE std::int32_t zero_point(index r) const noexcept {
+    return zero_points == nullptr ? 0 : zero_points[r];
+  }
 
   /// Rows [first, first + count).
   [[nodiscard]] QuantizedRowsView middle_rows(index first, index count) const noexcept {
@@ -74,8 +76,8 @@ struct QuantizedRowsSpan {
 }
 
 /// Room for quantized rows from the caller's workspace; `codes` is null if too little is left.
-[[nodiscard]] inline QuantizedRowsSpan take_quantized_rows(Workspace& workspace, index rows, index columns,
-                                                           bool asymmetric) noexcept {
+PLANISH_LAZY [[nodiscard]] QuantizedRowsSpan take_quantized_rows(Workspace& workspace, index rows, index columns,
+                                                                 bool asymmetric) noexcept {
   if (workspace.size() < quantized_rows_bytes(rows, columns, asymmetric)) return {};
   QuantizedRowsSpan span;
   span.rows = rows;

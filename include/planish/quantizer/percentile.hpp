@@ -13,7 +13,7 @@ namespace planish::inline PLANISH_ABI {
 struct Percentile {
   double fraction = 0.999;
 
-  [[nodiscard]] ValueRange operator()(MatrixView<const float> tile) const noexcept {
+  PLANISH_LAZY [[nodiscard]] ValueRange operator()(MatrixView<const float> tile) const noexcept {
     struct Value {  // a type of this namespace, so that the selection below is not shared between instruction sets
       float value;
       bool operator<(Value other) const noexcept { return value < other.value; }

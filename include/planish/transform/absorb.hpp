@@ -79,7 +79,7 @@ template <class S>
 namespace detail {
 
 /// Fills `all` (query heads) from `shared` (KV heads): every KV head is read by each query head of its group.
-inline void spread_heads(std::span<const double> shared, index head_size, index group, std::span<double> all) {
+inline void spread_heads(const std::vector<double>& shared, index head_size, index group, std::vector<double>& all) {
   for (std::size_t i = 0; i < all.size(); ++i) {
     const index head = static_cast<index>(i) / head_size, channel = static_cast<index>(i) % head_size;
     all[i] = shared[static_cast<std::size_t>(head / group * head_size + channel)];
@@ -87,8 +87,8 @@ inline void spread_heads(std::span<const double> shared, index head_size, index 
 }
 
 /// The inverse; false where query heads of one group differ.
-[[nodiscard]] inline bool gather_heads(std::span<const double> all, index head_size, index group,
-                                       std::span<double> shared) {
+[[nodiscard]] inline bool gather_heads(const std::vector<double>& all, index head_size, index group,
+                                       std::vector<double>& shared) {
   double largest = 0.0;
   for (double value : all) largest = std::fmax(largest, std::fabs(value));
   for (std::size_t i = 0; i < shared.size(); ++i) {

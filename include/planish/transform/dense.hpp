@@ -42,14 +42,15 @@ class Dense {
       return Status(ErrorCode::singular, "dense: the inverse of the ", size, " x ", size, " matrix overflows float32");
     return Dense(size, std::move(forward), std::move(backward));
   }
-  [[nodiscard]] static Result<Dense> make(const std::vector<float>& matrix, index size) {
-    return make(std::span<const float>(matrix), size);
+  PLANISH_LAZY [[nodiscard]] static Result<Dense> make(const std::vector<float>& matrix, index size) {
+    return make(std::span<const float>(matrix.data(), matrix.size()), size);
   }
 
   /// From a given pair A and A⁻ᵀ (files of FlatQuant call the latter "inv"). Refuses pairs whose product A · (A⁻ᵀ)ᵀ is
   /// further than `tolerance` from I in any entry.
-  [[nodiscard]] static Result<Dense> make(std::span<const float> matrix, std::span<const float> inverse_transpose,
-                                          index size, double tolerance = 1e-3) {
+  PLANISH_LAZY [[nodiscard]] static Result<Dense> make(std::span<const float> matrix,
+                                                       std::span<const float> inverse_transpose, index size,
+                                                       double tolerance = 1e-3) {
     if (size < 1 || static_cast<index>(matrix.size()) != size * size || matrix.size() != inverse_transpose.size())
       return Status(ErrorCode::shape_mismatch, "dense: ", matrix.size(), " and ", inverse_transpose.size(),
                     " values are not a pair of ", size, " x ", size, " matrices");
@@ -72,7 +73,7 @@ class Dense {
 
   /// U · diag(s) · V with random orthogonal U, V and s from √condition down to 1 / √condition: well inside the general
   /// linear group, neither orthogonal nor symmetric. For tests and starting points; condition ≥ 1, size ≥ 1.
-  [[nodiscard]] static Dense random(index size, std::uint64_t seed, double condition = 4.0) {
+  PLANISH_LAZY [[nodiscard]] static Dense random(index size, std::uint64_t seed, double condition = 4.0) {
     const std::vector<double> u = detail::random_orthogonal(size, seed);
     const std::vector<double> v = detail::random_orthogonal(size, ~seed);
     std::vector<double> forward(u.size(), 0.0);
@@ -85,7 +86,7 @@ class Dense {
           forward[static_cast<std::size_t>(i * size + j)] += left * s * v[static_cast<std::size_t>(k * size + j)];
       }
     }
-    auto stage = make(std::span<const double>(forward), size);
+    auto stage = make(std::span<const double>(forward.data(), forward.size()), size);
     return *std::move(stage);
   }
 
@@ -97,7 +98,7 @@ class Dense {
     kernels::reference::dense_rows(x, matrix<T>(), y);
   }
 
-  [[nodiscard]] Dense dual() const { return Dense(size_, inverse_transpose_, matrix_); }
+  PLANISH_LAZY [[nodiscard]] Dense dual() const { return Dense(size_, inverse_transpose_, matrix_); }
 
   /// A, n × n row-major.
   template <class T>

@@ -23,10 +23,10 @@ class Hadamard {
   static constexpr StageKind kind{.orthogonal = true};
 
   /// Without signs. Fails with `unsupported` where no matrix of this order is known, and names the alternatives.
-  [[nodiscard]] static Result<Hadamard> make(index size) { return with_signs(size, {}); }
+  PLANISH_LAZY [[nodiscard]] static Result<Hadamard> make(index size) { return with_signs(size, {}); }
 
   /// With random signs in front.
-  [[nodiscard]] static Result<Hadamard> make(index size, std::uint64_t seed) {
+  PLANISH_LAZY [[nodiscard]] static Result<Hadamard> make(index size, std::uint64_t seed) {
     if (size < 1) return Status(ErrorCode::invalid_argument, "hadamard: size ", size);
     Random random(seed);
     std::vector<float> signs(static_cast<std::size_t>(size));
@@ -35,7 +35,7 @@ class Hadamard {
   }
 
   /// With given signs: n values +1 or −1, or none.
-  [[nodiscard]] static Result<Hadamard> with_signs(index size, std::vector<float> signs) {
+  PLANISH_LAZY [[nodiscard]] static Result<Hadamard> with_signs(index size, std::vector<float> signs) {
     if (!signs.empty() && static_cast<index>(signs.size()) != size)
       return Status(ErrorCode::shape_mismatch, "hadamard: ", signs.size(), " signs for ", size, " channels");
     for (std::size_t i = 0; i < signs.size(); ++i)
@@ -60,7 +60,7 @@ class Hadamard {
     kernels::reference::hadamard_rows(x, plan(), signs(), y, scratch);
   }
 
-  [[nodiscard]] Hadamard dual() const { return *this; }
+  PLANISH_LAZY [[nodiscard]] Hadamard dual() const { return *this; }
 
   /// "signs", n values; without signs only "size".
   template <class Visitor>
@@ -69,7 +69,7 @@ class Hadamard {
       const float count = static_cast<float>(size());
       visitor("size", std::span<const float>(&count, 1), index{1}, index{1});
     } else {
-      visitor("signs", std::span<const float>(signs_), index{1}, size());
+      visitor("signs", std::span<const float>(signs_.data(), signs_.size()), index{1}, size());
     }
   }
 

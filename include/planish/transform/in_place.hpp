@@ -25,7 +25,7 @@ void apply_in_place(const S& stage, MatrixView<double> w) {
     const index rows = std::min(tile, w.rows() - first);
     const MatrixView<double> block = w.middle_rows(first, rows), x(in.data(), rows, n), y(out.data(), rows, n);
     copy_rows(MatrixView<const double>(block), x);
-    stage.apply(MatrixView<const double>(x), y, std::span<double>(scratch));
+    stage.apply(MatrixView<const double>(x), y, std::span<double>(scratch.data(), scratch.size()));
     copy_rows(MatrixView<const double>(y), block);
   }
 }

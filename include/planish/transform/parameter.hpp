@@ -19,10 +19,11 @@ class Parameter {
   Parameter() = default;
 
   /// Given float values: exact by definition.
-  explicit Parameter(std::vector<float> values) : single_(std::move(values)), exact_(single_.begin(), single_.end()) {}
+  PLANISH_LAZY explicit Parameter(std::vector<float> values)
+      : single_(std::move(values)), exact_(single_.begin(), single_.end()) {}
 
   /// Derived float64 values: rounded once for the float path.
-  explicit Parameter(std::vector<double> values) : exact_(std::move(values)) {
+  PLANISH_LAZY explicit Parameter(std::vector<double> values) : exact_(std::move(values)) {
     single_.reserve(exact_.size());
     for (double value : exact_) single_.push_back(static_cast<float>(value));
   }
@@ -32,8 +33,8 @@ class Parameter {
       : single_(std::move(single)), exact_(std::move(exact)) {}
 
   [[nodiscard]] index size() const noexcept { return static_cast<index>(single_.size()); }
-  [[nodiscard]] std::span<const float> single() const noexcept { return single_; }
-  [[nodiscard]] std::span<const double> exact() const noexcept { return exact_; }
+  [[nodiscard]] std::span<const float> single() const noexcept { return {single_.data(), single_.size()}; }
+  [[nodiscard]] std::span<const double> exact() const noexcept { return {exact_.data(), exact_.size()}; }
 
   template <class T>
   [[nodiscard]] const T* data() const noexcept {

@@ -19,26 +19,26 @@ class Permutation {
   static constexpr StageKind kind{.permutation = true, .orthogonal = true};
 
   /// The channel that each output channel is read from; every channel once.
-  explicit Permutation(std::vector<std::int32_t> sources) : sources_(std::move(sources)) {}
+  PLANISH_LAZY explicit Permutation(std::vector<std::int32_t> sources) : sources_(std::move(sources)) {}
 
   /// Refuses anything that is not a permutation of 0 .. n − 1.
-  [[nodiscard]] static Result<Permutation> make(std::span<const std::int32_t> sources) {
-    std::vector<bool> seen(sources.size(), false);
+  PLANISH_LAZY [[nodiscard]] static Result<Permutation> make(std::span<const std::int32_t> sources) {
+    std::vector<std::uint8_t> seen(sources.size(), 0);
     for (std::size_t i = 0; i < sources.size(); ++i) {
       const std::int32_t source = sources[i];
       if (source < 0 || static_cast<std::size_t>(source) >= sources.size())
         return Status(ErrorCode::invalid_argument, "permutation: entry ", i, " is ", source, ", outside of 0 .. ",
                       static_cast<index>(sources.size()) - 1);
-      if (seen[static_cast<std::size_t>(source)])
+      if (seen[static_cast<std::size_t>(source)] != 0)
         return Status(ErrorCode::invalid_argument, "permutation: channel ", source, " appears twice (entry ", i, ")");
-      seen[static_cast<std::size_t>(source)] = true;
+      seen[static_cast<std::size_t>(source)] = 1;
     }
     return Permutation(std::vector<std::int32_t>(sources.begin(), sources.end()));
   }
 
   [[nodiscard]] index size() const noexcept { return static_cast<index>(sources_.size()); }
   [[nodiscard]] index scratch_size(index /*rows*/) const noexcept { return 0; }
-  [[nodiscard]] std::span<const std::int32_t> sources() const noexcept { return sources_; }
+  [[nodiscard]] std::span<const std::int32_t> sources() const noexcept { return {sources_.data(), sources_.size()}; }
 
   template <class T>
   void apply(MatrixView<const T> x, MatrixView<T> y, std::span<T> /*scratch*/) const noexcept {
@@ -46,13 +46,13 @@ class Permutation {
       for (index c = 0; c < x.columns(); ++c) y(r, c) = x(r, sources_[static_cast<std::size_t>(c)]);
   }
 
-  [[nodiscard]] Permutation dual() const { return *this; }
+  PLANISH_LAZY [[nodiscard]] Permutation dual() const { return *this; }
 
   /// Indices as floats: exact, since a row is far shorter than 2^24.
   template <class Visitor>
   void for_each_parameter(Visitor&& visitor) const {
     std::vector<float> values(sources_.begin(), sources_.end());
-    visitor("sources", std::span<const float>(values), index{1}, size());
+    visitor("sources", std::span<const float>(values.data(), values.size()), index{1}, size());
   }
 
  private:

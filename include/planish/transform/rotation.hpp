@@ -19,7 +19,7 @@ namespace planish::inline PLANISH_ABI {
 namespace detail {
 
 /// n orthonormal rows of length n, Haar distributed: Gram–Schmidt on Gaussian rows, every row cleaned twice.
-[[nodiscard]] inline std::vector<double> random_orthogonal(index n, std::uint64_t seed) {
+PLANISH_LAZY [[nodiscard]] std::vector<double> random_orthogonal(index n, std::uint64_t seed) {
   Random random(seed);
   std::vector<double> q(static_cast<std::size_t>(n * n));
   for (index i = 0; i < n;) {
@@ -44,7 +44,7 @@ namespace detail {
 
 /// Replaces q by the next Newton–Schulz iterate towards the nearest orthogonal matrix, Q ← Q + (I − Q Qᵀ) Q / 2, and
 /// returns the largest entry of |I − Q Qᵀ| before the step.
-inline double orthogonalize_step(std::vector<double>& q, index n) {
+PLANISH_LAZY double orthogonalize_step(std::vector<double>& q, index n) {
   std::vector<double> defect(q.size());
   double largest = 0.0;
   for (index i = 0; i < n; ++i)
@@ -78,12 +78,12 @@ class Rotation {
   static constexpr StageKind kind{.orthogonal = true};
 
   /// Haar distributed; the same seed gives the same matrix everywhere.
-  [[nodiscard]] static Rotation random(index size, std::uint64_t seed) {
+  PLANISH_LAZY [[nodiscard]] static Rotation random(index size, std::uint64_t seed) {
     return Rotation(size, Parameter(detail::random_orthogonal(size, seed)));
   }
 
   /// Row-major n × n matrix, orthogonal to float32 accuracy (|Q Qᵀ − I| ≤ 1e-5 entrywise); anything else is refused.
-  [[nodiscard]] static Result<Rotation> make(std::span<const float> matrix, index size) {
+  PLANISH_LAZY [[nodiscard]] static Result<Rotation> make(std::span<const float> matrix, index size) {
     if (size < 1 || static_cast<index>(matrix.size()) != size * size)
       return Status(ErrorCode::shape_mismatch, "rotation: ", matrix.size(), " values are not a ", size, " x ", size,
                     " matrix");
@@ -105,7 +105,7 @@ class Rotation {
     kernels::reference::dense_rows(x, matrix<T>(), y);
   }
 
-  [[nodiscard]] Rotation dual() const { return *this; }
+  PLANISH_LAZY [[nodiscard]] Rotation dual() const { return *this; }
 
   /// Q, n × n row-major.
   template <class T>

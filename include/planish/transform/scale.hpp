@@ -22,7 +22,7 @@ class Scale {
   static constexpr StageKind kind{.scale = true};
 
   /// Factors s, one per channel, finite and none zero.
-  explicit Scale(std::vector<float> factors) : factors_(std::move(factors)) {
+  PLANISH_LAZY explicit Scale(std::vector<float> factors) : factors_(std::move(factors)) {
     std::vector<double> reciprocals;
     reciprocals.reserve(factors_.exact().size());
     for (double factor : factors_.exact()) reciprocals.push_back(1.0 / factor);
@@ -30,7 +30,7 @@ class Scale {
   }
 
   /// Refuses NaN, infinity, zero, and factors so near to zero that their reciprocal is not a finite float.
-  [[nodiscard]] static Result<Scale> make(std::span<const float> factors) {
+  PLANISH_LAZY [[nodiscard]] static Result<Scale> make(std::span<const float> factors) {
     for (std::size_t i = 0; i < factors.size(); ++i) {
       if (!is_finite(factors[i]))
         return Status(ErrorCode::not_finite, "scale: the factor of channel ", i, " is NaN or infinite");
@@ -50,7 +50,7 @@ class Scale {
     detail::map_rows(x, factors_.data<T>(), y, [](T value, T s) { return value * s; });
   }
 
-  [[nodiscard]] Scale dual() const { return Scale(reciprocals_, factors_); }
+  PLANISH_LAZY [[nodiscard]] Scale dual() const { return Scale(reciprocals_, factors_); }
 
   template <class Visitor>
   void for_each_parameter(Visitor&& visitor) const {

@@ -24,7 +24,7 @@ class Shift {
   explicit Shift(std::vector<float> offsets) : offsets_(std::move(offsets)) {}
 
   /// Refuses NaN and infinity.
-  [[nodiscard]] static Result<Shift> make(std::span<const float> offsets) {
+  PLANISH_LAZY [[nodiscard]] static Result<Shift> make(std::span<const float> offsets) {
     if (const index bad = detail::first_not_finite(offsets); bad >= 0)
       return Status(ErrorCode::not_finite, "shift: the offset of channel ", bad, " is NaN or infinite");
     return Shift(std::vector<float>(offsets.begin(), offsets.end()));
@@ -32,7 +32,7 @@ class Shift {
 
   [[nodiscard]] index size() const noexcept { return static_cast<index>(offsets_.size()); }
   [[nodiscard]] index scratch_size(index /*rows*/) const noexcept { return 0; }
-  [[nodiscard]] std::span<const float> offsets() const noexcept { return offsets_; }
+  [[nodiscard]] std::span<const float> offsets() const noexcept { return {offsets_.data(), offsets_.size()}; }
 
   template <class T>
   void apply(MatrixView<const T> x, MatrixView<T> y, std::span<T> /*scratch*/) const noexcept {

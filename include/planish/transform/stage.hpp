@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/copyable.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
 
@@ -57,7 +58,7 @@ concept HasDual = requires(const S& stage) {
 /// Optional, each refused by name where it is needed: `fold_bias` (a stage with an offset), `name` with
 /// `for_each_parameter` (saving), `kind` (folding into producers), `matrix<T>()` (fused Kronecker kernels).
 template <class S>
-concept TransformStage = std::copyable<S> && detail::KnowsItsSize<S> && detail::TransformsRows<S> && detail::HasDual<S>;
+concept TransformStage = Copyable<S> && detail::KnowsItsSize<S> && detail::TransformsRows<S> && detail::HasDual<S>;
 
 namespace detail {
 template <class S>

@@ -113,7 +113,7 @@ class Transform {
     const auto dual = stage.dual();
     std::vector<double> scratch(static_cast<std::size_t>(dual.scratch_size(1)));
     dual.apply(MatrixView<const double>(row.data(), 1, columns), MatrixView<double>(next.data(), 1, columns),
-               std::span<double>(scratch));
+               std::span<double>(scratch.data(), scratch.size()));
     std::swap(row, next);
   }
 

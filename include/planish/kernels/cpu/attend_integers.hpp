@@ -152,7 +152,7 @@ template <CodeForm Form, int Lines>
 
 /// The codes of a page, whole lines of them, as a code to a byte: in scratch that would hold them as floats, unless
 /// they lie so already.
-inline void spread_to_bytes(CodePage& page, index lines, index blocks, float* scratch) noexcept {
+PLANISH_LAZY inline void spread_to_bytes(CodePage& page, index lines, index blocks, float* scratch) noexcept {
   if constexpr (attends_in_integers) {
     if (page.width == 8) return;
     auto* const to = reinterpret_cast<std::uint8_t*>(scratch);

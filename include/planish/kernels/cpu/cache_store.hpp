@@ -19,7 +19,8 @@ struct CacheRow {
   Affine affine;
   bool by_reciprocal;
 
-  [[nodiscard]] static CacheRow of(const float* x, index count, index stride, int bits, ClipPair clip) noexcept {
+  PLANISH_LAZY [[nodiscard]] static CacheRow of(const float* x, index count, index stride, int bits,
+                                                ClipPair clip) noexcept {
     const RowRange range = RowRange::of(x, stride, count);
     if (!range.finite) return {not_finite_affine(), false};
     if (bits == 16) return {Affine{}, false};
@@ -58,12 +59,12 @@ class CacheCodes {
 
  private:
   /// The bounds are whole, so clamping before rounding gives the same code as after.
-  [[nodiscard]] PLANISH_ALWAYS_INLINE IntBatch codes_of(FloatBatch values) const noexcept {
+  PLANISH_LAZY [[nodiscard]] PLANISH_ALWAYS_INLINE IntBatch codes_of(FloatBatch values) const noexcept {
     const FloatBatch quotient = by_reciprocal_ ? quotient_.of<true>(values) : quotient_.of<false>(values);
     const FloatBatch steps = xsimd::max(xsimd::min(quotient, FloatBatch(highest_)), FloatBatch(lowest_));
     return xsimd::nearbyint_as_int(steps) + IntBatch(zero_);
   }
-  [[nodiscard]] IntBatch some_codes(index first, index count) const noexcept {
+  PLANISH_LAZY [[nodiscard]] IntBatch some_codes(index first, index count) const noexcept {
     alignas(64) float values[FloatBatch::size] = {};
     for (index i = 0; i < count; ++i) values[i] = x_[(first + i) * stride_];
     alignas(64) std::int32_t codes[IntBatch::size];

@@ -28,7 +28,8 @@ namespace planish::inline PLANISH_ABI::kernels::cpu {
 namespace detail {
 
 /// One dense row in floats.
-inline void kronecker_bfloat16_row(const float* x, const Bfloat16FactorsView& f, float* y, float* scratch) noexcept {
+PLANISH_LAZY inline void kronecker_bfloat16_row(const float* x, const Bfloat16FactorsView& f, float* y,
+                                                float* scratch) noexcept {
   const index n1 = f.n1, n2 = f.n2, stride = PairTiles{n1, n2}.stride();
   float *const terms = scratch, *const between = scratch + n1 * stride;
   if (f.right != nullptr) {

@@ -36,8 +36,9 @@ class ZeroPoints {
   [[nodiscard]] bool are_plain(QuantizedRowsView x) const noexcept { return same_for_all_ && x.zero_points == nullptr; }
   [[nodiscard]] std::int32_t plain_shift(std::int32_t x_sum) const noexcept { return offset_ * x_sum; }
 
-  [[nodiscard]] PLANISH_ALWAYS_INLINE IntBatch exact(const std::int32_t* raw, int vector, std::int32_t x_sum,
-                                                     std::int32_t x_zero) const noexcept {
+  PLANISH_LAZY [[nodiscard]] PLANISH_ALWAYS_INLINE IntBatch exact(const std::int32_t* raw, int vector,
+                                                                  std::int32_t x_sum,
+                                                                  std::int32_t x_zero) const noexcept {
     const index at = vector * float_lanes;
     IntBatch sum = IntBatch::load_aligned(raw + at);
     sum = same_for_all_ ? sum - IntBatch(plain_shift(x_sum))

@@ -17,7 +17,7 @@ namespace planish::inline PLANISH_ABI::kernels::cpu {
 namespace detail {
 
 /// bfloat16_term of every lane.
-[[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch bfloat16_terms(FloatBatch x) noexcept {
+PLANISH_LAZY [[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch bfloat16_terms(FloatBatch x) noexcept {
   using Words = xsimd::batch<std::uint32_t>;
   const Words word = xsimd::bitwise_cast<Words>(x);
   const Words rounded = (word + Words(0x7fffu) + ((word >> 16) & Words(1u))) & Words(0xffff0000u);
@@ -28,7 +28,7 @@ namespace detail {
 }
 
 /// The terms of `count` floats.
-inline void store_bfloat16_terms(const float* from, index count, float* to) noexcept {
+PLANISH_LAZY inline void store_bfloat16_terms(const float* from, index count, float* to) noexcept {
   for (; count >= float_lanes; count -= float_lanes, from += float_lanes, to += float_lanes)
     bfloat16_terms(FloatBatch::load_unaligned(from)).store_unaligned(to);
   if (count > 0) store_partial(bfloat16_terms(load_partial(from, count)), to, count);
@@ -92,7 +92,7 @@ void paired_rows(const SmallProduct& m, index column) noexcept {
 
 /// C = P · Q of terms. Rows of Q are whole vectors, zeros behind the last column; rows of C end with the last column,
 /// or are whole vectors too.
-inline void paired_product(const SmallProduct& m) noexcept {
+PLANISH_LAZY inline void paired_product(const SmallProduct& m) noexcept {
   index column = 0;
   for (; column + float_lanes < m.columns; column += 2 * float_lanes) detail::paired_rows<2>(m, column);
   if (column < m.columns) detail::paired_rows<1>(m, column);

@@ -20,7 +20,7 @@ namespace planish::inline PLANISH_ABI::kernels::cpu {
 /// Two rows on their way to codes, 2 n values in turns, as RowOnItsWay is one.
 class TwoRowsOnTheirWay {
  public:
-  TwoRowsOnTheirWay(const float* both, index n, const RowQuantizer& q) noexcept
+  PLANISH_LAZY TwoRowsOnTheirWay(const float* both, index n, const RowQuantizer& q) noexcept
       : both_(both), n_(n), offset_(q.storage_offset()) {
     const std::array<RowRange, 2> seen = RowRange::of_two(both, 2 * n);
     if (!seen[0].finite || !seen[1].finite) return;
@@ -39,7 +39,7 @@ class TwoRowsOnTheirWay {
 
   /// Codes, scales, sums and zero points to rows r and r + 1; false, and rows that are to be made again, where one is
   /// not finite or a value lies so near a half step that it must be divided.
-  [[nodiscard]] bool write(QuantizedRowsSpan out, index r) const noexcept {
+  PLANISH_LAZY [[nodiscard]] bool write(QuantizedRowsSpan out, index r) const noexcept {
     CodeSums sums;
     std::int8_t *to0 = out.row(r), *to1 = out.row(r + 1);
     const auto store = [&](IntBatch a, IntBatch b, IntBatch c, IntBatch d) __attribute__((always_inline)) {

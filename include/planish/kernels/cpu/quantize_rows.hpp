@@ -22,7 +22,7 @@ namespace planish::inline PLANISH_ABI::kernels::cpu {
 class RowOnItsWay {
  public:
   RowOnItsWay() = default;
-  RowOnItsWay(const float* row, index step, index columns, const RowQuantizer& q) noexcept
+  PLANISH_LAZY RowOnItsWay(const float* row, index step, index columns, const RowQuantizer& q) noexcept
       : row_(row), step_(step), columns_(columns), offset_(q.storage_offset()) {
     const bool by_magnitudes = q.symmetry == Symmetry::symmetric && q.clip.positive == q.clip.negative;
     const RowRange seen =
@@ -36,7 +36,7 @@ class RowOnItsWay {
   }
 
   /// Codes, scale, sum and zero point to row r; false if the row held NaN or infinity.
-  [[nodiscard]] bool write(QuantizedRowsSpan out, index r) const noexcept {
+  PLANISH_LAZY [[nodiscard]] bool write(QuantizedRowsSpan out, index r) const noexcept {
     const bool finite = is_finite(affine_.scale);
     std::int8_t* const codes = out.row(r);
     out.scales[r] = affine_.scale;
@@ -57,7 +57,7 @@ class RowOnItsWay {
 
   /// A run at a time; what lies next to a half step, or behind the last block, is divided. Returns the sum of the
   /// codes.
-  [[nodiscard]] std::int32_t write_dense(std::int8_t* codes) const noexcept {
+  PLANISH_LAZY [[nodiscard]] std::int32_t write_dense(std::int8_t* codes) const noexcept {
     CodeSums sums;
     std::int32_t divided = 0;
     for (index c = 0; c < columns_;) {

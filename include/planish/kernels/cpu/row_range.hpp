@@ -30,7 +30,7 @@ struct RowRange {
   ValueRange values;
   bool finite;
 
-  static RowRange of(const float* row, index step, index columns) noexcept {
+  PLANISH_LAZY static RowRange of(const float* row, index step, index columns) noexcept {
     BitsBatch lowest(negative), other_lowest(negative);
     IntBatch highest(0), other_highest(0);
     const auto see = [](FloatBatch x, BitsBatch & low, IntBatch & high) __attribute__((always_inline)) {
@@ -48,7 +48,7 @@ struct RowRange {
   }
 
   /// Those of two rows that lie element beside element, `count` values together, whole pairs of vectors.
-  static std::array<RowRange, 2> of_two(const float* both, index count) noexcept {
+  PLANISH_LAZY static std::array<RowRange, 2> of_two(const float* both, index count) noexcept {
     BitsBatch lowest(negative), other_lowest(negative);
     IntBatch highest(0), other_highest(0);
     for (index c = 0; c < count; c += 2 * float_lanes) {
@@ -66,7 +66,7 @@ struct RowRange {
   }
 
   /// The same range widened so that it is its own mirror image: all that a symmetric scale asks for, at half the work.
-  static RowRange of_magnitudes(const float* row, index step, index columns) noexcept {
+  PLANISH_LAZY static RowRange of_magnitudes(const float* row, index step, index columns) noexcept {
     const BitsBatch magnitude(~negative);
     BitsBatch most(0u), other_most(0u);
     for_each_pair(

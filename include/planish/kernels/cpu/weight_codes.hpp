@@ -17,7 +17,7 @@
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
 /// `count` floats of a query, a multiple of 16 with zeros at the end, become their codes; returns the scale.
-[[nodiscard]] inline float quantize_query(float* query, index count, std::int8_t* codes) noexcept {
+PLANISH_LAZY [[nodiscard]] inline float quantize_query(float* query, index count, std::int8_t* codes) noexcept {
   const RowRange range = RowRange::of(query, 1, count);
   const Affine affine = range.finite ? symmetric_affine(range.values, {}, 8) : not_finite_affine();
   const bool finite = is_finite(affine.scale);

@@ -20,7 +20,7 @@ inline constexpr index most_hadamard_base = 4096;
 }
 
 /// The base matrix of one order: Paley I, else Paley II, else Williamson; powers of two by Sylvester.
-[[nodiscard]] inline Result<SignMatrix> hadamard_base(index order) {
+PLANISH_LAZY [[nodiscard]] Result<SignMatrix> hadamard_base(index order) {
   if (order >= 1 && order <= most_hadamard_base && std::has_single_bit(static_cast<std::size_t>(order)))
     return sylvester(std::countr_zero(static_cast<std::size_t>(order)));
   if (order <= most_hadamard_base && has_paley_one(order)) return paley_one(order);

@@ -39,7 +39,7 @@ struct PrimePower {
 /// Quadratic character χ of GF(q), q an odd prime power: +1 for squares, −1 for the others, 0 for 0. Elements are
 /// numbered by their base-p digits. A polynomial for which x runs through all q − 1 nonzero elements makes the quotient
 /// a field with x as generator; the squares are then the even powers of x.
-[[nodiscard]] inline std::vector<int> quadratic_character(index q) {
+PLANISH_LAZY [[nodiscard]] std::vector<int> quadratic_character(index q) {
   const PrimePower field = prime_power(q);
   const index top_unit = q / field.prime;
   std::vector<int> character(static_cast<std::size_t>(q), 0);

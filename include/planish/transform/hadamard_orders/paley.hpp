@@ -19,7 +19,7 @@ namespace planish::inline PLANISH_ABI {
 namespace detail {
 
 /// [[0, 1ᵀ], [corner · 1, Q]] with the Jacobsthal matrix Q(i, j) = χ(a_i − a_j), order q + 1.
-[[nodiscard]] inline SignMatrix conference_matrix(index q, std::int8_t corner) {
+PLANISH_LAZY [[nodiscard]] SignMatrix conference_matrix(index q, std::int8_t corner) {
   const PrimePower field = prime_power(q);
   const std::vector<int> character = quadratic_character(q);
   SignMatrix c(q + 1);
@@ -35,14 +35,14 @@ namespace detail {
 }  // namespace detail
 
 /// H = I + [[0, 1ᵀ], [−1, Q]], not symmetric.
-[[nodiscard]] inline SignMatrix paley_one(index order) {
+PLANISH_LAZY [[nodiscard]] SignMatrix paley_one(index order) {
   SignMatrix h = detail::conference_matrix(order - 1, -1);
   for (index i = 0; i < order; ++i) h(i, i) = static_cast<std::int8_t>(h(i, i) + 1);
   return h;
 }
 
 /// C = [[0, 1ᵀ], [1, Q]] with ±1 replaced by ±[[1, 1], [1, −1]] and 0 by [[1, −1], [−1, −1]]: symmetric.
-[[nodiscard]] inline SignMatrix paley_two(index order) {
+PLANISH_LAZY [[nodiscard]] SignMatrix paley_two(index order) {
   const SignMatrix c = detail::conference_matrix(order / 2 - 1, 1);
   SignMatrix h(order);
   for (index i = 0; i < c.order(); ++i)

@@ -25,8 +25,8 @@ namespace detail {
 /// the primes that spend no more twos than there are.
 class HadamardSearch {
  public:
-  HadamardSearch(std::vector<index> primes, int twos) : primes_(std::move(primes)), twos_(twos) {
-    used_.resize(primes_.size(), false);
+  PLANISH_LAZY HadamardSearch(std::vector<index> primes, int twos) : primes_(std::move(primes)), twos_(twos) {
+    used_.resize(primes_.size(), 0);
     group_rest(twos_, 0);
   }
   [[nodiscard]] bool found() const noexcept { return best_cost_ >= 0; }
@@ -34,22 +34,22 @@ class HadamardSearch {
 
  private:
   /// Opens a new group with the first prime that is left.
-  void group_rest(int twos, index cost) {
+  PLANISH_LAZY void group_rest(int twos, index cost) {
     if (best_cost_ >= 0 && cost + twos >= best_cost_) return;
     std::size_t first = 0;
-    while (first < primes_.size() && used_[first]) ++first;
+    while (first < primes_.size() && used_[first] != 0) ++first;
     if (first == primes_.size()) {
       best_cost_ = cost + twos;
       best_ = chosen_;
       return;
     }
-    used_[first] = true;
+    used_[first] = 1;
     grow_group(first, primes_[first], twos, cost);
-    used_[first] = false;
+    used_[first] = 0;
   }
 
   /// Closes the group with its smallest order, or takes one more prime into it.
-  void grow_group(std::size_t last, index product, int twos, index cost) {
+  PLANISH_LAZY void grow_group(std::size_t last, index product, int twos, index cost) {
     for (int spent = 2; spent <= twos && (product << spent) <= most_hadamard_base; ++spent)
       if (const index order = product << spent; has_hadamard_base(order)) {
         chosen_.push_back(order);
@@ -58,29 +58,29 @@ class HadamardSearch {
         break;
       }
     for (std::size_t i = last + 1; i < primes_.size(); ++i) {
-      if (used_[i] || (i > last + 1 && primes_[i] == primes_[i - 1] && !used_[i - 1])) continue;
+      if (used_[i] != 0 || (i > last + 1 && primes_[i] == primes_[i - 1] && used_[i - 1] == 0)) continue;
       if (product > most_hadamard_base / 4 / primes_[i]) break;
-      used_[i] = true;
+      used_[i] = 1;
       grow_group(i, product * primes_[i], twos, cost);
-      used_[i] = false;
+      used_[i] = 0;
     }
   }
 
   std::vector<index> primes_;  // odd, rising, with multiplicity
   int twos_;
-  std::vector<bool> used_;
+  std::vector<std::uint8_t> used_;  // whether a group has it
   std::vector<index> chosen_, best_;
   index best_cost_ = -1;
 };
 
 /// Largest divisor of n for which hadamard_factors finds a plan.
-[[nodiscard]] inline index largest_hadamard_divisor(index n);
+PLANISH_LAZY [[nodiscard]] index largest_hadamard_divisor(index n);
 
 }  // namespace detail
 
 /// Factors n: every odd prime gets the smallest order that is known for it (or for its product with others, where twos
 /// are scarce), the twos that are left become butterflies. Fails with `unsupported` and names the alternatives.
-[[nodiscard]] inline Result<HadamardFactors> hadamard_factors(index n) {
+PLANISH_LAZY [[nodiscard]] Result<HadamardFactors> hadamard_factors(index n) {
   if (n < 1) return Status(ErrorCode::invalid_argument, "hadamard: size ", n);
   const int twos = std::countr_zero(static_cast<std::size_t>(n));
   std::vector<index> primes;
@@ -109,7 +109,8 @@ class HadamardSearch {
 
 namespace detail {
 
-[[nodiscard]] inline index largest_hadamard_divisor(index n) {
+template <int>
+[[nodiscard]] index largest_hadamard_divisor(index n) {
   const int twos = std::countr_zero(static_cast<std::size_t>(n));
   index best = index{1} << twos;
   for (index order = 4; order <= most_hadamard_base && order <= n; order += 4)
@@ -125,24 +126,25 @@ namespace detail {
 /// Owner of what hadamard_rows reads: the base matrices as sign bits, generated once.
 class HadamardPlan {
  public:
-  [[nodiscard]] static Result<HadamardPlan> make(index size) {
+  PLANISH_LAZY [[nodiscard]] static Result<HadamardPlan> make(index size) {
     auto factors = hadamard_factors(size);
     if (!factors) return factors.status();
     HadamardPlan plan;
     plan.size_ = size;
     plan.doublings_ = factors->doublings;
+    index bytes = 0;
+    for (const index order : factors->bases) bytes += bytes_of(order);
+    plan.signs_.resize(static_cast<std::size_t>(bytes), 0);
+    std::uint8_t* signs = plan.signs_.data();
     for (const index order : factors->bases) {
       auto h = hadamard_base(order);
       if (!h) return h.status();
-      std::vector<std::uint8_t> signs(static_cast<std::size_t>(order * order / 4), 0);
       for (index k = 0; k < order; ++k)
         for (index j = 0; j < order; ++j)
-          if ((*h)(k, j) < 0)
-            signs[static_cast<std::size_t>((j * order + k) / 4)] |= static_cast<std::uint8_t>(1u << (k % 4));
-      plan.signs_.push_back(std::move(signs));
+          if ((*h)(k, j) < 0) signs[(j * order + k) / 4] |= static_cast<std::uint8_t>(1u << (k % 4));
+      plan.bases_.push_back({order, signs});
+      signs += bytes_of(order);
     }
-    for (std::size_t i = 0; i < plan.signs_.size(); ++i)
-      plan.bases_.push_back({factors->bases[i], plan.signs_[i].data()});
     return plan;
   }
 
@@ -150,7 +152,11 @@ class HadamardPlan {
   HadamardPlan& operator=(HadamardPlan&&) noexcept = default;
   HadamardPlan(const HadamardPlan& other)
       : size_(other.size_), doublings_(other.doublings_), signs_(other.signs_), bases_(other.bases_) {
-    for (std::size_t i = 0; i < signs_.size(); ++i) bases_[i].signs = signs_[i].data();
+    const std::uint8_t* signs = signs_.data();
+    for (kernels::HadamardBaseView& base : bases_) {
+      base.signs = signs;
+      signs += bytes_of(base.order);
+    }
   }
   HadamardPlan& operator=(const HadamardPlan& other) { return *this = HadamardPlan(other); }
   ~HadamardPlan() = default;
@@ -162,9 +168,12 @@ class HadamardPlan {
  private:
   HadamardPlan() = default;
 
+  /// A base is a multiple of 4 rows; a byte holds the signs of four.
+  [[nodiscard]] static constexpr index bytes_of(index order) noexcept { return order * order / 4; }
+
   index size_ = 1;
   int doublings_ = 0;
-  std::vector<std::vector<std::uint8_t>> signs_;  // one array per base
+  std::vector<std::uint8_t> signs_;               // base by base
   std::vector<kernels::HadamardBaseView> bases_;  // into signs_
 };
 

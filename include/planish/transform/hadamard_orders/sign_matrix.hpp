@@ -10,7 +10,7 @@ namespace planish::inline PLANISH_ABI {
 /// Square matrix of +1 and −1 (0 only while a construction is under way).
 class SignMatrix {
  public:
-  explicit SignMatrix(index order) : order_(order), values_(static_cast<std::size_t>(order * order), 1) {}
+  PLANISH_LAZY explicit SignMatrix(index order) : order_(order), values_(static_cast<std::size_t>(order * order), 1) {}
 
   [[nodiscard]] index order() const noexcept { return order_; }
   [[nodiscard]] std::int8_t& operator()(index r, index c) noexcept {

@@ -8,7 +8,7 @@
 namespace planish::inline PLANISH_ABI {
 
 /// H_2n = [[H_n, H_n], [H_n, −H_n]]: order 2^doublings, natural order; entry (i, j) is −1 where i & j has odd parity.
-[[nodiscard]] inline SignMatrix sylvester(int doublings) {
+PLANISH_LAZY [[nodiscard]] SignMatrix sylvester(int doublings) {
   SignMatrix h(index{1} << doublings);
   for (index i = 0; i < h.order(); ++i)
     for (index j = 0; j < h.order(); ++j)
@@ -17,7 +17,7 @@ namespace planish::inline PLANISH_ABI {
 }
 
 /// Kronecker product of two Hadamard matrices: again one.
-[[nodiscard]] inline SignMatrix kronecker_product(const SignMatrix& left, const SignMatrix& right) {
+PLANISH_LAZY [[nodiscard]] SignMatrix kronecker_product(const SignMatrix& left, const SignMatrix& right) {
   const index n = right.order();
   SignMatrix h(left.order() * n);
   for (index i = 0; i < h.order(); ++i)

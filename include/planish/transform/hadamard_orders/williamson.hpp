@@ -35,7 +35,7 @@ inline constexpr WilliamsonSeed williamson_seeds[] = {
 [[nodiscard]] constexpr bool has_williamson(index order) noexcept { return detail::williamson_seed(order) != nullptr; }
 
 /// Williamson's array (1944), order 4 m: [[A, B, C, D], [−B, A, −D, C], [−C, D, A, −B], [−D, −C, B, A]].
-[[nodiscard]] inline SignMatrix williamson(index order) {
+PLANISH_LAZY [[nodiscard]] SignMatrix williamson(index order) {
   constexpr int block[4][4] = {{0, 1, 2, 3}, {1, 0, 3, 2}, {2, 3, 0, 1}, {3, 2, 1, 0}};
   constexpr int sign[4][4] = {{1, 1, 1, 1}, {-1, 1, -1, 1}, {-1, 1, 1, -1}, {-1, -1, 1, 1}};
   const detail::WilliamsonSeed& seed = *detail::williamson_seed(order);
