@@ -17,7 +17,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/cmake/packages.sh"
 
 # What the learned row is learned from, and for how long: a fixed number of steps, never a clock.
-learning=${PLANISH_LEARNING:---samples 32 --window 512 --epochs 3 --weight-epochs 3 --learning-rate 0.02 --products auto}
+learning=${PLANISH_LEARNING:---samples 48 --window 512 --epochs 3 --weight-epochs 3 --learning-rate 0.02 --products auto}
 learned=w4a4kv4+flatquant
 
 prompt="The old lighthouse keeper opened the door and"
@@ -66,7 +66,7 @@ build=$root/build/examples
 log=$build/build.log
 mkdir -p "$build" 2>/dev/null || { echo "cannot write to $build; copy planish to a folder that can be written" >&2; exit 2; }
 echo "building planish-llama; the first time takes some minutes"
-if ! (cd "$root" && cmake --preset examples "${launcher[@]}" && cmake --build "$build" --target planish-llama) >"$log" 2>&1; then
+if ! (cd "$root" && cmake --preset examples "${launcher[@]}" -DPLANISH_TOGETHER=ON && cmake --build "$build" --target planish-llama) >"$log" 2>&1; then
   cat "$log" >&2
   echo "the build failed: $(first_error "$log"); the log is above and in $log" >&2
   exit 1

@@ -25,9 +25,10 @@ results=$work/results-$seed-$mark
 mkdir -p "$work"
 touch "$results"
 
-# Fresh copies when the sources are others; the build folders stay, so only what changed is built again.
+# Fresh copies when the sources are others; the build folders stay, so only what changed is built again. Paths inside a
+# worker's folder are the same for all, so that a compiler cache compiles what no change touches once for all of them.
 prepare() { # prepare WORKER: sets tree and build
-  tree=$work/tree-$1 build=$work/build-$1 log=$work/log-$1
+  tree=$work/worker-$1/tree build=$work/worker-$1/build log=$work/worker-$1/log
   if [ "$(cat "$tree/mark" 2>/dev/null)" != "$mark" ]; then
     rm -rf "$tree"
     mkdir -p "$tree"
@@ -103,6 +104,7 @@ verdicts() {
 
 # Every worker takes the next place until COUNT are judged: what is taken is counted in `next` under a lock.
 work_through() { # work_through WORKER
+  export CCACHE_BASEDIR=$work/worker-$1
   prepare "$1" || return 1
   local number place file line column from to where verdict
   while true; do

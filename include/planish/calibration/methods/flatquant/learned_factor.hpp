@@ -64,8 +64,11 @@ class LearnedFactor {
     if (svd && (cayley || method.factor_start == FactorStart::identity)) return;
     const std::vector<double> f =
         cayley ? partial_rotation(n, seed) : detail::fixed_rotation(n, method.factor_start, seed);
-    fixed_.resize(f.size());  // the same numbers in every precision: a start that another can read is float32
-    std::transform(f.begin(), f.end(), fixed_.begin(), [](double v) { return static_cast<T>(static_cast<float>(v)); });
+    // Where a factor has an inverse of its own, its fixed part is of float32 in every precision: what a file holds of
+    // it is then the whole. The other form needs it orthogonal.
+    fixed_.resize(f.size());
+    std::transform(f.begin(), f.end(), fixed_.begin(),
+                   [svd](double v) { return static_cast<T>(svd ? v : static_cast<float>(v)); });
   }
 
   [[nodiscard]] index size() const noexcept { return n_; }
