@@ -13,7 +13,7 @@ constexpr std::string_view stage_names[] = {"shift", "scale", "hadamard", "krone
 constexpr std::string_view rounding_names[] = {"nearest", "mse", "gptq"};
 constexpr std::string_view site_names[] = {"attn", "o", "mlp", "down"};
 constexpr std::size_t longest_recipe = 200;
-constexpr std::size_t longest_word = 40;  // quoted in a message beside the whole recipe
+constexpr std::size_t longest_word = 24;  // quoted in a message beside the whole recipe
 constexpr int largest_group = 1 << 20;
 
 /// The value whose name this is: names are listed in the order of the enumeration.

@@ -145,8 +145,18 @@ TEST_CASE("errors point at the part and say what is allowed") {
     CHECK_FALSE(contains(message, "\n"));
   }
   CHECK(contains(error(std::string(5000, 'w')), "at most 200 characters"));
-  // The longest recipe that is wrong from its third character on still leaves room for what is wrong.
-  CHECK(contains(error("w4" + std::string(198, 'R')), "R...': a<bits> follows the bits of the weights"));
+  // The longest recipe that is wrong almost from its start still leaves room for what is wrong, to the last word.
+  for (const Case& c :
+       {Case{"w4", "R...': ", "a<bits> follows the bits of the weights"},
+        Case{"w4a4", "R...': ", "{,<site>=w<b>a<b>}, in this order"}, Case{"w4a4+", "R...': ", "and last q8p8"},
+        Case{"w4a4,", "R...': ", "as in down=w8a8"}, Case{"w4a9", "'9': ", "take 2 to 8 bits, or 16 for float32"}}) {
+    std::string text(c.text);
+    text.resize(200, 'R');
+    const std::string message = error(text);
+    INFO(message);
+    CHECK(contains(message, c.place));
+    CHECK(message.ends_with(c.rule));
+  }
 }
 
 TEST_CASE("overrides count when asking what is quantized") {
