@@ -173,15 +173,16 @@ CalibrationSummary calibrate(const WeightSource& source, const CalibrationJob& j
     if (block.report.stopped)
       throw Interrupted("stopped in layer " + std::to_string(layer) + " of " + std::to_string(source.config().layers) +
                         "; the same command goes on there");
-    parts.write(layer, block);
-    remove_unneeded(folder, parts, source.config().layers);
-    if (traced) {
+    if (traced) {  // before the block is kept: one that is there is not learned again
       std::vector<double> in_float64;
       if (job.trace_float64)
         in_float64 = learn_in_float64(source.config(), read_layer(source, layer), job.options, trace, executor,
                                       [&] { return !stop(); });
+      if (stop()) throw Interrupted("stopped before the trace was whole; the same command begins with it again");
       write_trace(job.trace, text, trace, block.report.step_losses, in_float64);
     }
+    parts.write(layer, block);
+    remove_unneeded(folder, parts, source.config().layers);
     ++summary.learned;
   }
   summary.activation_bytes = run.activation_bytes();

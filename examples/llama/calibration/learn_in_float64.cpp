@@ -1,7 +1,6 @@
 #include "learn_in_float64.hpp"
 
 #include <algorithm>
-#include <span>
 
 #include "../require.hpp"
 #include "learned_block.hpp"
