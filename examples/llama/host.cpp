@@ -15,6 +15,7 @@ namespace {
 using planish::calibration::FlatQuantFile;
 
 constexpr std::string_view learned_recipe = "w4a4kv4+flatquant";  // what parameters are for if nothing is said
+constexpr std::string_view drawing_recipe = "w8a8";               // whoever draws text to learn from, it is the same
 
 std::string default_model() { return cache_folder() + "/SmolLM2-135M-Instruct.Q4_1.gguf"; }
 
@@ -75,7 +76,7 @@ std::vector<int> Host::text_ids(const std::string& text) {
 
 std::vector<std::vector<int>> Host::sampled_sequences(index count, index length) {
   if (auto kept = load_sampled_sequences(*source_, count, length)) return *std::move(kept);
-  const Model model = build_on_cpu(Recipe{}, 16);  // whoever draws, the text is the same
+  const Model model = build_on_cpu(require(parse_recipe(drawing_recipe)), 16);
   Progress progress("drawing text from the model", static_cast<double>(count * length), "tokens");
   auto sequences = sample_sequences(model, tokenizer(), count, length, executor(),
                                     [&](index tokens) { progress.advance(static_cast<double>(tokens)); });

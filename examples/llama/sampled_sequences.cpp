@@ -15,7 +15,7 @@ constexpr std::uint64_t first_seed = 1'000'000;  // away from those of the text 
 /// Sequences at a time: their caches hold 16384 tokens, those of the shortest no less than a quarter of a window.
 index sequences_at_once(index length) { return std::max<index>(1, 16384 / std::max<index>(length, 256)); }
 
-std::string prefix_of(const WeightSource& source) { return "sampled-" + source.identity().substr(0, 16) + '-'; }
+std::string prefix_of(const WeightSource& source) { return "sampled-" + source.identity().substr(0, 16) + "-w8a8-"; }
 
 struct KeptFile {
   index count = 0, length = 0;

@@ -16,7 +16,7 @@ namespace llama {
                                                              index count, index length, ExecutorReference executor,
                                                              const std::function<void(index tokens)>& on_tokens = {});
 
-/// Where so many sequences of a model are kept: sampled-MODEL-COUNTxLENGTH.ids in the cache folder.
+/// Where so many sequences of a model are kept: sampled-MODEL-w8a8-COUNTxLENGTH.ids in the cache folder.
 [[nodiscard]] std::string sampled_sequences_path(const WeightSource& source, index count, index length);
 
 /// The first `count` sequences from any kept file that holds as many of at least that length, or nothing.

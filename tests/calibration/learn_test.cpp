@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <random>
+#include <utility>
 
 #include <planish/calibration/optimizer/learn.hpp>
 #include <planish/calibration/tape/loss.hpp>
@@ -156,4 +158,33 @@ TEST_CASE("a run can be stopped, and NaN at the start is named") {
   REQUIRE_FALSE(nan);
   CHECK(std::string(nan.status().message()) == "the loss is not finite before the first step");
   CHECK(p.run({.epochs = 0}).status().code() == planish::ErrorCode::invalid_argument);
+}
+
+TEST_CASE("the loss before and after is the mean of so many batches, evenly spread") {
+  const std::pair<planish::index, planish::index> cases[] = {{5, 16}, {40, 16}, {7, 3}};
+  for (const auto& sizes : cases) {
+    const planish::index batches = sizes.first, evaluated = sizes.second;
+    CAPTURE(batches);
+    Problem problem;
+    std::vector<planish::index> asked;
+    planish::index steps = 0;
+    const auto report = learn(
+        problem.parameters, problem.on, {.epochs = 1, .batches = batches, .evaluated = evaluated},
+        [&](planish::index batch) {
+          asked.push_back(batch);
+          return tape::mean_squared_error(problem.a->record(problem.on),
+                                          MatrixView<const float>(problem.target.data(), 1, 3));
+        },
+        [&](const LearnProgress&) { return ++steps > 0; });
+    REQUIRE(report.status().ok());
+    const planish::index count = std::min(batches, evaluated);
+    std::vector<planish::index> expected;
+    for (planish::index i = 0; i < count; ++i) expected.push_back(i * batches / count);
+    for (planish::index i = 0; i < batches; ++i) expected.push_back(i);
+    for (planish::index i = 0; i < count; ++i) expected.push_back(i * batches / count);
+    CHECK(asked == expected);
+    CHECK(steps == batches);
+  }
+  Problem problem;
+  CHECK(problem.run({.evaluated = 0}).status().code() == planish::ErrorCode::invalid_argument);
 }

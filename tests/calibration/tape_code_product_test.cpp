@@ -11,7 +11,7 @@ using tape::FakeQuantizer;
 
 namespace {
 
-struct Sizes {
+struct CodeProductSizes {
   planish::index m, n, k;
 };
 
@@ -57,7 +57,7 @@ TEST_CASE("codes are kept where one scale times a code is the value") {
 }
 
 TEST_CASE("products of codes: the integer product, rescaled as the kernels do it, on any number of threads") {
-  for (const auto& s : {Sizes{1, 1, 1}, {13, 33, 17}, {70, 96, 200}, {65, 31, 1536}, {530, 70, 66}})
+  for (const auto& s : {CodeProductSizes{1, 1, 1}, {13, 33, 17}, {70, 96, 200}, {65, 31, 1536}, {530, 70, 66}})
     for (int bits : {4, 8}) {
       CAPTURE(s.m);
       CAPTURE(s.n);
@@ -88,13 +88,13 @@ TEST_CASE("products of codes: the integer product, rescaled as the kernels do it
 TEST_CASE("products of split bfloat16: gradients by codes have 16 bits, the same ones on any number of threads") {
   static_cast<void>(planish::enable_amx());
   if (!tape::can_split_products()) return;
-  for (const auto& s : {Sizes{128, 96, 96}, {401, 135, 129}, {37, 131, 523}, {770, 97, 1260}}) {
+  for (const auto& s : {CodeProductSizes{128, 96, 96}, {401, 135, 129}, {37, 131, 523}, {770, 97, 1260}}) {
     CAPTURE(s.m);
     CAPTURE(s.n);
     CAPTURE(s.k);
     const auto build = [](bool splits) {
       return [splits](auto& p) {
-        p[0].tape().split_products(splits);
+        p[0].tape().set_products(splits ? tape::Products::split_bfloat16 : tape::Products::float32);
         const auto x = tape::fake_quantize_rows(p[0], {.bits = 4}), w = tape::fake_quantize_rows(p[1], {.bits = 4});
         return tape::add(tape::multiply_transposed(x, w), tape::multiply_transposed(x, w));  // the second is added
       };
@@ -108,5 +108,84 @@ TEST_CASE("products of split bfloat16: gradients by codes have 16 bits, the same
       CHECK(split[m] != whole[m]);
     }
     for (int workers : {2, 5}) CHECK(tape_check::values_and_gradients<float>(workers, shapes, build(true)) == split);
+  }
+}
+
+TEST_CASE("products of int16: gradients rounded row by row times codes, to the bit, on any number of threads") {
+  for (const auto& s : {CodeProductSizes{128, 96, 96}, {401, 135, 129}, {37, 131, 523}, {13, 70, 1260}, {1, 33, 40}}) {
+    CAPTURE(s.m);
+    CAPTURE(s.n);
+    CAPTURE(s.k);
+    for (bool dense_rows : {true, false})
+      for (bool fresh : {true, false}) {
+        auto a = leaf(dense_rows ? s.m : s.k, dense_rows ? s.k : s.m, 1);
+        if (s.m > 8) {
+          const auto at = [&](planish::index r, planish::index k) -> float& {
+            return a.values[static_cast<std::size_t>(dense_rows ? r * s.k + k : k * s.m + r)];
+          };
+          at(2, 5) = std::numeric_limits<float>::quiet_NaN();
+          at(3, s.k - 1) = -std::numeric_limits<float>::infinity();
+          for (planish::index k = 0; k < s.k; ++k) at(4, k) = 0.0f, at(5, k) *= 1e-35f;
+        }
+        const MatrixView<const float> stored(a.values.data(), a.shape.rows, a.shape.columns);
+        const MatrixView<const float> left = dense_rows ? stored : stored.transposed();
+        const auto b = leaf(s.k, s.n, 2);
+        tape::Tape<float> source;
+        const auto quantized = tape::fake_quantize_rows(source.constant({b.values.data(), s.k, s.n}), {.bits = 8});
+        const planish::QuantizedRowsView codes = *source.codes_of(quantized);
+        std::vector<float> expected(static_cast<std::size_t>(s.m * s.n), fresh ? 0.0f : 0.5f);
+        planish::kernels::cpu::for_each_run(s.k, 512, [&](planish::Range run) {
+          for (planish::index r = 0; r < s.m; ++r) {
+            float largest = 0.0f;
+            bool finite = true;
+            for (planish::index k = run.begin; k < run.end; ++k) {
+              const float term = left(r, k) * codes.scales[k];
+              finite = finite && std::isfinite(term);
+              largest = std::max(largest, std::fabs(term));
+            }
+            for (planish::index c = 0; c < s.n; ++c) {
+              float& to = expected[static_cast<std::size_t>(r * s.n + c)];
+              if (!finite) to = std::numeric_limits<float>::quiet_NaN();
+              if (!finite || largest < 1e-30f) continue;
+              std::int64_t sum = 0;
+              for (planish::index k = run.begin; k < run.end; ++k)
+                sum += std::lrint(left(r, k) * codes.scales[k] * (32767.0f / largest)) * codes.row(k)[c];
+              to = std::fma(static_cast<float>(sum), largest / 32767.0f, to);
+            }
+          }
+        });
+        for (int workers : {1, 3}) {
+          ThreadPerWorker pool{workers};
+          tape::Tape<float> t(pool);
+          t.set_products(tape::Products::int16);
+          std::vector<float> made(expected.size(), 0.5f);
+          tape::detail::multiply_rounded(t, left, codes, {{made.data(), s.m, s.n}, fresh});
+          planish::index wrong = 0;
+          for (std::size_t i = 0; i < made.size(); ++i)
+            wrong += made[i] == expected[i] || (std::isnan(made[i]) && std::isnan(expected[i])) ? 0 : 1;
+          CHECK(wrong == 0);
+        }
+      }
+  }
+}
+
+TEST_CASE("products of int16: a step's gradients are those of float32 to four digits, its value to the bit") {
+  for (const auto& s : {CodeProductSizes{128, 96, 96}, {401, 135, 129}, {770, 97, 1260}}) {
+    CAPTURE(s.m);
+    const auto build = [](tape::Products products) {
+      return [products](auto& p) {
+        p[0].tape().set_products(products);
+        const auto x = tape::fake_quantize_rows(p[0], {.bits = 4}), w = tape::fake_quantize_rows(p[1], {.bits = 4});
+        return tape::add(tape::multiply_transposed(x, w), tape::multiply_transposed(x, w));  // the second is added
+      };
+    };
+    const std::vector<tape_check::Shape> shapes{{s.m, s.k}, {s.n, s.k}};
+    const auto rounded = tape_check::values_and_gradients<float>(1, shapes, build(tape::Products::int16));
+    const auto whole = tape_check::values_and_gradients<float>(1, shapes, build(tape::Products::float32));
+    CHECK(rounded[0] == whole[0]);
+    for (std::size_t m = 1; m < 3; ++m) {
+      CHECK(tape_runs::difference(rounded[m], whole[m]) < 1e-4);
+      CHECK(rounded[m] != whole[m]);
+    }
   }
 }

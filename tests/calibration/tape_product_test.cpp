@@ -85,7 +85,7 @@ TEST_CASE("products of split bfloat16: 16 bits of significand, the same bits on 
     CAPTURE(s.n);
     CAPTURE(s.k);
     const auto build = [](auto& p) {
-      p[0].tape().split_products(true);
+      p[0].tape().set_products(tape::Products::split_bfloat16);
       return tape::multiply(tape::multiply_transposed(p[0], p[1]), p[1]);  // the second gradient of p[1] is added
     };
     check_float({{s.m, s.k}, {s.n, s.k}}, build, 2e-5);

@@ -42,7 +42,10 @@ Sequences random_sequences(std::uint64_t seed, index count, index length) {
 
 TEST_CASE("a drawn sequence depends on its number alone: not on how many, how long, or on how many threads") {
   const auto source = std::make_shared<RandomModel>(31, RotaryPairs::halves);
-  const Model model = model_of(source, "fp32");
+  const char* recipe = "";
+  SUBCASE("in float") { recipe = "fp32"; }
+  SUBCASE("at 8 bits") { recipe = "w8a8"; }
+  const Model model = model_of(source, recipe);
   const Tokenizer tokenizer = tokenizer_of(source->config());
   index drawn = 0;
   const Sequences all =

@@ -28,14 +28,10 @@ BlockCalibration::BlockCalibration(const WeightSource& source, std::span<const s
       rows_(static_cast<index>(windows.size()) * options.window),
       inputs_(rows_, source.config().hidden_size, folder),
       targets_(rows_, source.config().hidden_size, folder) {
-  if (!splits_products()) return;
+  if (options.method.products != planish::calibration::Products::split_bfloat16) return;
   static_cast<void>(planish::enable_amx());  // what is missing, the next says
   if (const planish::Status can = tape::can_split_products(); !can.ok())
     fail("--products split-bfloat16: ", can.message());
-}
-
-bool BlockCalibration::splits_products() const noexcept {
-  return options_.method.products == planish::calibration::Products::split_bfloat16;
 }
 
 /// Makes the first block the next.
@@ -189,7 +185,7 @@ CalibratedBlock BlockCalibration::fit(const std::string& where, const OnCalibrat
     return record_objective(options_.objective, method, weights, graph, block, x, target);
   };
   CalibratedBlock made;
-  tape_.split_products(splits_products());  // not the float model's own, which is what to learn
+  tape_.set_products(method.products);  // not the float model's own, which is what to learn
   const auto begin_weights = [&] {
     block.learn_weights(tape_);
     if (options_.weight_inputs == options_.inputs) return true;
@@ -202,7 +198,7 @@ CalibratedBlock BlockCalibration::fit(const std::string& where, const OnCalibrat
   made.report = require(
       planish::calibration::learn_flatquant(passes, batches(), block.parameters(), tape_, loss, begin_weights, on_step),
       where);
-  tape_.split_products(false);
+  tape_.set_products(planish::calibration::Products::float32);
   block.record(tape_);
   made.parameters = export_parameters(config, block);
   tape_.clear();

@@ -67,7 +67,6 @@ class BlockCalibration {
   [[nodiscard]] std::size_t block_bytes() const noexcept;
 
  private:
-  [[nodiscard]] bool splits_products() const noexcept;
   [[nodiscard]] int weight_passes() const noexcept {
     return options_.recipe.quantizes_weights() ? options_.method.weight_epochs : 0;
   }

@@ -24,7 +24,7 @@ namespace llama {
 namespace {
 
 /// Raised when the same options no longer give the same bits: blocks of before are then another job's.
-constexpr int arithmetic_version = 4;
+constexpr int arithmetic_version = 5;
 
 std::string digest_of(const std::vector<std::vector<int>>& windows) {
   planish::io::Sha256 hash;
@@ -107,7 +107,8 @@ std::string job_text(const WeightSource& source, const CalibrationJob& job) {
        << m.huber_factor << ", seed " << m.seed << ", retries " << m.retries << ", objective "
        << to_string(job.options.objective) << ", inputs " << to_string(job.options.inputs) << ", rounding inputs "
        << to_string(job.options.rounding_inputs) << ", arithmetic " << arithmetic_version
-       << (m.products == planish::calibration::Products::split_bfloat16 ? ", split bfloat16" : "");
+       << (m.products == planish::calibration::Products::split_bfloat16 ? ", split bfloat16" : "")
+       << (m.products == planish::calibration::Products::int16 ? ", int16" : "");
   if (m.weight_epochs > 0)
     text << ", weights " << m.weight_epochs << " epochs, rate " << m.weight_rate << ", inputs "
          << to_string(job.options.weight_inputs);

@@ -139,6 +139,8 @@ MethodWords describe_method(const CalibrationJob& job) {
     words.emplace_back("moments of GPTQ", inputs_of(job.options.rounding_inputs));
   if (m.products == planish::calibration::Products::split_bfloat16)
     words.emplace_back("products", "of pairs of bfloat16, by AMX");
+  if (m.products == planish::calibration::Products::int16)
+    words.emplace_back("products", "gradients rounded to 16 bits times codes");
   words.emplace_back("seed", std::to_string(m.seed));
   return words;
 }

@@ -145,10 +145,11 @@ void add_calibrate(CLI::App& program) {
       *program.add_subcommand("calibrate", "learn transforms, clips and weights, and write the quantized model");
   add_model_options(command, arguments->host);
   command
-      .add_option("-t,--text", arguments->text,
-                  "Text to learn from: a file, of which windows are drawn by --seed, or the word 'sampled' for as many "
-                  "windows of text drawn from the FP32 model, the same for every seed and kept in the cache folder. "
-                  "[sampled]")
+      .add_option(
+          "-t,--text", arguments->text,
+          "Text to learn from: a file, of which windows are drawn by --seed, or the word 'sampled' for as many "
+          "windows of text drawn from the model at 8 bits, the same for every seed and kept in the cache folder. "
+          "[sampled]")
       ->option_text("FILE|sampled")
       ->group("Text");
   command.add_option("--samples", arguments->samples, "Windows to learn from. [16]")

@@ -31,12 +31,14 @@ const std::map<std::string, Loss> losses{
     {"mse", Loss::mean_squared_error}, {"mae", Loss::mean_absolute_error}, {"huber", Loss::huber}};
 
 /// None: the fastest that this machine has.
-const std::map<std::string, std::optional<Products>> product_words{
-    {"auto", std::nullopt}, {"float32", Products::float32}, {"split-bfloat16", Products::split_bfloat16}};
+const std::map<std::string, std::optional<Products>> product_words{{"auto", std::nullopt},
+                                                                   {"float32", Products::float32},
+                                                                   {"split-bfloat16", Products::split_bfloat16},
+                                                                   {"int16", Products::int16}};
 
 Products fastest_products() {
   static_cast<void>(planish::enable_amx());  // what is missing, the next says
-  return planish::calibration::tape::can_split_products().ok() ? Products::split_bfloat16 : Products::float32;
+  return planish::calibration::tape::can_split_products().ok() ? Products::split_bfloat16 : Products::int16;
 }
 
 /// The words of an enumeration, in the order of its values.
@@ -190,9 +192,11 @@ void add_method_options(CLI::App& command, MethodOptions& options) {
   word("--clips", options.clips, shared_clips,
        "One pair of activation clips per site, or one per matrix that reads it. [shared; published: consumer]");
   word("--loss", options.loss, losses, "How an error counts. [huber; published: mse]");
-  word("--products", options.products, product_words,
-       "Large products in float32, or of operands split into pairs of bfloat16 on the matrix tiles of a CPU with "
-       "AMX-BF16, faster and with 16 bits of significand; auto: these where there are such tiles. [float32]");
+  word(
+      "--products", options.products, product_words,
+      "Large products in float32; or split-bfloat16: of operands split into pairs of bfloat16 on the matrix tiles of a "
+      "CPU with AMX-BF16, faster and with 16 bits of significand; or int16: gradients rounded to 16 bits where they "
+      "meet codes, faster on every CPU with vectors of integers; auto: the first of these that the CPU has. [float32]");
   word("--objective", options.objective, objectives,
        "Whose error: of weights, of the outputs of linear layers, of attention and MLP, of the block. [block]");
   word("--inputs", options.inputs, input_words,

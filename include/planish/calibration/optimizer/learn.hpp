@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <optional>
@@ -19,12 +20,13 @@ struct LearnOptions {
   double last_rate_share = 1e-3;
   AdamWOptions adamw{};
   int retries = 3;                         ///< after a divergence, each from the start at half the rate
+  index evaluated = 16;                    ///< batches, at most, for the loss before and after: evenly spread
   std::optional<double> loss_before = {};  ///< of the start, where it is known: it need not be computed again
 };
 
 /// What the loss did.
 struct LearnReport {
-  double loss_before = 0.0, loss_after = 0.0;  ///< mean over all batches
+  double loss_before = 0.0, loss_after = 0.0;  ///< mean over LearnOptions::evaluated batches
   std::vector<double> step_losses;             ///< of the attempt that went through
   double learning_rate = 0.0;                  ///< of that attempt
   int attempts = 1;
@@ -96,16 +98,18 @@ template <class T, class RecordLoss, class OnStep>
                 "planish: record_loss(batch) takes an index and returns the loss as a tape::Variable");
   static_assert(detail::HearsOfSteps<OnStep>,
                 "planish: on_step takes a LearnProgress and returns bool: false stops the learning");
-  if (options.epochs < 1 || options.batches < 1 || !(options.learning_rate > 0.0) || options.retries < 0)
+  if (options.epochs < 1 || options.batches < 1 || options.evaluated < 1 || !(options.learning_rate > 0.0) ||
+      options.retries < 0)
     return Status(ErrorCode::invalid_argument, "learning takes at least one epoch, one batch and a positive rate");
   const std::vector<T> start = parameters.snapshot();
   const auto mean_loss = [&] {
+    const index count = std::min(options.batches, options.evaluated);
     double sum = 0.0;
-    for (index batch = 0; batch < options.batches; ++batch) {
-      sum += static_cast<double>(record_loss(batch).value()(0, 0));
+    for (index i = 0; i < count; ++i) {
+      sum += static_cast<double>(record_loss(i * options.batches / count).value()(0, 0));
       on.clear();
     }
-    return sum / static_cast<double>(options.batches);
+    return sum / static_cast<double>(count);
   };
   LearnReport report;
   report.learning_rate = options.learning_rate;

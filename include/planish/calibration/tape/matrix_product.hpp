@@ -6,9 +6,11 @@
 #include <planish/calibration/tape/row_blocks.hpp>
 #include <planish/kernels/cpu/float_product.hpp>
 #include <planish/kernels/cpu/pack_float_panel.hpp>
-#include <planish/kernels/cpu/split_code_product.hpp>
+#include <planish/kernels/cpu/split_product.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape::detail {
+
+inline constexpr index least_large_product = 1 << 20;  // multiply-adds; smaller ones gain nothing by other products
 
 /// How the workers share a product: blocks of strips times batches of panels. The bits do not depend on the cuts, so
 /// these may follow the number of workers.
@@ -25,8 +27,6 @@ struct ProductTasks {
 };
 
 #if defined(PLANISH_HAS_AMX_BF16)
-inline constexpr index least_split_product = 1 << 20;  // multiply-adds; smaller products gain nothing
-
 /// c = or += a · b, the terms of a times their `factors` and split into pairs of bfloat16, where
 /// multiply(terms, packed strips, adds, range of strips, range of panels, scratch) does the work of a chunk.
 template <class Multiply>
@@ -58,31 +58,6 @@ void multiply_split(Tape<float>& tape, MatrixView<const float> a, const float* f
 }
 #endif
 
-/// c (m × n) = a · (the values of b) where c is fresh, else c += it; a: m × k, b: k × n codes. False where the tape
-/// does not split products, or this one is small.
-PLANISH_LAZY bool multiply_by_codes_into(Tape<float>& tape, MatrixView<const float> a,
-                                         const std::optional<QuantizedRowsView>& b, GradientTarget<float> c) {
-#if defined(PLANISH_HAS_AMX_BF16)
-  if (!tape.splits_products() || !b || a.size() * b->columns < least_split_product) return false;
-  namespace cpu = kernels::cpu;
-  multiply_split(tape, a, b->scales, c,
-                 [&](Range terms, const float* packed, bool adds, Range strips, Range panels, std::span<float> room) {
-                   cpu::multiply_split_codes_block(
-                       {packed, b->middle_rows(terms.begin, terms.end - terms.begin), c.at, adds}, strips, panels,
-                       room);
-                 });
-  return true;
-#else
-  static_cast<void>(tape), static_cast<void>(a), static_cast<void>(b), static_cast<void>(c);
-  return false;
-#endif
-}
-/// Checks are of float64, which has no codes.
-PLANISH_LAZY bool multiply_by_codes_into(Tape<double>&, MatrixView<const double>,
-                                         const std::optional<QuantizedRowsView>&, GradientTarget<double>) {
-  return false;
-}
-
 /// c (m × n) = a · bᵀ where c is fresh, else c += a · bᵀ; a: m × k, b: n × k, each with dense rows or dense columns.
 /// Memory for packed operands is borrowed.
 PLANISH_LAZY void multiply_into(Tape<float>& tape, MatrixView<const float> a, MatrixView<const float> b,
@@ -92,7 +67,7 @@ PLANISH_LAZY void multiply_into(Tape<float>& tape, MatrixView<const float> a, Ma
   if (a.columns() == 0 && c.fresh)
     for (index r = 0; r < c.at.rows(); ++r) std::fill_n(c.at.row(r), c.at.columns(), 0.0f);
 #if defined(PLANISH_HAS_AMX_BF16)
-  if (tape.splits_products() && a.size() * b.rows() >= least_split_product)
+  if (tape.products() == Products::split_bfloat16 && a.size() * b.rows() >= least_large_product)
     return multiply_split(
         tape, a, nullptr, c,
         [&](Range terms, const float* packed, bool adds, Range strips, Range panels, std::span<float> room) {

@@ -1,6 +1,6 @@
 #pragma once
 #include <planish/calibration/tape/code_product.hpp>
-#include <planish/calibration/tape/matrix_product.hpp>
+#include <planish/calibration/tape/gradient_product.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape {
 

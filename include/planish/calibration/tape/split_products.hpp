@@ -5,7 +5,8 @@
 
 namespace planish::inline PLANISH_ABI::calibration::tape {
 
-/// Whether Tape::split_products may be set: `unsupported`, in a sentence, where unit, CPU or host say no.
+/// Whether a tape's products may be Products::split_bfloat16: `unsupported`, in a sentence, where unit, CPU or host say
+/// no.
 [[nodiscard]] inline Status can_split_products() noexcept {
 #if defined(PLANISH_HAS_AMX_BF16)
   unsigned a = 0, b = 0, c = 0, d = 0;

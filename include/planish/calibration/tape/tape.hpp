@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <planish/calibration/tape/buffer_pool.hpp>
+#include <planish/calibration/tape/products.hpp>
 #include <planish/calibration/tape/real.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/core/matrix_view.hpp>
@@ -67,10 +68,9 @@ class Tape {
 
   [[nodiscard]] ExecutorReference executor() const noexcept { return executor_; }
 
-  /// Whether large products are of operands split into pairs of bfloat16 (kernels/cpu/split_product.hpp). Set it only
-  /// where can_split_products says so.
-  [[nodiscard]] bool splits_products() const noexcept { return splits_products_; }
-  void split_products(bool splits) noexcept { splits_products_ = splits; }
+  /// How large products are computed. Set those of split bfloat16 only where can_split_products says so.
+  [[nodiscard]] Products products() const noexcept { return products_; }
+  void set_products(Products products) noexcept { products_ = products; }
 
   /// A leaf that gets no gradient. The memory (dense rows) stays the caller's and must outlive the record.
   [[nodiscard]] Variable<T> constant(MatrixView<const T> value) {
@@ -213,7 +213,7 @@ class Tape {
   }
 
   ExecutorReference executor_;
-  bool splits_products_ = false;
+  Products products_ = Products::float32;
   BufferPool<T> pool_;
   BufferPool<std::byte> byte_pool_;
   std::vector<Node> nodes_;

@@ -52,10 +52,9 @@ PLANISH_LAZY class SiteLearner {
   [[nodiscard]] Result<SiteFit> fit(SiteObjective objective, const std::function<bool(const LearnProgress&)>& on_step) {
     const index rows = std::max<index>(x_.rows(), 1), step = std::min(method_.rows_per_step, rows);
     const index batches = objective == SiteObjective::weight ? 1 : (rows + step - 1) / step;
-    if (method_.products == Products::split_bfloat16) {
+    if (method_.products == Products::split_bfloat16)
       if (const Status can = tape::can_split_products(); !can.ok()) return can;
-      on_.split_products(true);
-    }
+    on_.set_products(method_.products);
     FlatQuant method = method_;
     if (!learns_weights()) method.weight_epochs = 0;
     auto report = learn_flatquant(

@@ -5,6 +5,7 @@
 #include <span>
 
 #include <planish/calibration/optimizer/learn.hpp>
+#include <planish/calibration/tape/products.hpp>
 #include <planish/core/index.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration {
@@ -33,13 +34,7 @@ enum class ScaleForm : std::uint8_t {
 /// How an error is measured.
 enum class Loss : std::uint8_t { mean_squared_error, mean_absolute_error, huber };
 
-/// How the large products of floats of a step are computed; those of two quantized matrices are exact integers anyway.
-enum class Products : std::uint8_t {
-  float32,
-  /// Of operands rounded to 16 bits of significand, each a pair of bfloat16, on the matrix tiles of AMX-BF16: some
-  /// three times as fast where there are such tiles, and an error elsewhere. The host calls enable_amx() before.
-  split_bfloat16,
-};
+using tape::Products;
 
 /// What a fit of one site makes small.
 enum class SiteObjective : std::uint8_t {

@@ -46,4 +46,16 @@ PLANISH_ALWAYS_INLINE void store_partial(FloatBatch value, float* to, index coun
 #endif
 }
 
+PLANISH_ALWAYS_INLINE void store_partial(IntBatch value, std::int32_t* to, index count) noexcept {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_epi32(to, static_cast<__mmask16>((1u << count) - 1u), value);
+#elif defined(__AVX2__)
+  _mm256_maskstore_epi32(to, detail::lane_mask(count), value);
+#else
+  alignas(64) std::int32_t lanes[IntBatch::size];
+  value.store_aligned(lanes);
+  for (index i = 0; i < count; ++i) to[i] = lanes[i];
+#endif
+}
+
 }  // namespace planish::inline PLANISH_ABI::kernels::cpu
