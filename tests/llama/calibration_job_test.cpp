@@ -44,6 +44,22 @@ TEST_CASE("a job learns, and gives the same bits on any number of threads, in pi
   CHECK(same(run(source, job), whole));
 }
 
+TEST_CASE("a job can be stopped on its way to a block: before every block that it walks through") {
+  const TemporaryFolder folder;
+  const RandomModel source(21, RotaryPairs::interleaved);
+  CalibrationJob job = small_job(source, folder.file("far"), "w4a4kv4+flatquant");
+  job.first_layer = 1;
+  int asked = 0;
+  CHECK(contains(message_of([&] { calibrate(source, job, {}, [&] { return ++asked > 0; }); }),
+                 "stopped on the way to layer 1, in layer 0; the same command goes on there"));
+  CHECK(asked == 1);
+  BlockCalibration walk(source, job.windows, job.options, {});
+  CHECK_FALSE(walk.go_to(1, {}, [] { return true; }));
+  CHECK(walk.next_layer() == 0);
+  CHECK(walk.go_to(1, {}, [] { return false; }));
+  CHECK(walk.next_layer() == 1);
+}
+
 TEST_CASE("recipes of every kind learn: weights only, cache only, without components, groups") {
   const TemporaryFolder folder;
   const RandomModel source(22, RotaryPairs::halves);

@@ -73,9 +73,9 @@ TEST_CASE("blocks can be visited in any order") {
     BlockCalibration forward(source, job.windows, job.options, {}, where);
     const CalibratedBlock first = forward.learn(never_stop), second = forward.learn(never_stop);
     BlockCalibration back(source, job.windows, job.options, {}, where);
-    back.go_to(1);
+    REQUIRE(back.go_to(1));
     CHECK(back.learn(never_stop).parameters == second.parameters);
-    back.go_to(0);
+    REQUIRE(back.go_to(0));
     CHECK(back.next_layer() == 0);
     CHECK(back.learn(never_stop).parameters == first.parameters);
     CHECK(back.activation_bytes() == 2u * 64u * 40u * 4u);

@@ -50,7 +50,7 @@ void BlockCalibration::start() {
   layer_ = 0;
 }
 
-void BlockCalibration::go_to(index layer, const LearnedBefore& learned) {
+bool BlockCalibration::go_to(index layer, const LearnedBefore& learned, const std::function<bool()>& stop) {
   const bool walks = !options_.blocks_are_independent();  // a file holds the float model's inputs only
   const index at_hand = inputs_.data() != nullptr && layer_ <= layer ? layer_ : -1;
   index from = walks ? at_hand : layer;
@@ -59,7 +59,11 @@ void BlockCalibration::go_to(index layer, const LearnedBefore& learned) {
     start();
   else
     layer_ = from;
-  while (layer_ < layer) skip(walks && learned ? learned(layer_) : std::nullopt);
+  while (layer_ < layer) {
+    if (stop && stop()) return false;
+    skip(walks && learned ? learned(layer_) : std::nullopt);
+  }
+  return true;
 }
 
 std::size_t BlockCalibration::activation_bytes() const noexcept {

@@ -59,7 +59,8 @@ class BlockCalibration {
 
   /// Makes `layer` the next block, whichever was: from the nearest inputs before it that are at hand, through the float
   /// blocks in between. `learned` is asked for those where inputs are not the float model's; no answer is an Error.
-  void go_to(index layer, const LearnedBefore& learned = {});
+  /// False if `stop`, asked before every block on the way, said so; what was reached stays.
+  [[nodiscard]] bool go_to(index layer, const LearnedBefore& learned = {}, const std::function<bool()>& stop = {});
 
   /// Bytes of both activation matrices, wherever they are, of the tape, and of a block's float32 weights.
   [[nodiscard]] std::size_t activation_bytes() const noexcept;

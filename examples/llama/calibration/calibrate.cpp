@@ -160,10 +160,13 @@ CalibrationSummary calibrate(const WeightSource& source, const CalibrationJob& j
     const index layer = claim->layer;
     const double done = static_cast<double>(summary.learned) * tokens_per_block;
     progress.expect(done + std::ceil(static_cast<double>(claims.missing().size()) / job.share.size) * tokens_per_block);
-    run.go_to(layer, [&](index before) -> std::optional<FlatQuantParameters> {
+    const auto learned = [&](index before) -> std::optional<FlatQuantParameters> {
       if (!parts.has(before)) return std::nullopt;
       return parts.read(before, flatquant_sizes(source.config())).parameters;
-    });
+    };
+    if (!run.go_to(layer, learned, stop))
+      throw Interrupted("stopped on the way to layer " + std::to_string(layer) + ", in layer " +
+                        std::to_string(run.next_layer()) + "; the same command goes on there");
     const bool traced = !job.trace.empty() && job.share.rank == 0 && summary.learned == 0;
     const CalibratedBlock block = run.learn(
         [&](const planish::calibration::LearnProgress& p) {
