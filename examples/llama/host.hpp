@@ -54,8 +54,8 @@ class Host {
   /// The ids of a text file, or of the sampled text that is there for scoring.
   [[nodiscard]] std::vector<int> text_ids(const std::string& text);
 
-  /// Text to learn from, drawn from the model at 8 bits, which is quicker and as good: the first `count` sequences of
-  /// `length` tokens, from the cache folder where it has them. Shows progress.
+  /// Text to learn from, drawn from the model at 8 bits, which is quicker: the first `count` sequences of `length`
+  /// tokens, from the cache folder where it has them. Shows progress.
   [[nodiscard]] std::vector<std::vector<int>> sampled_sequences(index count, index length);
 
   /// The recipe that `text` spells; if it is empty, the artefact's, or w4a4kv4+flatquant for a file of parameters, or
