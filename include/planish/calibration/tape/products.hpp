@@ -13,7 +13,7 @@ enum class Products : std::uint8_t {
   /// three times as fast where there are such tiles, and an error elsewhere. The host calls enable_amx() before.
   split_bfloat16,
   /// Those of gradients and quantized matrices: a gradient's rows are rounded to 16 bits, by the largest of each run
-  /// of up to 512 terms, and multiply codes in integers. The same bits everywhere; up to twice as fast where there are
+  /// of up to 512 terms, and multiply codes in integers. The same bits everywhere; faster where there are
   /// instructions for pairs of 16 bits. The others in float32.
   int16,
 };
