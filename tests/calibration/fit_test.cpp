@@ -166,15 +166,18 @@ TEST_CASE("products of split bfloat16 learn the same where there are matrix tile
   CHECK(std::fabs(b->report.loss_after / a->report.loss_after - 1.0) < 0.1);
 }
 
-TEST_CASE("products of int16 learn as well as those of float32") {
+TEST_CASE("products of int16 and int8 learn as well as those of float32") {
   const Site site(512, 320);
   const FlatQuant whole{.epochs = 10};
-  FlatQuant rounded = whole;
-  rounded.products = Products::int16;
-  const auto a = whole.fit(site.input(), site.weights, {}), b = rounded.fit(site.input(), site.weights, {});
+  const auto a = whole.fit(site.input(), site.weights, {});
   REQUIRE(a.status().ok());
-  REQUIRE(b.status().ok());
-  CHECK(b->report.loss_before == a->report.loss_before);  // gradients alone are rounded
-  CHECK(b->report.loss_after != a->report.loss_after);
-  CHECK(std::fabs(b->report.loss_after / a->report.loss_after - 1.0) < 0.1);
+  for (const Products products : {Products::int16, Products::int8}) {
+    FlatQuant rounded = whole;
+    rounded.products = products;
+    const auto b = rounded.fit(site.input(), site.weights, {});
+    REQUIRE(b.status().ok());
+    CHECK(b->report.loss_before == a->report.loss_before);  // gradients alone are rounded
+    CHECK(b->report.loss_after != a->report.loss_after);
+    CHECK(std::fabs(b->report.loss_after / a->report.loss_after - 1.0) < 0.1);
+  }
 }

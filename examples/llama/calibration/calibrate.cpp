@@ -108,7 +108,8 @@ std::string job_text(const WeightSource& source, const CalibrationJob& job) {
        << to_string(job.options.objective) << ", inputs " << to_string(job.options.inputs) << ", rounding inputs "
        << to_string(job.options.rounding_inputs) << ", arithmetic " << arithmetic_version
        << (m.products == planish::calibration::Products::split_bfloat16 ? ", split bfloat16" : "")
-       << (m.products == planish::calibration::Products::int16 ? ", int16" : "");
+       << (m.products == planish::calibration::Products::int16 ? ", int16" : "")
+       << (m.products == planish::calibration::Products::int8 ? ", int8" : "");
   if (m.weight_epochs > 0)
     text << ", weights " << m.weight_epochs << " epochs, rate " << m.weight_rate << ", inputs "
          << to_string(job.options.weight_inputs);

@@ -117,6 +117,7 @@ MethodWords describe_method(const CalibrationJob& job) {
     words.emplace_back("epochs of weights", std::to_string(m.weight_epochs) + ", transforms fixed");
     words.emplace_back("learning rate of weights", number(m.weight_rate) + " of a row's step, by the same cosine");
   }
+  words.emplace_back("kept of moments", number(m.adamw.beta1) + " and " + number(m.adamw.beta2) + " a step");
   words.emplace_back("weight decay", number(m.adamw.weight_decay));
   if (m.learns_transform) {
     words.emplace_back("factors",
@@ -141,6 +142,8 @@ MethodWords describe_method(const CalibrationJob& job) {
     words.emplace_back("products", "of pairs of bfloat16, by AMX");
   if (m.products == planish::calibration::Products::int16)
     words.emplace_back("products", "gradients rounded to 16 bits times codes");
+  if (m.products == planish::calibration::Products::int8)
+    words.emplace_back("products", "gradients rounded to 8 bits times codes");
   words.emplace_back("seed", std::to_string(m.seed));
   return words;
 }

@@ -34,11 +34,12 @@ const std::map<std::string, Loss> losses{
 const std::map<std::string, std::optional<Products>> product_words{{"auto", std::nullopt},
                                                                    {"float32", Products::float32},
                                                                    {"split-bfloat16", Products::split_bfloat16},
-                                                                   {"int16", Products::int16}};
+                                                                   {"int16", Products::int16},
+                                                                   {"int8", Products::int8}};
 
 Products fastest_products() {
   static_cast<void>(planish::enable_amx());  // what is missing, the next says
-  return planish::calibration::tape::can_split_products().ok() ? Products::split_bfloat16 : Products::int16;
+  return planish::calibration::tape::can_split_products().ok() ? Products::split_bfloat16 : Products::int8;
 }
 
 /// The words of an enumeration, in the order of its values.
@@ -88,6 +89,8 @@ FlatQuant MethodOptions::method() const {
   set(made.learning_rate, learning_rate);
   set(made.clip_rate_factor, clip_rate_factor);
   if (clip_start) made.clip_logit = std::log(*clip_start / (1.0 - *clip_start));
+  set(made.adamw.beta1, beta1);
+  set(made.adamw.beta2, beta2);
   set(made.adamw.weight_decay, weight_decay);
   set(made.alpha, alpha);
   set(made.factor_form, factor, factor_forms);
@@ -176,6 +179,16 @@ void add_method_options(CLI::App& command, MethodOptions& options) {
       ->check(CLI::Range(0.01, 0.9999))
       ->option_text("X")
       ->group(group);
+  command
+      .add_option("--beta1", options.beta1,
+                  "AdamW's share of the mean gradient that a step keeps; short runs gain from less. [0.9]")
+      ->check(CLI::Range(0.0, 0.99999))
+      ->option_text("X")
+      ->group(group);
+  command.add_option("--beta2", options.beta2, "The same of the mean square. [0.999]")
+      ->check(CLI::Range(0.0, 0.99999))
+      ->option_text("X")
+      ->group(group);
   command.add_option("--weight-decay", options.weight_decay, "AdamW's weight decay. [0.01]")
       ->check(CLI::NonNegativeNumber)
       ->option_text("X")
@@ -195,8 +208,10 @@ void add_method_options(CLI::App& command, MethodOptions& options) {
   word(
       "--products", options.products, product_words,
       "Large products in float32; or split-bfloat16: of operands split into pairs of bfloat16 on the matrix tiles of a "
-      "CPU with AMX-BF16, faster and with 16 bits of significand; or int16: gradients rounded to 16 bits where they "
-      "meet codes, faster on every CPU with vectors of integers; auto: the first of these that the CPU has. [float32]");
+      "CPU with AMX-BF16, faster and with 16 bits of significand; or int16 or int8: gradients rounded to so many bits "
+      "where they meet codes, faster on every CPU with vectors of integers; auto: split-bfloat16 where the CPU has "
+      "such "
+      "tiles, else int8. [float32]");
   word("--objective", options.objective, objectives,
        "Whose error: of weights, of the outputs of linear layers, of attention and MLP, of the block. [block]");
   word("--inputs", options.inputs, input_words,

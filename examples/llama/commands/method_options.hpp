@@ -12,7 +12,7 @@ struct MethodOptions {
   std::optional<index> batch;
   std::optional<int> weight_epochs;
   std::optional<double> weight_rate;
-  std::optional<double> learning_rate, clip_rate_factor, clip_start, weight_decay, alpha;
+  std::optional<double> learning_rate, clip_rate_factor, clip_start, beta1, beta2, weight_decay, alpha;
   std::optional<std::string> factor, start, scale, clips, loss, products;
   std::vector<std::string> without;  // components that are not learned
   std::string objective = "block", inputs = "float", rounding_inputs = "float";

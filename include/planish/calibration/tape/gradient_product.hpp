@@ -2,6 +2,7 @@
 // Products of a gradient and a quantized matrix, by its codes.
 #include <optional>
 
+#include <planish/calibration/tape/byte_product.hpp>
 #include <planish/calibration/tape/matrix_product.hpp>
 #include <planish/kernels/cpu/rounded_product.hpp>
 #include <planish/kernels/cpu/split_code_product.hpp>
@@ -61,7 +62,10 @@ PLANISH_LAZY bool multiply_by_codes_into(Tape<float>& tape, MatrixView<const flo
     return true;
   }
 #endif
-  multiply_rounded(tape, a, *b, c);
+  if (tape.products() == Products::int8)
+    multiply_bytes(tape, a, *b, c);
+  else
+    multiply_rounded(tape, a, *b, c);
   return true;
 }
 /// Checks are of float64, which has no codes.
