@@ -16,8 +16,8 @@ enum class Products : std::uint8_t {
   /// of up to 512 terms, and multiply codes in integers. The same bits everywhere; faster where there are
   /// instructions for pairs of 16 bits. The others in float32.
   int16,
-  /// The same with 8 bits: the integer products that run behind a model, at twice the rate of int16 and more where
-  /// there are dot products of bytes. A step's gradients are worth two digits.
+  /// The same with 8 bits, by the integer products that run behind a model: faster where there are dot products of
+  /// bytes. A step's gradients are worth two digits.
   int8,
 };
 
