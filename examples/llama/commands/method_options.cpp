@@ -209,8 +209,7 @@ void add_method_options(CLI::App& command, MethodOptions& options) {
       "--products", options.products, product_words,
       "Large products in float32; or split-bfloat16: of operands split into pairs of bfloat16 on the matrix tiles of a "
       "CPU with AMX-BF16, faster and with 16 bits of significand; or int16 or int8: gradients rounded to so many bits "
-      "where they meet codes, faster on every CPU with vectors of integers; auto: split-bfloat16 where the CPU has "
-      "such "
+      "where they meet codes, faster on every CPU with vectors of integers; auto: split-bfloat16 where there are such "
       "tiles, else int8. [float32]");
   word("--objective", options.objective, objectives,
        "Whose error: of weights, of the outputs of linear layers, of attention and MLP, of the block. [block]");
