@@ -111,120 +111,106 @@ TEST_CASE("products of split bfloat16: gradients by codes have 16 bits, the same
   }
 }
 
-TEST_CASE("products of int16: gradients rounded row by row times codes, to the bit, on any number of threads") {
-  for (const auto& s : {CodeProductSizes{128, 96, 96}, {401, 135, 129}, {37, 131, 523}, {13, 70, 1260}, {1, 33, 40}}) {
-    CAPTURE(s.m);
-    CAPTURE(s.n);
-    CAPTURE(s.k);
-    for (bool dense_rows : {true, false})
-      for (bool fresh : {true, false}) {
-        auto a = leaf(dense_rows ? s.m : s.k, dense_rows ? s.k : s.m, 1);
-        if (s.m > 8) {
-          const auto at = [&](planish::index r, planish::index k) -> float& {
-            return a.values[static_cast<std::size_t>(dense_rows ? r * s.k + k : k * s.m + r)];
-          };
-          at(2, 5) = std::numeric_limits<float>::quiet_NaN();
-          at(3, s.k - 1) = -std::numeric_limits<float>::infinity();
-          for (planish::index k = 0; k < s.k; ++k) at(4, k) = 0.0f, at(5, k) *= 1e-35f;
-        }
-        const MatrixView<const float> stored(a.values.data(), a.shape.rows, a.shape.columns);
-        const MatrixView<const float> left = dense_rows ? stored : stored.transposed();
-        const auto b = leaf(s.k, s.n, 2);
-        tape::Tape<float> source;
-        const auto quantized = tape::fake_quantize_rows(source.constant({b.values.data(), s.k, s.n}), {.bits = 8});
-        const planish::QuantizedRowsView codes = *source.codes_of(quantized);
-        std::vector<float> expected(static_cast<std::size_t>(s.m * s.n), fresh ? 0.0f : 0.5f);
-        planish::kernels::cpu::for_each_run(s.k, 512, [&](planish::Range run) {
-          for (planish::index r = 0; r < s.m; ++r) {
-            float largest = 0.0f;
-            bool finite = true;
-            for (planish::index k = run.begin; k < run.end; ++k) {
-              const float term = left(r, k) * codes.scales[k];
-              finite = finite && std::isfinite(term);
-              largest = std::max(largest, std::fabs(term));
-            }
-            for (planish::index c = 0; c < s.n; ++c) {
-              float& to = expected[static_cast<std::size_t>(r * s.n + c)];
-              if (!finite) to = std::numeric_limits<float>::quiet_NaN();
-              if (!finite || largest < 1e-30f) continue;
-              std::int64_t sum = 0;
-              for (planish::index k = run.begin; k < run.end; ++k)
-                sum += std::lrint(left(r, k) * codes.scales[k] * (32767.0f / largest)) * codes.row(k)[c];
-              to = std::fma(static_cast<float>(sum), largest / 32767.0f, to);
-            }
-          }
-        });
-        for (int workers : {1, 3}) {
-          ThreadPerWorker pool{workers};
-          tape::Tape<float> t(pool);
-          t.set_products(tape::Products::int16);
-          std::vector<float> made(expected.size(), 0.5f);
-          tape::detail::multiply_rounded(t, left, codes, {{made.data(), s.m, s.n}, fresh});
-          planish::index wrong = 0;
-          for (std::size_t i = 0; i < made.size(); ++i)
-            wrong += made[i] == expected[i] || (std::isnan(made[i]) && std::isnan(expected[i])) ? 0 : 1;
-          CHECK(wrong == 0);
-        }
-      }
-  }
-}
+namespace {
 
-TEST_CASE("products of int8: gradients quantized row by row times codes, to the bit, on any number of threads") {
+/// A gradient, some rows of it NaN, infinite, zero or tiny, and codes of 8 bits.
+struct GradientAndCodes {
+  CodeProductSizes sizes;
+  bool dense_rows;  // of the gradient, or else its columns
+  tape_check::Leaf<float> a, b;
+  tape::Tape<float> source;
+  planish::QuantizedRowsView codes;
+
+  GradientAndCodes(CodeProductSizes s, bool dense, bool tiny_rows)
+      : sizes(s), dense_rows(dense), a(leaf(dense ? s.m : s.k, dense ? s.k : s.m, 1)), b(leaf(s.k, s.n, 2)) {
+    codes = *source.codes_of(tape::fake_quantize_rows(source.constant({b.values.data(), s.k, s.n}), {.bits = 8}));
+    if (s.m <= 8) return;
+    const auto at = [&](planish::index r, planish::index k) -> float& {
+      return a.values[static_cast<std::size_t>(dense_rows ? r * s.k + k : k * s.m + r)];
+    };
+    at(2, 5) = std::numeric_limits<float>::quiet_NaN();
+    at(3, s.k - 1) = -std::numeric_limits<float>::infinity();
+    for (planish::index k = 0; k < s.k; ++k) at(4, k) = 0.0f, at(5, k) *= tiny_rows ? 1e-35f : 1.0f;
+  }
+
+  [[nodiscard]] MatrixView<const float> left() const {
+    const MatrixView<const float> stored(a.values.data(), a.shape.rows, a.shape.columns);
+    return dense_rows ? stored : stored.transposed();
+  }
+  [[nodiscard]] float term(planish::index r, planish::index k) const { return left()(r, k) * codes.scales[k]; }
+
+  /// The largest term of a row and run; NaN if one is not finite.
+  [[nodiscard]] float largest(planish::index r, planish::Range run) const {
+    float most = 0.0f;
+    for (planish::index k = run.begin; k < run.end; ++k) {
+      if (!std::isfinite(term(r, k))) return std::numeric_limits<float>::quiet_NaN();
+      most = std::max(most, std::fabs(term(r, k)));
+    }
+    return most;
+  }
+};
+
+/// `add(problem, row, run, largest, to)` adds the share of a run to a row of the expected product, `to`; `multiply` is
+/// what must make the same, to the bit, on any number of threads.
+template <class Add, class Multiply>
+void check_gradient_product(bool tiny_rows, Add&& add, Multiply&& multiply) {
   for (const auto& s : {CodeProductSizes{128, 96, 96}, {401, 135, 129}, {37, 131, 523}, {13, 70, 1261}, {1, 33, 40}}) {
     CAPTURE(s.m);
     CAPTURE(s.n);
     CAPTURE(s.k);
-    for (bool dense_rows : {true, false})
+    for (bool dense_rows : {true, false}) {
+      const GradientAndCodes problem(s, dense_rows, tiny_rows);
       for (bool fresh : {true, false}) {
-        auto a = leaf(dense_rows ? s.m : s.k, dense_rows ? s.k : s.m, 1);
-        if (s.m > 8) {
-          const auto at = [&](planish::index r, planish::index k) -> float& {
-            return a.values[static_cast<std::size_t>(dense_rows ? r * s.k + k : k * s.m + r)];
-          };
-          at(2, 5) = std::numeric_limits<float>::quiet_NaN();
-          at(3, s.k - 1) = -std::numeric_limits<float>::infinity();
-          for (planish::index k = 0; k < s.k; ++k) at(4, k) = 0.0f;
-        }
-        const MatrixView<const float> stored(a.values.data(), a.shape.rows, a.shape.columns);
-        const MatrixView<const float> left = dense_rows ? stored : stored.transposed();
-        const auto b = leaf(s.k, s.n, 2);
-        tape::Tape<float> source;
-        const auto quantized = tape::fake_quantize_rows(source.constant({b.values.data(), s.k, s.n}), {.bits = 8});
-        const planish::QuantizedRowsView codes = *source.codes_of(quantized);
-        std::vector<float> expected(static_cast<std::size_t>(s.m * s.n), 0.5f);
+        std::vector<float> expected(static_cast<std::size_t>(s.m * s.n), fresh ? 0.0f : 0.5f);
         planish::kernels::cpu::for_each_run(s.k, 512, [&](planish::Range run) {
-          for (planish::index r = 0; r < s.m; ++r) {
-            float largest = 0.0f;
-            bool finite = true;
-            for (planish::index k = run.begin; k < run.end; ++k) {
-              const float term = left(r, k) * codes.scales[k];
-              finite = finite && std::isfinite(term);
-              largest = std::max(largest, std::fabs(term));
-            }
-            const float scale = largest > 0.0f ? largest / 127.0f : 1.0f;
-            for (planish::index c = 0; c < s.n; ++c) {
-              float& to = expected[static_cast<std::size_t>(r * s.n + c)];
-              std::int32_t sum = 0;
-              for (planish::index k = run.begin; k < run.end && finite; ++k)
-                sum +=
-                    static_cast<std::int32_t>(std::nearbyint(left(r, k) * codes.scales[k] / scale)) * codes.row(k)[c];
-              const float product = finite ? static_cast<float>(sum) * scale : std::numeric_limits<float>::quiet_NaN();
-              to = fresh && run.begin == 0 ? product : to + product;
-            }
-          }
+          for (planish::index r = 0; r < s.m; ++r)
+            add(problem, r, run, problem.largest(r, run), expected.data() + r * s.n);
         });
         for (int workers : {1, 3}) {
           ThreadPerWorker pool{workers};
           tape::Tape<float> t(pool);
           std::vector<float> made(expected.size(), 0.5f);
-          tape::detail::multiply_bytes(t, left, codes, {{made.data(), s.m, s.n}, fresh});
+          multiply(t, problem.left(), problem.codes, tape::GradientTarget<float>{{made.data(), s.m, s.n}, fresh});
           planish::index wrong = 0;
           for (std::size_t i = 0; i < made.size(); ++i)
             wrong += made[i] == expected[i] || (std::isnan(made[i]) && std::isnan(expected[i])) ? 0 : 1;
           CHECK(wrong == 0);
         }
       }
+    }
   }
+}
+
+}  // namespace
+
+TEST_CASE("products of int16: gradients rounded row by row times codes, to the bit, on any number of threads") {
+  check_gradient_product(
+      true,
+      [](const GradientAndCodes& p, planish::index r, planish::Range run, float largest, float* to) {
+        if (largest < 1e-30f) return;
+        for (planish::index c = 0; c < p.sizes.n; ++c) {
+          std::int64_t sum = 0;
+          for (planish::index k = run.begin; k < run.end && std::isfinite(largest); ++k)
+            sum += std::lrint(p.term(r, k) * (32767.0f / largest)) * p.codes.row(k)[c];
+          to[c] = std::fma(static_cast<float>(sum), largest / 32767.0f, to[c]);
+        }
+      },
+      [](auto&&... product) { tape::detail::multiply_rounded(product...); });
+}
+
+TEST_CASE("products of int8: gradients quantized row by row times codes, to the bit, on any number of threads") {
+  check_gradient_product(
+      false,
+      [](const GradientAndCodes& p, planish::index r, planish::Range run, float largest, float* to) {
+        const float scale = largest == 0.0f ? 1.0f : largest / 127.0f;
+        for (planish::index c = 0; c < p.sizes.n; ++c) {
+          std::int32_t sum = 0;
+          for (planish::index k = run.begin; k < run.end && std::isfinite(largest); ++k)
+            sum += static_cast<std::int32_t>(std::nearbyint(p.term(r, k) / scale)) * p.codes.row(k)[c];
+          to[c] += std::fma(static_cast<float>(sum), scale, 0.0f);  // rounded by itself, then added
+        }
+      },
+      [](auto&&... product) { tape::detail::multiply_bytes(product...); });
 }
 
 TEST_CASE("products of integers: a step's gradients are those of float32 to their digits, its value to the bit") {

@@ -179,9 +179,7 @@ void add_method_options(CLI::App& command, MethodOptions& options) {
       ->check(CLI::Range(0.01, 0.9999))
       ->option_text("X")
       ->group(group);
-  command
-      .add_option("--beta1", options.beta1,
-                  "AdamW's share of the mean gradient that a step keeps; short runs gain from less. [0.9]")
+  command.add_option("--beta1", options.beta1, "AdamW's share of the mean gradient that a step keeps. [0.9]")
       ->check(CLI::Range(0.0, 0.99999))
       ->option_text("X")
       ->group(group);

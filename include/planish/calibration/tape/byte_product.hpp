@@ -6,7 +6,7 @@
 #include <planish/calibration/tape/code_product.hpp>
 #include <planish/calibration/tape/lanes.hpp>
 #include <planish/calibration/tape/row_blocks.hpp>
-#include <planish/kernels/cpu/split_code_product.hpp>
+#include <planish/kernels/cpu/scratch.hpp>
 #include <planish/kernels/cpu/transpose.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape::detail {
