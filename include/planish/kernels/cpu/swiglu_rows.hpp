@@ -14,7 +14,7 @@ PLANISH_ENTRY void swiglu_rows(MatrixView<const float> gate, MatrixView<const fl
   const auto product = [](FloatBatch g, FloatBatch u) __attribute__((always_inline)) {
     // min(most, NaN) is NaN
     const FloatBatch exponent = xsimd::min(FloatBatch(swiglu_most), g * FloatBatch(-swiglu_log2_e));
-    return g / (FloatBatch(1.0f) + power_of_two(exponent)) * u;
+    return divided(g, FloatBatch(1.0f) + power_of_two(exponent)) * u;
   };
   for (index r = 0; r < gate.rows(); ++r) {
     const float* g = gate.row(r);
