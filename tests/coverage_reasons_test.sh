@@ -36,5 +36,14 @@ printf '%s\nb.hpp\tx\tcannot happen\n' "$reason" >reasons
 expect "a file that is gone" 1 'b.hpp has no line "x"'
 printf '%s\na.hpp\tb();\t\n' "$reason" >reasons
 expect "a reason without words" 1 "reasons:2: not FILE, text and reason"
+printf 'a.hpp:3\na.hpp:5\n' >uncovered
+printf 'a.hpp\t* without no_such_flag\tneeds it\n' >reasons
+expect "all lines of a file that needs what no machine has" 0 ""
+if grep -qsw fpu /proc/cpuinfo; then
+  printf 'a.hpp\t* without fpu\tneeds it\n' >reasons
+  expect "a file that needs what this machine has" 1 "no reason: a.hpp:3"
+fi
+printf 'b.hpp\t* without no_such_flag\tneeds it\n' >reasons
+expect "all lines of a file that is gone" 1 "reasons:1: no file b.hpp"
 [ $failed = 0 ] && echo "coverage_reasons.sh tells explained lines from others"
 exit $failed

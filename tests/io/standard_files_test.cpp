@@ -114,3 +114,24 @@ TEST_CASE_TEMPLATE("the bytes of a file", FileBytes, system_files::PosixFileByte
   CHECK(loaded<FileBytes>("/dev/zero", text) == "/dev/zero: is not a regular file");
   CHECK(loaded<FileBytes>(folder / "none", text) == (folder / "none") + ": cannot open: No such file or directory");
 }
+
+TEST_CASE("bytes in memory stay when pages are given back, and a file shorter than it says is an error") {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "file", std::ios::binary) << "bytes";
+  system_files::StandardFileBytes file;
+  REQUIRE(file.load(folder / "file").ok());
+  CHECK(file.mapping == nullptr);
+  file.give_back();
+  file.unmap();
+  CHECK(std::string_view(reinterpret_cast<const char*>(file.copy.data()), file.size) == "bytes");
+
+  // Linux says a page of files that are a few letters.
+  const std::string few = "/sys/kernel/mm/transparent_hugepage/enabled";
+  std::error_code error;
+  if (fs::file_size(few, error) != 4096 || error) {
+    MESSAGE("skipped: no file here says more than it has");
+    return;
+  }
+  const std::string message = message_of(system_files::StandardFileBytes().load(few));
+  CHECK(message == few + ": ends after " + std::to_string(text_of(few).size()) + " of 4096 bytes");
+}

@@ -118,6 +118,29 @@ TEST_CASE("float rows agree with float64, in place of any row stride and for any
   }
 }
 
+TEST_CASE("in bfloat16 every matrix has such products, and what has none stays as it is") {
+  const Matrix x(5, 64, 61);
+  const auto rounded = [&](const pl::AnyTransform& transform) {
+    return Matrix(apply(made(transform.in_bfloat16()), x.values, 5), 5, 64);
+  };
+  for (const pl::AnyTransform& transform : many_transforms()) {
+    INFO(transform.describe());
+    CHECK(made(transform.in_bfloat16()).stages().size() == transform.stages().size());
+    CHECK(samples::relative_error(rounded(transform).view(), Matrix(apply(transform, x.values, 5), 5, 64).view()) <=
+          5e-3);
+  }
+  const auto same = [&](auto stage, auto expected) {
+    const pl::AnyTransform is(std::move(expected));
+    CHECK(samples::different_bits(rounded(pl::AnyTransform(std::move(stage))).view(),
+                                  Matrix(apply(is, x.values, 5), 5, 64).view()) == 0);
+  };
+  same(samples::random_kronecker(64, 6), made(pl::round_to_bfloat16(samples::random_kronecker(64, 6))));
+  same(pl::Dense::random(64, 5), made(pl::round_to_bfloat16(pl::Kronecker(pl::Identity(1), pl::Dense::random(64, 5)))));
+  same(pl::Shift(samples::offsets(64, 1)), pl::Shift(samples::offsets(64, 1)));
+  same(made(pl::Hadamard::make(64, 3)), made(pl::Hadamard::make(64, 3)));
+  same(Reverse{64}, Reverse{64});
+}
+
 TEST_CASE("the dual of the dual is the transform, and copies are independent") {
   for (const pl::AnyTransform& transform : many_transforms()) {
     INFO(transform.describe());

@@ -94,6 +94,12 @@ TEST_CASE("a fused layer is its parts: fold, quantize, pack, transform, quantize
   const auto from_codes =
       made(pl::QuantizedLinear<W, A4, T>::from_codes(codes.view(), cast, transform, A4{.clip = {0.8f, 0.9f}}));
   CHECK(samples::different_bits(forward(from_codes, x).view(), expected.view()) == 0);
+  Memory for_parts(linear.site().workspace_size(rows) + linear.linear().workspace_size(rows));
+  auto room = for_parts.workspace();
+  REQUIRE(linear.site().prepare(x.view(), in, room).ok());
+  Matrix by_parts(rows, out);
+  REQUIRE(linear.linear().multiply(in, by_parts.view(), room).ok());
+  CHECK(samples::different_bits(by_parts.view(), expected.view()) == 0);
   const auto oracle =
       made(pl::QuantizedLinear<W, A4, T, pl::Reference>::make(w.view(), bias, transform, {}, A4{.clip = {0.8f, 0.9f}}));
   CHECK(samples::different_bits(forward(oracle, x).view(), expected.view()) == 0);

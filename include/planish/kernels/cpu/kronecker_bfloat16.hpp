@@ -16,15 +16,6 @@
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
 
-/// True if these transforms take matrix tiles now.
-[[nodiscard]] inline bool bfloat16_takes_tiles() noexcept {
-#if defined(PLANISH_HAS_AMX_BF16)
-  return isa::tiles_are_enabled();
-#else
-  return false;
-#endif
-}
-
 namespace detail {
 
 /// One dense row in floats.
@@ -86,7 +77,7 @@ PLANISH_ENTRY void kronecker_bfloat16_rows(MatrixView<const float> x, const Bflo
   if (!x.has_dense_rows() || !y.has_dense_rows() || detail::is_identity(factors))
     return reference::kronecker_bfloat16_rows(x, factors, y, scratch);
 #if defined(PLANISH_HAS_AMX_BF16)
-  if (bfloat16_takes_tiles()) {
+  if (isa::tiles_are_enabled()) {
     // Blocks of a map within heads are rows like any other: they fill tiles of 16.
     const index n = factors.n1 * factors.n2, all = x.rows() * factors.n1, whole = all / 16;
     if (factors.left == nullptr && x.row_stride() == n && y.row_stride() == n && factors.n1 != 16) {
@@ -109,7 +100,7 @@ PLANISH_ENTRY void kronecker_bfloat16_rows(MatrixView<const float> x, const Bflo
 /// The codes of these rows, each quantized where it was made. Returns as quantize_rows does.
 PLANISH_ENTRY index kronecker_bfloat16_codes(const RowsToCodes& job, const Bfloat16FactorsView& factors) noexcept {
 #if defined(PLANISH_HAS_AMX_BF16)
-  if (bfloat16_takes_tiles() && !detail::is_identity(factors)) return detail::kronecker_tile_codes(job, factors);
+  if (isa::tiles_are_enabled() && !detail::is_identity(factors)) return detail::kronecker_tile_codes(job, factors);
 #endif
   kronecker_bfloat16_rows(job.x, factors, job.room, job.scratch);
   return quantize_rows(MatrixView<const float>(job.room), job.quantizer, job.out);
