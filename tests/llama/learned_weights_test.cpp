@@ -19,7 +19,7 @@ CalibrationJob weight_job(const WeightSource& source, const std::string& parts,
                           std::string_view recipe = "w3a8kv4+flatquant") {
   CalibrationJob job = small_job(source, parts, recipe);
   job.options.method.weight_epochs = 4;
-  job.options.method.weight_rate = 0.05;
+  job.options.method.weight_rate = 0.01;
   return job;
 }
 
