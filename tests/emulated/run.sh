@@ -4,7 +4,7 @@
 #   bash tests/emulated/run.sh [TARGET...]       the last line says "N passed, N failed"
 #
 #   neon-i8mm neon-dotprod neon    AArch64, with the integer products of 8.6, of 8.2, and without
-#   i686                           32 bits, SSE2; on request: tests of transform, kv_cache and io still count on 64 bits
+#   i686                           32 bits, SSE2, by this processor itself where its system runs such programs
 #   refused                        what must end in one sentence: big-endian, no vector unit
 #
 # FOLDERS names the folders of tests [core packing quantizer kernels transform backend linear kv_cache io].
@@ -12,7 +12,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 . cmake/packages.sh
 targets=("$@")
-[ $# -gt 0 ] || targets=(neon-i8mm neon-dotprod neon refused)
+[ $# -gt 0 ] || targets=(neon-i8mm neon-dotprod neon i686 refused)
 read -ra folders <<<"${FOLDERS:-core packing quantizer kernels transform backend linear kv_cache io}"
 
 install_missing g++-aarch64-linux-gnu:aarch64-linux-gnu-g++ g++-i686-linux-gnu:i686-linux-gnu-g++ \
@@ -67,7 +67,10 @@ for target in "${targets[@]}"; do
     neon) check qemu-aarch64-static aarch64-linux-gnu-g++ ;;
     neon-dotprod) check qemu-aarch64-static aarch64-linux-gnu-g++ -march=armv8.2-a+dotprod ;;
     neon-i8mm) check qemu-aarch64-static aarch64-linux-gnu-g++ -march=armv8.2-a+dotprod+i8mm ;;
-    i686) check qemu-i386-static i686-linux-gnu-g++ -msse2 -mfpmath=sse ;;
+    i686)
+      echo 'int main() {}' | i686-linux-gnu-g++ -static -x c++ - -o "$build/plain" && "$build/plain" 2>"$build/log" &&
+        itself=env || itself=qemu-i386-static
+      check $itself i686-linux-gnu-g++ -msse2 -mfpmath=sse ;;
     refused)
       refuses "planish needs a little-endian target" s390x-linux-gnu-g++
       refuses "planish needs a vector unit" i686-linux-gnu-g++ ;;

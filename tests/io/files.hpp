@@ -70,6 +70,9 @@ inline planish::Codes random_codes(planish::Random& random, planish::index rows,
 
 inline std::string message_of(const planish::Status& status) { return std::string(status.message()); }
 
+/// What is said of a shape of 2^61 elements and more: with 32 bits its extents are already more than an index holds.
+inline constexpr const char* shape_overflow =
+    sizeof(planish::index) == 8 ? "size of the shape overflows" : "is too large";
 inline bool contains(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
 
 /// One line, not empty, beginning with the label.

@@ -34,7 +34,7 @@ TEST_CASE("SHA-256: pieces of any size give the hash of the whole") {
     for (char& c : text) c = static_cast<char>(random.below(256));
     Sha256 hash;
     for (std::size_t at = 0; at < size;) {
-      const std::size_t part = 1 + random.below(70);
+      const auto part = static_cast<std::size_t>(1 + random.below(70));
       hash.update(std::string_view(text).substr(at, part));
       at += part;
     }

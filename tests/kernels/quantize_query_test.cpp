@@ -51,7 +51,7 @@ TEST_CASE("queries become codes by the formula, far from 1 and not finite as wel
       auto query = samples::floats(count, random, spread);
       check(query);
       for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
-        query[random.below(static_cast<std::uint64_t>(count))] = bad;
+        query[static_cast<std::size_t>(random.below(static_cast<std::uint64_t>(count)))] = bad;
         check(query);
       }
     }

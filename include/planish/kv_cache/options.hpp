@@ -1,4 +1,6 @@
 #pragma once
+#include <cstdint>
+
 #include <planish/core/abi.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/scheme.hpp>
@@ -22,7 +24,7 @@ struct KvCacheOptions {
   AttentionPrecision precision = AttentionPrecision::floats;  ///< of queries and probabilities
 };
 
-/// Every size and width checked, so that no product of them can overflow.
+/// Every size and width checked, so that no product of them can overflow. More than any memory holds is out_of_memory.
 [[nodiscard]] inline Status check(const KvCacheOptions& o) noexcept {
   constexpr index most_heads = 1 << 16, most_head_size = 1 << 16, most_tokens = index{1} << 28;
   if (o.kv_heads < 1 || o.kv_heads > most_heads)
@@ -39,6 +41,11 @@ struct KvCacheOptions {
   if (o.precision != AttentionPrecision::floats && o.head_size > most_integer_head_size)
     return {ErrorCode::invalid_argument,       "KV cache: head_size is ", o.head_size,
             "; q8p8 attention takes at most ", most_integer_head_size,    ", use float precision"};
+  const std::int64_t elements =
+      std::int64_t{o.kv_heads} * (o.head_size + block_lanes) * (std::int64_t{o.capacity} + page_tokens);
+  if (elements > most_elements)
+    return {ErrorCode::out_of_memory, "KV cache: ", o.kv_heads, " heads of ", o.head_size,
+            " channels and ",         o.capacity,   " tokens"};
   if (!is_valid_clip(o.key_clip) || !is_valid_clip(o.value_clip))
     return {ErrorCode::invalid_argument, "KV cache: clip factors must be in 2^-20..16"};
   return {};
