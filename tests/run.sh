@@ -3,7 +3,7 @@
 #
 #   bash tests/run.sh [preset [CMake options...]]
 #
-# preset: release (default), clang, clang-all, clang-release, asan-ubsan, asan-ubsan-all, avx2, avxvnni, nightly
+# preset: release (default), clang, clang-all, clang-release, asan-ubsan, asan-ubsan-all, avx2, avxvnni, nightly, cuda
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . cmake/packages.sh

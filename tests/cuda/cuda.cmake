@@ -6,7 +6,7 @@ if(PLANISH_NVCC)
   planish_own(cuda-opcodes)
   add_test(NAME cuda.compile COMMAND sh ${CMAKE_CURRENT_LIST_DIR}/compile/run.sh ${PLANISH_NVCC}
                                      ${PROJECT_SOURCE_DIR}/include $<TARGET_FILE:cuda-opcodes> ${PLANISH_CUDA_ARCHS})
-  set_tests_properties(cuda.compile PROPERTIES LABELS cuda TIMEOUT 2400)
+  set_tests_properties(cuda.compile PROPERTIES LABELS cuda TIMEOUT 14400)
 else()
   message(STATUS "planish: the CUDA compile gate is skipped: no nvcc on the PATH or in /usr/local/cuda")
 endif()

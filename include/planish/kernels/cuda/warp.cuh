@@ -9,7 +9,9 @@
 
 #if defined(__CUDACC__)
 #define PLANISH_DEVICE __device__ __forceinline__
-#define PLANISH_KERNEL(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
+/// A kernel of at most so many threads a block, `blocks` of which a multiprocessor holds, or as many as it has threads for.
+#define PLANISH_KERNEL(threads, blocks) \
+  __global__ void __launch_bounds__(threads, ::planish::kernels::cuda::resident_blocks(threads, blocks))
 #define PLANISH_UNROLL _Pragma("unroll")
 #define PLANISH_NO_UNROLL _Pragma("unroll 1")
 #else
@@ -31,6 +33,19 @@ struct alignas(8) Vector8 {
 };
 
 inline constexpr int warp_size = 32;
+
+/// Threads and blocks that a multiprocessor of the architecture in compilation has room for (CUDA Programming Guide,
+/// compute capabilities): most in data centres.
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ == 800 || __CUDA_ARCH__ == 900 || __CUDA_ARCH__ == 1000 || \
+    __CUDA_ARCH__ == 1030
+inline constexpr int resident_threads = 2048, most_resident_blocks = 32;
+#else
+inline constexpr int resident_threads = 1536, most_resident_blocks = __CUDA_ARCH__ < 890 ? 16 : 24;
+#endif
+[[nodiscard]] constexpr int resident_blocks(int threads, int blocks) noexcept {
+  const int most = resident_threads / threads < most_resident_blocks ? resident_threads / threads : most_resident_blocks;
+  return blocks < most ? blocks : most;
+}
 
 #if defined(__CUDACC__)
 
