@@ -53,8 +53,8 @@ class BracketedCodes {
     const auto code = [&](index v) __attribute__((always_inline)) {
       FloatBatch x = FloatBatch::load_unaligned(from + v * float_lanes);
       if constexpr (Clamps) x = xsimd::max(xsimd::min(x, most), least);
-      const IntBatch low = xsimd::bitwise_cast<IntBatch>(fused_multiply_add(x, below, magic)),
-                     high = xsimd::bitwise_cast<IntBatch>(fused_multiply_add(x, above, magic));
+      const IntBatch low = bits_as<IntBatch>(fused_multiply_add(x, below, magic)),
+                     high = bits_as<IntBatch>(fused_multiply_add(x, above, magic));
       differing = with_differences(differing, low, high);
       return low;
     };

@@ -43,7 +43,7 @@ namespace detail {
 
 /// Magnitudes as integers, which rise with them and put infinity and NaN on top.
 [[nodiscard]] PLANISH_ALWAYS_INLINE IntBatch magnitude_bits(FloatBatch x) noexcept {
-  return xsimd::bitwise_cast<IntBatch>(x) & IntBatch(0x7fffffff);
+  return bits_as<IntBatch>(x) & IntBatch(0x7fffffff);
 }
 
 /// Codes of lanes of which those of `rounding.factor` 0 are 0, NaN too.

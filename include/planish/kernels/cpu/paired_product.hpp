@@ -19,11 +19,11 @@ namespace detail {
 /// bfloat16_term of every lane.
 PLANISH_LAZY [[nodiscard]] PLANISH_ALWAYS_INLINE FloatBatch bfloat16_terms(FloatBatch x) noexcept {
   using Words = xsimd::batch<std::uint32_t>;
-  const Words word = xsimd::bitwise_cast<Words>(x);
+  const Words word = bits_as<Words>(x);
   const Words rounded = (word + Words(0x7fffu) + ((word >> 16) & Words(1u))) & Words(0xffff0000u);
   // Choices between floats: those between words of 512 bits do not compile with xsimd 8.1 and g++ -O0.
-  const FloatBatch kept = xsimd::select(xsimd::isnan(x), xsimd::bitwise_cast<FloatBatch>(word | Words(0x400000u)),
-                                        xsimd::bitwise_cast<FloatBatch>(rounded));
+  const FloatBatch kept =
+      xsimd::select(xsimd::isnan(x), bits_as<FloatBatch>(word | Words(0x400000u)), bits_as<FloatBatch>(rounded));
   return xsimd::select(xsimd::abs(kept) < FloatBatch(least_bfloat16_term), FloatBatch(0.0f), kept);
 }
 

@@ -34,8 +34,8 @@ struct RowRange {
     BitsBatch lowest(negative), other_lowest(negative);
     IntBatch highest(0), other_highest(0);
     const auto see = [](FloatBatch x, BitsBatch & low, IntBatch & high) __attribute__((always_inline)) {
-      low = xsimd::max(low, xsimd::bitwise_cast<BitsBatch>(x));
-      high = xsimd::max(high, xsimd::bitwise_cast<IntBatch>(x));
+      low = xsimd::max(low, bits_as<BitsBatch>(x));
+      high = xsimd::max(high, bits_as<IntBatch>(x));
     };
     for_each_pair(
         row, step, columns, [&](FloatBatch x, FloatBatch y) __attribute__((always_inline)) {
@@ -53,10 +53,10 @@ struct RowRange {
     IntBatch highest(0), other_highest(0);
     for (index c = 0; c < count; c += 2 * float_lanes) {
       const auto x = FloatBatch::load_unaligned(both + c), y = FloatBatch::load_unaligned(both + c + float_lanes);
-      lowest = xsimd::max(lowest, xsimd::bitwise_cast<BitsBatch>(x));
-      highest = xsimd::max(highest, xsimd::bitwise_cast<IntBatch>(x));
-      other_lowest = xsimd::max(other_lowest, xsimd::bitwise_cast<BitsBatch>(y));
-      other_highest = xsimd::max(other_highest, xsimd::bitwise_cast<IntBatch>(y));
+      lowest = xsimd::max(lowest, bits_as<BitsBatch>(x));
+      highest = xsimd::max(highest, bits_as<IntBatch>(x));
+      other_lowest = xsimd::max(other_lowest, bits_as<BitsBatch>(y));
+      other_highest = xsimd::max(other_highest, bits_as<IntBatch>(y));
     }
     std::array<RowRange, 2> ranges;
     const auto low = fold_to_pair(xsimd::max(lowest, other_lowest), greatest);
@@ -71,8 +71,8 @@ struct RowRange {
     BitsBatch most(0u), other_most(0u);
     for_each_pair(
         row, step, columns, [&](FloatBatch x, FloatBatch y) __attribute__((always_inline)) {
-          most = xsimd::max(most, xsimd::bitwise_cast<BitsBatch>(x) & magnitude);
-          other_most = xsimd::max(other_most, xsimd::bitwise_cast<BitsBatch>(y) & magnitude);
+          most = xsimd::max(most, bits_as<BitsBatch>(x) & magnitude);
+          other_most = xsimd::max(other_most, bits_as<BitsBatch>(y) & magnitude);
         });
     const std::uint32_t bits = fold_register(xsimd::max(most, other_most), greatest);
     const float value = std::bit_cast<float>(bits);

@@ -48,7 +48,7 @@ PLANISH_LAZY void quantize_weights(PageWeights& page, index lines, index pages, 
     // Bits of floats that are not negative rise with them; NaN counts as infinity.
     IntBatch most[Sixteen::vectors];
     unroll<detail::page_vectors>([&](auto v) __attribute__((always_inline)) {
-      const auto bits = xsimd::bitwise_cast<IntBatch>(FloatBatch::load_aligned(page.at(l, v))) & magnitude;
+      const auto bits = bits_as<IntBatch>(FloatBatch::load_aligned(page.at(l, v))) & magnitude;
       IntBatch& so_far = most[v % Sixteen::vectors];
       if constexpr (decltype(v)::value < Sixteen::vectors)
         so_far = bits;
@@ -56,7 +56,7 @@ PLANISH_LAZY void quantize_weights(PageWeights& page, index lines, index pages, 
         so_far = xsimd::max(so_far, bits);
     });
     unroll<Sixteen::vectors>([&](auto v) __attribute__((always_inline)) {
-      xsimd::bitwise_cast<FloatBatch>(xsimd::min(most[v], infinity)).store_aligned(lanes + 16 * l + v * float_lanes);
+      bits_as<FloatBatch>(xsimd::min(most[v], infinity)).store_aligned(lanes + 16 * l + v * float_lanes);
     });
   }
   fold_lanes(lanes, places, highest, detail::Larger{});

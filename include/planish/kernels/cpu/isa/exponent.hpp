@@ -26,8 +26,8 @@ struct WholeAndRest {
   const __mmask16 kept = _mm512_cmp_ps_mask(of, _mm512_set1_ps(least), _CMP_NLT_UQ);
   return FloatBatch(_mm512_maskz_scalef_ps(kept, x, whole));
 #else
-  const IntBatch exponent = xsimd::bitwise_cast<IntBatch>(whole + FloatBatch(0x1.8p23f)) << 23;
-  const FloatBatch product = x * xsimd::bitwise_cast<FloatBatch>(exponent + IntBatch(0x3f800000));
+  const IntBatch exponent = bits_as<IntBatch>(whole + FloatBatch(0x1.8p23f)) << 23;
+  const FloatBatch product = x * bits_as<FloatBatch>(exponent + IntBatch(0x3f800000));
   return xsimd::select(of < FloatBatch(least), FloatBatch(0.0f), product);
 #endif
 }

@@ -23,7 +23,7 @@ template <int At, int Width>
   return FloatBatch(_mm512_castsi512_ps(
       _mm512_ternarylogic_epi32(lanes, _mm512_set1_epi32(mask), _mm512_set1_epi32(exponent), masked_or)));
 #else
-  return xsimd::bitwise_cast<FloatBatch>((lanes & IntBatch(mask)) | IntBatch(exponent));
+  return bits_as<FloatBatch>((lanes & IntBatch(mask)) | IntBatch(exponent));
 #endif
 }
 
