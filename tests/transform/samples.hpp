@@ -37,7 +37,8 @@ inline planish::Permutation permutation(index n, std::uint64_t seed) {
   planish::Random random(seed);
   std::vector<std::int32_t> sources(static_cast<std::size_t>(n));
   std::iota(sources.begin(), sources.end(), 0);
-  for (std::size_t i = sources.size(); i > 1; --i) std::swap(sources[i - 1], sources[static_cast<std::size_t>(random.below(i))]);
+  for (std::size_t i = sources.size(); i > 1; --i)
+    std::swap(sources[i - 1], sources[static_cast<std::size_t>(random.below(i))]);
   return planish::Permutation(std::move(sources));
 }
 

@@ -9,7 +9,7 @@
 
 #if defined(__CUDACC__)
 #define PLANISH_DEVICE __device__ __forceinline__
-/// A kernel of at most so many threads a block, `blocks` of which a multiprocessor holds, or as many as it has threads for.
+/// A kernel of at most so many threads a block; a multiprocessor holds `blocks` of them, or as many as it has room for.
 #define PLANISH_KERNEL(threads, blocks) \
   __global__ void __launch_bounds__(threads, ::planish::kernels::cuda::resident_blocks(threads, blocks))
 #define PLANISH_UNROLL _Pragma("unroll")
@@ -43,7 +43,8 @@ inline constexpr int resident_threads = 2048, most_resident_blocks = 32;
 inline constexpr int resident_threads = 1536, most_resident_blocks = __CUDA_ARCH__ < 890 ? 16 : 24;
 #endif
 [[nodiscard]] constexpr int resident_blocks(int threads, int blocks) noexcept {
-  const int most = resident_threads / threads < most_resident_blocks ? resident_threads / threads : most_resident_blocks;
+  const int most =
+      resident_threads / threads < most_resident_blocks ? resident_threads / threads : most_resident_blocks;
   return blocks < most ? blocks : most;
 }
 
