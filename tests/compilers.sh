@@ -4,6 +4,7 @@
 # and the consumers' program built and run. The last line says "N passed, N failed".
 set -u
 cd "$(dirname "$0")/.."
+. tests/try.sh
 if [ $# = 0 ]; then
   for name in g++-{12,13,14,15} clang++-{14,15,16,17,18,19,20}; do
     if command -v "$name" >/dev/null; then set -- "$@" "$name"; fi
@@ -11,6 +12,7 @@ if [ $# = 0 ]; then
 fi
 [ $# -gt 0 ] || { echo "no compiler of the table is here" >&2; exit 2; }
 folder=$(mktemp -d)
+log=$folder/log
 trap 'rm -rf "$folder"' EXIT
 warnings=(-Wall -Wextra -Wconversion -Wshadow -Werror)
 case $(uname -m) in
@@ -25,18 +27,6 @@ headers='#include <planish/planish.hpp>\n#include <planish/io.hpp>\n'
 printf '%b' "$headers" >"$folder/headers.cpp"
 echo '#include <planish/bodies.hpp>' >"$folder/bodies.cpp"
 
-passed=0 failed=0
-try() { # try WHAT COMMAND...
-  local what=$1
-  shift
-  if "$@" >"$folder/log" 2>&1; then
-    passed=$((passed + 1))
-  else
-    failed=$((failed + 1))
-    echo "$what: failed"
-    grep -m 3 -E "error|warning" "$folder/log" || tail -n 3 "$folder/log"
-  fi
-}
 for compiler; do
   version=$("$compiler" --version | head -n 1) || { echo "no compiler '$compiler'" >&2; exit 2; }
   echo "== $compiler: $version"
@@ -53,5 +43,4 @@ for compiler; do
     try "$compiler, $standard, program runs" "$folder/program"
   done
 done
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+finish

@@ -11,12 +11,14 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . cmake/packages.sh
+. tests/try.sh
 versions=("$@")
 [ $# -gt 0 ] || versions=(0.12.0 0.13.0 0.14.1 0.15.2)
 read -ra folders <<<"${FOLDERS:-core packing quantizer kernels transform backend linear kv_cache io}"
 install_missing python3-venv:/usr/share/doc/python3-venv libxsimd-dev:xsimd/xsimd.hpp libeigen3-dev:Eigen/Core doctest-dev:doctest/doctest.h || exit 2
 
 build=$PWD/build/other_platforms
+log=$build/log
 mkdir -p "$build/include"
 export ZIG_GLOBAL_CACHE_DIR=$build/cache ZIG_LOCAL_CACHE_DIR=$build/cache
 for library in xsimd doctest eigen3/Eigen eigen3/unsupported; do # headers of libraries, none of this machine's C library
@@ -30,23 +32,11 @@ targets=("x86_64-linux-gnu -mcpu=haswell" "x86_64-linux-musl -mcpu=sapphirerapid
   "aarch64-macos -mcpu=apple_m1" "x86_64-macos -mcpu=haswell" "x86_64-windows-gnu -mcpu=haswell")
 printf '#include <planish/%s.hpp>\n' planish io calibration >"$build/headers.cpp"
 
-passed=0 failed=0
-try() { # try WHAT COMMAND...
-  local what=$1
-  shift
-  if "$@" >"$build/log" 2>&1; then
-    passed=$((passed + 1))
-  else
-    failed=$((failed + 1))
-    echo "failed: $what"
-    grep -m 5 -E "error|warning|ERROR" "$build/log" || tail -n 5 "$build/log"
-  fi
-}
 for version in "${versions[@]}"; do
   place=$build/ziglang-$version
   if [ ! -x "$place/bin/python" ]; then
     { python3 -m venv "$place.new" && "$place.new/bin/pip" install -q "ziglang==$version" && mv "$place.new" "$place"; } \
-      >"$build/log" 2>&1 || { cat "$build/log" >&2; echo "no ziglang $version: is there a network?" >&2; exit 2; }
+      >"$log" 2>&1 || { cat "$log" >&2; echo "no ziglang $version: is there a network?" >&2; exit 2; }
   fi
   zig=("$place/bin/python" -m ziglang c++)
   echo "== $("${zig[@]}" --version | head -n 1 | sed 's/ (.*//'), libc++"
@@ -59,16 +49,7 @@ for version in "${versions[@]}"; do
 done
 
 # The last of the compilers builds the tests; the objects of a folder two at a time.
-for folder in "${folders[@]}"; do
-  out=$build/tests-$folder
-  mkdir -p "$out"
-  tests() {
-    local flags=(-target x86_64-linux-musl -mcpu=haswell -std=c++20 -O1 "${common[@]}")
-    printf '%s\n' tests/main.cpp tests/"$folder"/*_test.cpp |
-      xargs -P 2 -I{} sh -c 'exec "$@" -c {} -o "'"$out"'/$(basename {} .cpp).o"' sh "${zig[@]}" "${flags[@]}" &&
-      "${zig[@]}" -target x86_64-linux-musl -static "$out"/*.o -o "$out/tests" && "$out/tests" --no-version
-  }
-  try "tests of $folder with libc++ and musl" tests
-done
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+flags=(-target x86_64-linux-musl -static -mcpu=haswell -std=c++20 -O1 "${common[@]}")
+run_tests() { build_tests "$1" "$build/tests-$1" "${zig[@]}" "${flags[@]}" && "$build/tests-$1/tests" --no-version; }
+for folder in "${folders[@]}"; do try "tests of $folder with libc++ and musl" run_tests "$folder"; done
+finish

@@ -9,6 +9,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . cmake/packages.sh
+. tests/try.sh
 versions=("$@")
 [ $# -gt 0 ] || versions=(0.13.1 0.15.0 0.18.1 0.19.0)
 read -ra folders <<<"${FOLDERS:-core packing quantizer kernels transform backend linear kv_cache}"
@@ -16,9 +17,10 @@ install_missing g++:g++ python3-venv:/usr/share/doc/python3-venv libeigen3-dev:e
   doctest-dev:doctest/doctest.h || exit 2
 
 build=$PWD/build/xsimd
+log=$build/log
 mkdir -p "$build"
 if [ ! -x "$build/python/bin/pip" ]; then
-  python3 -m venv "$build/python" >"$build/log" 2>&1 || { cat "$build/log" >&2; exit 2; }
+  python3 -m venv "$build/python" >"$log" 2>&1 || { cat "$log" >&2; exit 2; }
 fi
 warnings=(-Wall -Wextra -Wconversion -Wshadow -Werror)
 case $(uname -m) in
@@ -26,26 +28,14 @@ case $(uname -m) in
   *) archs=(native) ;;
 esac
 printf '#include <planish/%s.hpp>\n' planish io calibration >"$build/headers.cpp"
-launcher=$(command -v ccache || true)
+cache=$(command -v ccache || true)
 
-passed=0 failed=0
-try() { # try WHAT COMMAND...
-  local what=$1
-  shift
-  if "$@" >"$build/log" 2>&1; then
-    passed=$((passed + 1))
-  else
-    failed=$((failed + 1))
-    echo "failed: $what"
-    grep -m 5 -E "error|warning|ERROR" "$build/log" || tail -n 5 "$build/log"
-  fi
-}
 for version in "${versions[@]}"; do
   place=$build/pythran-$version
   if [ ! -d "$place" ]; then
-    "$build/python/bin/pip" install -q --no-deps --target "$place.new" "pythran==$version" >"$build/log" 2>&1 &&
+    "$build/python/bin/pip" install -q --no-deps --target "$place.new" "pythran==$version" >"$log" 2>&1 &&
       mkdir "$place.new/include" && mv "$place.new/pythran/xsimd" "$place.new/include/" && mv "$place.new" "$place" ||
-      { cat "$build/log" >&2; echo "no pythran $version: is there a network?" >&2; exit 2; }
+      { cat "$log" >&2; echo "no pythran $version: is there a network?" >&2; exit 2; }
   fi
   # before the folders of the system, which may hold another xsimd
   common=(-std=c++20 "${warnings[@]}" -Iinclude -Itests -isystem "$place/include" -isystem /usr/include/eigen3)
@@ -61,15 +51,6 @@ done
 
 # GCC's own intrinsics warn where they are inlined into optimised code.
 flags=("${common[@]}" -O1 -march=native -Wno-uninitialized -Wno-maybe-uninitialized)
-for folder in "${folders[@]}"; do
-  out=$build/tests-$folder
-  mkdir -p "$out"
-  tests() {
-    printf '%s\n' tests/main.cpp tests/"$folder"/*_test.cpp |
-      xargs -P 2 -I{} sh -c 'exec "$@" -c {} -o "'"$out"'/$(basename {} .cpp).o"' sh $launcher g++ "${flags[@]}" &&
-      g++ "$out"/*.o -o "$out/tests" && "$out/tests" --no-version
-  }
-  try "tests of $folder" tests
-done
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+run_tests() { build_tests "$1" "$build/tests-$1" $cache g++ "${flags[@]}" && "$build/tests-$1/tests" --no-version; }
+for folder in "${folders[@]}"; do try "tests of $folder" run_tests "$folder"; done
+finish

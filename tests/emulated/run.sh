@@ -11,6 +11,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 . cmake/packages.sh
+. tests/try.sh
 targets=("$@")
 [ $# -gt 0 ] || targets=(neon-i8mm neon-dotprod neon i686 refused)
 read -ra folders <<<"${FOLDERS:-core packing quantizer kernels transform backend linear kv_cache io}"
@@ -27,26 +28,17 @@ for library in xsimd doctest; do # a folder without the headers of this machine'
   ln -sfn "$found" "$build/headers/$library"
 done
 common=(-std=c++20 -O1 -Wall -Wextra -Wconversion -Wshadow -Werror -Iinclude -Itests -isystem "$build/headers" -static)
-launcher=$(command -v ccache || true)
+cache=$(command -v ccache || true)
 
-passed=0 failed=0
 result() { # result STATUS WHAT
   if [ "$1" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "failed: $2"; fi
-}
-compile() { # compile FOLDER COMPILER FLAGS...: the tests of a folder as one program; its objects two at a time
-  local folder=$1 out=$build/$target/$1
-  shift
-  mkdir -p "$out"
-  printf '%s\n' tests/main.cpp tests/"$folder"/*_test.cpp |
-    xargs -P 2 -I{} sh -c 'exec "$@" -c {} -o "'"$out"'/$(basename {} .cpp).o"' sh $launcher "$@" "${common[@]}" &&
-    "$@" -static "$out"/*.o -o "$out/tests"
 }
 check() { # check EMULATOR COMPILER FLAGS...
   local emulator=$1 folder
   shift
   for folder in "${folders[@]}"; do
     began=$SECONDS
-    compile "$folder" "$@" >"$build/$target-$folder.log" 2>&1 &&
+    build_tests "$folder" "$build/$target/$folder" $cache "$@" "${common[@]}" >"$build/$target-$folder.log" 2>&1 &&
       $emulator "$build/$target/$folder/tests" --no-version >>"$build/$target-$folder.log" 2>&1
     local status=$?
     [ $status = 0 ] || tail -n 20 "$build/$target-$folder.log"
@@ -77,5 +69,4 @@ for target in "${targets[@]}"; do
     *) echo "no target $target" >&2; exit 2 ;;
   esac
 done
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+finish

@@ -43,6 +43,7 @@ class ExecutorReference {
         }) {}
 
 #if !defined(__CUDACC__)  // whose front end does not see through the lambda of a clause
+  // NOLINTBEGIN(bugprone-forwarding-reference-overload): the clause leaves copies alone
   /// Anything else, for a sentence.
   template <class E>
   requires(!std::same_as<std::remove_cvref_t<E>, ExecutorReference> &&
@@ -52,6 +53,7 @@ class ExecutorReference {
                   "planish: an executor has workers(), and run(tasks, work) that calls work(task, worker) once for "
                   "every task");
   }
+  // NOLINTEND(bugprone-forwarding-reference-overload)
 #endif
 
   [[nodiscard]] PLANISH_ALWAYS_INLINE constexpr int workers() const noexcept { return workers_; }

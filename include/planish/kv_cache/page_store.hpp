@@ -13,7 +13,7 @@ class PageStore {
  public:
   PageStore() = default;
 
-  /// `layout` names sizes, bits and clip; its pointers are filled in.
+  /// `layout` names sizes, bits and clip, of options that `check` lets pass; its pointers are filled in.
   PLANISH_LAZY static Result<PageStore> make(index heads, const KvPages& layout) noexcept {
     const index code_pages = layout.bits == 16 ? 0 : heads * layout.pages_per_head;
     PageStore store;
@@ -52,8 +52,6 @@ class PageStore {
  private:
   template <class T>
   static Status take(AlignedBuffer<T>& buffer, index pages, index page_size) noexcept {
-    if (page_size > 0 && pages > most_elements / page_size)
-      return {ErrorCode::out_of_memory, "KV cache: ", pages, " pages of ", page_size, " elements"};
     auto made = AlignedBuffer<T>::make(pages * page_size);
     if (made) buffer = std::move(*made);
     return made.status();

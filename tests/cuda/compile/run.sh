@@ -41,7 +41,7 @@ cat "$folder/rows.txt" "$folder/products.txt" "$folder/cache.txt" | awk '
   /Compiling entry function/ { kernel = $0 }
   /bytes spill stores/ {
     match($0, /[0-9]+ bytes spill stores/); spilled = substr($0, RSTART, RLENGTH) + 0
-    most = kernel ~ /KroneckerPathE9/ ? 136 : kernel ~ /KroneckerPathE[78]|kronecker_exact/ ? 48 : 8
+    most = kernel ~ /KroneckerPathE9/ ? (kernel ~ /sm_12/ ? 136 : 120) : kernel ~ /KroneckerPathE[78]|kronecker_exact/ ? 48 : 8
     if (kernel ~ /KroneckerPathE[345]/ && kernel ~ /sm_(8|12)/) most = 80
     if (kernel ~ /kronecker_rows.*Lb1E/) most = most < 96 ? 96 : most  # with a prologue
     if (kernel ~ /kronecker_groups.*PrologueE[12]/) most = 48

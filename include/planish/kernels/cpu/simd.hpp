@@ -35,7 +35,7 @@ using IntBatch = xsimd::batch<std::int32_t>;
 inline constexpr index float_lanes = static_cast<index>(FloatBatch::size);
 static_assert(IntBatch::size == FloatBatch::size, "planish: int32 and float batches pair up lane by lane");
 
-/// The bits of every lane as another type of its size. (xsimd's takes a batch in version 8 and an element in 9.)
+/// The bits of every lane as another type of its size. (xsimd's own takes a batch in version 8 and an element in 11.)
 template <class To, class From>
 [[nodiscard]] PLANISH_ALWAYS_INLINE To bits_as(xsimd::batch<From> x) noexcept {
   return To(__builtin_bit_cast(typename To::register_type, static_cast<typename xsimd::batch<From>::register_type>(x)));
