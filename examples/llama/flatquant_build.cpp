@@ -6,6 +6,7 @@
 #include <planish/transform/dense.hpp>
 #include <planish/transform/kronecker.hpp>
 #include <planish/transform/scale.hpp>
+#include <planish/transform/shift.hpp>
 
 namespace llama {
 namespace {
@@ -98,6 +99,17 @@ AnyTransform kronecker(const MatrixPair& left, const MatrixPair& right, index ch
   return AnyTransform(planish::Kronecker(dense(left, n1, where), dense(right, n2, where)));
 }
 
+/// (x − z)(L ⊗ R) as x (I ⊗ R), which values carry, − z (I ⊗ R), then (L ⊗ I).
+AnyTransform shifted_heads(const FlatQuantTransform& learned, index channels, const std::string& where) {
+  AnyTransform made = kronecker({}, learned.right, channels, where);
+  std::vector<float> turned(learned.shift.size());
+  std::vector<float> scratch(static_cast<std::size_t>(made.scratch_size(1)));
+  made.apply({learned.shift.data(), 1, channels}, {turned.data(), 1, channels}, scratch);
+  require(made.append(AnyTransform(require(planish::Shift::make(turned), where))), where);
+  require(made.append(kronecker(learned.left, {}, channels, where)), where);
+  return made;
+}
+
 }  // namespace
 
 planish::calibration::FlatQuantSizes flatquant_sizes(const Config& config) {
@@ -120,7 +132,10 @@ AnyTransform flatquant_transform(const FlatQuantParameters& parameters, SiteKind
                                  const std::string& where) {
   const FlatQuantTransform& learned = parameters.transform(block_site(site));
   const index channels = channels_at(site, config);
+  if (site == SiteKind::output && !learned.shift.empty()) return shifted_heads(learned, channels, where);
   AnyTransform made = AnyTransform::identity(channels);
+  if (!learned.shift.empty())
+    require(made.append(AnyTransform(require(planish::Shift::make(learned.shift), where))), where);
   if (!learned.scale.empty())
     require(made.append(AnyTransform(require(planish::Scale::make(learned.scale), where))), where);
   require(made.append(kronecker(learned.left, learned.right, channels, where)), where);

@@ -58,7 +58,8 @@ class LayerQuantizer {
       m.weights.assign(weights.matrices[i].begin(), weights.matrices[i].end());
       m.bias.assign(weights.biases[i].begin(), weights.biases[i].end());
       m.bias.resize(static_cast<std::size_t>(m.shape.rows));
-      has_bias_[i] = !weights.biases[i].empty() || recipe_.has(StageKind::shift);
+      has_bias_[i] = !weights.biases[i].empty() || recipe_.has(StageKind::shift) ||
+                     (learned != nullptr && !learned->transform(block_site(site_of(p))).shift.empty());
     }
   }
 

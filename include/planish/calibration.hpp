@@ -4,6 +4,7 @@
 #error "planish/calibration.hpp needs Eigen 3.4 (Debian: libeigen3-dev): -isystem /usr/include/eigen3"
 #endif
 
+#include <planish/calibration/channel_mean.hpp>
 #include <planish/calibration/channel_range.hpp>
 #include <planish/calibration/methods/flatquant/fit.hpp>
 #include <planish/calibration/methods/flatquant/fit_moment.hpp>

@@ -9,6 +9,7 @@
 #include <planish/calibration/methods/flatquant/fit_moment.hpp>
 #include <planish/core/random.hpp>
 #include <planish/quantizer/weight_scheme.hpp>
+#include <planish/transform/fold.hpp>
 
 using namespace planish::calibration;
 using planish::ErrorCode;
@@ -129,6 +130,54 @@ TEST_CASE("weights that learn lower the error further, from rows and from moment
     }
     CHECK(ratios / static_cast<double>(sites.size()) < 0.9);
   }
+}
+
+TEST_CASE("a centred fit learns more of an input that is half mean, and its stages change no output") {
+  Site site(96, 24);
+  for (planish::index t = 0; t < site.tokens; ++t)
+    for (planish::index c = 0; c < site.channels; ++c)
+      site.x[static_cast<std::size_t>(t * site.channels + c)] += c % 3 == 0 ? 2.0f : -1.0f;
+  FlatQuant method{.epochs = 40, .rows_per_step = 48};
+  const SiteBitwidths bits{.weights = 4, .activations = 4};
+  const auto plain = method.fit(site.input(), site.weights, bits);
+  method.centres = true;
+  const auto centred = method.fit(site.input(), site.weights, bits);
+  REQUIRE(plain.status().ok());
+  REQUIRE(centred.status().ok());
+  CHECK(centred->report.loss_after < 0.8 * plain->report.loss_after);
+  CHECK(centred->stages().status().code() == ErrorCode::invalid_argument);
+  CHECK(plain->transform.shift.empty());
+
+  for (const auto* fit : {&*plain, &*centred}) {
+    const auto stages = fit->centred_stages();
+    REQUIRE(stages.status().ok());
+    for (const auto& weights : site.weights) {
+      std::vector<double> folded(weights.data(), weights.data() + weights.size());
+      std::vector<double> bias(static_cast<std::size_t>(weights.rows())), x(site.x.begin(), site.x.end()), turned(x);
+      const MatrixView<double> w(folded.data(), weights.rows(), weights.columns());
+      REQUIRE(planish::fold_into_weights(*stages, w, std::span<double>(bias)).ok());
+      std::vector<double> scratch(static_cast<std::size_t>(stages->scratch_size(site.tokens)));
+      stages->apply(MatrixView<const double>(x.data(), site.tokens, site.channels),
+                    MatrixView<double>(turned.data(), site.tokens, site.channels), std::span<double>(scratch));
+      for (planish::index t = 0; t < site.tokens; ++t)
+        for (planish::index o = 0; o < weights.rows(); ++o) {
+          double exact = 0.0, made = bias[static_cast<std::size_t>(o)];
+          for (planish::index c = 0; c < site.channels; ++c) {
+            const auto i = static_cast<std::size_t>(t * site.channels + c);
+            exact += x[i] * static_cast<double>(weights(o, c));
+            made += turned[i] * w(o, c);
+          }
+          CHECK(std::fabs(made - exact) < 1e-5);
+        }
+    }
+  }
+  method.rows_per_step = 96;
+  const auto floats = method.fit(site.input(), site.weights, {.weights = 4, .activations = 16});
+  REQUIRE(floats.status().ok());
+  CHECK(floats->transform.shift.empty());  // what is not quantized keeps its mean
+  site.x[3] = HUGE_VALF;
+  CHECK(method.fit(site.input(), site.weights, bits).status().message() ==
+        "activation is not finite at row 0, channel 3");
 }
 
 TEST_CASE("a fit names what is wrong with its input") {

@@ -30,11 +30,18 @@ FlatQuantParameters random_parameters(std::uint64_t seed) {
   FlatQuantParameters made;
   for (BlockSite site : {BlockSite::attention, BlockSite::mlp, BlockSite::down}) {
     FlatQuantTransform& transform = made.transform(site);
-    for (planish::index i = 0; i < sizes.channels(site); ++i) transform.scale.push_back(2.0f * factor());
+    for (planish::index i = 0; i < sizes.channels(site); ++i) {
+      transform.shift.push_back(factor() - 0.5f);
+      transform.scale.push_back(2.0f * factor());
+    }
     transform.left = random_pair(site == BlockSite::down ? 5 : 4, ++seed);
     transform.right = random_pair(site == BlockSite::down ? 8 : 6, ++seed);
   }
-  made.transform(BlockSite::output) = {.scale = {}, .left = random_pair(4, ++seed), .right = random_pair(6, ++seed)};
+  made.transform(BlockSite::output) = {
+      .shift = std::vector<float>(static_cast<std::size_t>(sizes.channels(BlockSite::output)), 0.25f),
+      .scale = {},
+      .left = random_pair(4, ++seed),
+      .right = random_pair(6, ++seed)};
   made.key_head = random_pair(6, ++seed);
   for (std::size_t i = 0; i < block_matrices; ++i) {
     for (planish::index r = 0; r < sizes.rows(static_cast<BlockMatrix>(i)); ++r)
@@ -75,7 +82,7 @@ void copy(io::SafetensorsWriter& to, const io::Tensor& t) { REQUIRE(to.add(t.nam
 TEST_CASE("what is written is read back to the bit") {
   const io_test::TemporaryFolder folder;
   FlatQuantParameters bare = random_parameters(3);  // everything that may be absent is
-  for (FlatQuantTransform& transform : bare.transforms) transform.scale.clear();
+  for (FlatQuantTransform& transform : bare.transforms) transform.scale.clear(), transform.shift.clear();
   for (FlatQuantClips& clips : bare.clips) clips.weight_rows.clear();
   bare.key_head = bare.transform(BlockSite::output).left = bare.transform(BlockSite::mlp).left =
       bare.transform(BlockSite::mlp).right = {};
@@ -118,6 +125,9 @@ TEST_CASE("files that are wrong are refused: file, tensor, reason") {
   for (const Case& c :
        {Case{"layers.1.attn_in.P_left", ErrorCode::invalid_argument, "is not in this file", leave_out},
         Case{"layers.1.attn_in.diag", ErrorCode::invalid_argument, "is not in this file", leave_out},
+        Case{"layers.1.o_heads.shift", ErrorCode::invalid_argument, "is not in this file", leave_out},
+        Case{"layers.0.down_in.shift", ErrorCode::shape_mismatch, "is 1 x 40, not 40", flatten},
+        Case{"layers.1.mlp_in.shift", ErrorCode::not_finite, "NaN", with_value(std::nanf(""))},
         Case{"layers.1.k_head.P", ErrorCode::invalid_argument, "is not in this file", leave_out},
         Case{"layers.0.k_head.P_inv_t", ErrorCode::invalid_argument, "is not in this file", leave_out},
         Case{"layers.1.up_proj.lwc_min", ErrorCode::invalid_argument, "is not in this file", leave_out},

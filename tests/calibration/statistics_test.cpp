@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include <planish/calibration/channel_mean.hpp>
 #include <planish/calibration/channel_range.hpp>
 #include <planish/calibration/methods/outlier_suppression.hpp>
 #include <planish/calibration/methods/smooth_quant.hpp>
@@ -62,6 +63,29 @@ TEST_CASE("ChannelRange: batches merged are the whole, whatever the cut") {
   x[10] = std::numeric_limits<float>::quiet_NaN();
   CHECK(whole.observe(view).message() == "activation is not finite at row 1, channel 3");
   CHECK(whole.rows() == rows);
+}
+
+TEST_CASE("ChannelMean: the mean of what was seen, in whatever parts") {
+  const pl::index rows = 37, channels = 7;
+  std::vector<float> x = random_rows(rows, channels, 12);
+  const pl::MatrixView<const float> view(x.data(), rows, channels);
+  ChannelMean seen(channels);
+  CHECK(seen.mean() == std::vector<float>(static_cast<std::size_t>(channels)));
+  for (const auto& part : {view.middle_rows(0, 5), view.middle_rows(5, rows - 5)}) REQUIRE(seen.observe(part).ok());
+  for (pl::index c = 0; c < channels; ++c) {
+    double sum = 0.0;
+    for (pl::index r = 0; r < rows; ++r) sum += static_cast<double>(view(r, c));
+    CHECK(static_cast<double>(seen.mean()[static_cast<std::size_t>(c)]) ==
+          doctest::Approx(sum / static_cast<double>(rows)).epsilon(1e-6));
+  }
+  CHECK(seen.observe(view.middle_columns(0, 3)).code() == pl::ErrorCode::shape_mismatch);
+  const std::vector<float> mean = seen.mean();
+  for (const float bad : {HUGE_VALF, -HUGE_VALF, std::numeric_limits<float>::quiet_NaN()}) {
+    x[10] = bad;
+    CHECK(seen.observe(view).message() == "activation is not finite at row 1, channel 3");
+  }
+  CHECK(seen.rows() == rows);
+  CHECK(seen.mean() == mean);
 }
 
 TEST_CASE("SmoothQuant: scaled activations and divided weights meet in the middle at alpha 0.5") {

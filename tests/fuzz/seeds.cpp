@@ -115,7 +115,8 @@ void flatquant() {
       learned.transform(site).left = pair(2);
       learned.transform(site).right = pair(channels / 2);
     }
-    if (whole) learned.transform(cal::BlockSite::output) = {.scale = {}, .left = pair(2), .right = pair(2)};
+    if (whole)
+      learned.transform(cal::BlockSite::output) = {.shift = {}, .scale = {}, .left = pair(2), .right = pair(2)};
     if (whole) learned.key_head = pair(2);
     for (std::size_t i = 0; i < cal::block_matrices; ++i) {
       const auto rows = static_cast<std::size_t>(sizes.rows(static_cast<cal::BlockMatrix>(i)));

@@ -28,11 +28,17 @@ std::vector<T> hidden_states(const WeightSource& source) {
   return hidden;
 }
 
-inline SiteMagnitudes ones(const Config& config) {
-  SiteMagnitudes magnitudes;
-  for (SiteKind kind : site_kinds)
-    magnitudes[static_cast<std::size_t>(kind)].assign(static_cast<std::size_t>(channels_at(kind, config)), 1.0f);
-  return magnitudes;
+/// Magnitudes of 1; `centred`: and a shift of every channel.
+inline SiteStart ones(const Config& config, bool centred = false) {
+  SiteStart start;
+  planish::Random random(31);
+  for (SiteKind kind : site_kinds) {
+    const auto i = static_cast<std::size_t>(kind), channels = static_cast<std::size_t>(channels_at(kind, config));
+    start.magnitudes[i].assign(channels, 1.0f);
+    for (std::size_t c = 0; centred && c < channels; ++c)
+      start.shifts[i].push_back(0.3f * static_cast<float>(random.normal()));
+  }
+  return start;
 }
 
 template <class T>

@@ -1,4 +1,6 @@
 // The block that learns: its forward pass, its gradient, and what it exports.
+#include <utility>
+
 #include <doctest/doctest.h>
 
 #include "block_fixture.hpp"
@@ -30,7 +32,8 @@ TEST_CASE("without rounding and clips, every form and start of a learned block c
         FlatQuant method{.factor_form = form, .factor_start = start};
         method.learns_clip = false;
         method.rounds = false;
-        LearnedBlock<double> block(f.config, f.weights, f.recipe, method, ones(f.config), 5);
+        const bool centred = start == FactorStart::hadamard || start == FactorStart::cayley;
+        LearnedBlock<double> block(f.config, f.weights, f.recipe, method, ones(f.config, centred), 5);
         planish::Random random(7);
         for (auto& m : block.parameters().members())
           for (double& value : m.values) value += 0.05 * random.normal();
@@ -48,13 +51,14 @@ TEST_CASE("without rounding and clips, every form and start of a learned block c
 }
 
 TEST_CASE("the gradient of a whole block equals central differences, of every parameter") {
-  for (const bool published : {false, true}) {
+  for (const auto& [published, centred] : {std::pair{false, false}, std::pair{true, false}, std::pair{false, true}}) {
     CAPTURE(published);
+    CAPTURE(centred);
     const Fixture<double> f(RotaryPairs::interleaved);
     FlatQuant method = published ? FlatQuant::published() : FlatQuant{};
     method.rounds = false;
     method.clip_logit = 0.4;  // so that clips cut
-    LearnedBlock<double> block(f.config, f.weights, f.recipe, method, ones(f.config), 5);
+    LearnedBlock<double> block(f.config, f.weights, f.recipe, method, ones(f.config, centred), 5);
     disturb(block, 0.03);
     const std::vector<double> target = f.teacher();
     tape::Tape<double> on;
@@ -69,11 +73,12 @@ TEST_CASE("the gradient of a whole block equals central differences, of every pa
 
 TEST_CASE("what was learned runs in the real kernels: the block of the tape and the packed block agree") {
   for (RotaryPairs pairs : {RotaryPairs::interleaved, RotaryPairs::halves})
-    for (const bool published : {false, true}) {
+    for (const auto& [published, centred] : {std::pair{false, false}, std::pair{true, false}, std::pair{false, true}}) {
       CAPTURE(published);
+      CAPTURE(centred);
       const Fixture<float> f(pairs, "w8a8kv8+flatquant");  // at 8 bits a flipped rounding moves little
       const FlatQuant method = published ? FlatQuant::published() : FlatQuant{};
-      LearnedBlock<float> block(f.config, f.weights, f.recipe, method, ones(f.config), 5);
+      LearnedBlock<float> block(f.config, f.weights, f.recipe, method, ones(f.config, centred), 5);
       planish::Random random(11);
       for (auto& m : block.parameters().members())
         for (float& value : m.values) value += 0.03f * static_cast<float>(random.normal());

@@ -1,4 +1,6 @@
 // A calibration as a job: stopped, resumed, shared between processes, fed with bad text.
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 #include <doctest/doctest.h>
@@ -42,6 +44,59 @@ TEST_CASE("a job learns, and gives the same bits on any number of threads, in pi
                    "the same command goes on there"));
   }
   CHECK(same(run(source, job), whole));
+}
+
+TEST_CASE("a centred job keeps the means of what its blocks read, and the model without them is the same") {
+  const TemporaryFolder folder;
+  const RandomModel source(21, RotaryPairs::interleaved);
+  CalibrationJob job = small_job(source, folder.file("plain"), "w4a4kv4+flatquant");
+  job.options.method.weight_epochs = 2;
+  const auto plain = run(source, job);
+  job.parts = folder.file("centred");
+  job.options.method.centres = true;
+  const auto centred = run(source, job);
+  const FlatQuantParameters& learned = centred[0].parameters;
+  for (SiteKind kind : site_kinds) {
+    CHECK(plain[0].parameters.transform(block_site(kind)).shift.empty());
+    const std::vector<float>& shift = learned.transform(block_site(kind)).shift;
+    REQUIRE(shift.size() == static_cast<std::size_t>(channels_at(kind, source.config())));
+    CHECK(std::any_of(shift.begin(), shift.end(), [](float z) { return z != 0.0f; }));
+  }
+  // The first block's norm by hand: the mean over all tokens but every window's first.
+  const Config& config = source.config();
+  const LayerWeights weights = read_layer(source, 0);
+  std::vector<double> mean(static_cast<std::size_t>(config.hidden_size));
+  for (const auto& window : job.windows)
+    for (std::size_t t = 1; t < window.size(); ++t) {
+      std::vector<float> row(mean.size());
+      source.read_rows("embedding", {config.vocabulary, config.hidden_size}, window[t], 1, row.data());
+      double square = 0.0;
+      for (float x : row) square += static_cast<double>(x) * static_cast<double>(x);
+      const double factor = 1.0 / std::sqrt(square / static_cast<double>(row.size()) + config.norm_epsilon);
+      for (std::size_t c = 0; c < mean.size(); ++c)
+        mean[c] += static_cast<double>(row[c]) * factor * static_cast<double>(weights.attention_gain[c]) /
+                   static_cast<double>(job.windows.size() * (window.size() - 1));
+    }
+  for (std::size_t c = 0; c < mean.size(); ++c)
+    CHECK(static_cast<double>(learned.transform(block_site(SiteKind::attention)).shift[c]) ==
+          doctest::Approx(mean[c]).epsilon(1e-4));
+
+  ThreadPool pool(2);
+  job.parts = folder.file("threads");
+  CHECK(same(run(source, job, ExecutorReference(pool)), centred));
+  const auto model = [&](planish::SiteMode mode) {
+    const BuildOptions options{.recipe = job.options.recipe, .learned = [&](index layer) {
+                                 return centred[static_cast<std::size_t>(layer)].parameters;
+                               }};
+    return logits_of(model_of(std::make_shared<RandomModel>(21, RotaryPairs::interleaved), options, mode),
+                     random_ids(1, 9, config.vocabulary), 9);
+  };
+  CHECK(relative_difference(model(planish::SiteMode::packed), model(planish::SiteMode::fake)) < 0.05);
+
+  job.parts = folder.file("float");
+  job.options.recipe = require(parse_recipe("w4a16+flatquant"));
+  const auto floats = run(source, job);
+  for (const auto& transform : floats[0].parameters.transforms) CHECK(transform.shift.empty());
 }
 
 TEST_CASE("a job can be stopped on its way to a block: before every block that it walks through") {

@@ -1,4 +1,6 @@
 // Models with FlatQuant's learned parameters: inputs of their own per matrix, artefacts, the host, and mistakes.
+#include <utility>
+
 #include <doctest/doctest.h>
 
 #include "fixtures.hpp"
@@ -40,9 +42,15 @@ TEST_CASE("quantized models run, near the float model, packed as simulated, in p
   const auto source = std::make_shared<RandomModel>(20, RotaryPairs::interleaved);
   const std::vector<int> ids = random_ids(3, 17, source->config().vocabulary);
   const std::vector<float> expected = logits_of(model_of(source, "fp32"), ids, 17);
-  for (const char* recipe : {"w8a8kv8+flatquant", "w8a8s+flatquant", "w8a8kv8+flatquant+gptq"}) {
+  const std::pair<const char*, bool> kinds[] = {{"w8a8kv8+flatquant", false},
+                                                {"w8a8kv8+flatquant", true},
+                                                {"w8a8s+flatquant", false},
+                                                {"w8a8kv8+flatquant+gptq", false},
+                                                {"w8a8kv8+flatquant+gptq", true}};
+  for (const auto& [recipe, centred] : kinds) {
     CAPTURE(recipe);
-    BuildOptions options = options_for(recipe, source->config());
+    CAPTURE(centred);
+    BuildOptions options = options_for(recipe, source->config(), centred);
     options.learned = [learned = options.learned](index layer) {
       FlatQuantParameters open = learned(layer);  // random clips would cost more than 8 bits do
       for (auto& clips : open.clips) clips = {.weight_rows = {}, .activation = {0.98f, 0.99f}};
@@ -61,10 +69,13 @@ TEST_CASE("an artefact gives back the learned model to the bit; artefacts with o
   const auto source = std::make_shared<RandomModel>(20, RotaryPairs::interleaved);
   const Config& config = source->config();
   const std::vector<int> ids = random_ids(11, 15, config.vocabulary);
-  for (const char* recipe : {"w4a4kv4+flatquant", "w4a4kv4+hadamard"}) {
+  const std::pair<const char*, bool> kinds[] = {
+      {"w4a4kv4+flatquant", false}, {"w4a4kv4+flatquant", true}, {"w4a4kv4+hadamard", false}};
+  for (const auto& [recipe, centred] : kinds) {
     CAPTURE(recipe);
+    CAPTURE(centred);
     const std::string path = folder.file("model.planish");
-    const BuildOptions options = options_for(recipe, config);
+    const BuildOptions options = options_for(recipe, config, centred);
     ArtefactOutput out(*source, options.recipe);
     std::vector<Block> blocks, read;
     for (index layer = 0; layer < config.layers; ++layer) {

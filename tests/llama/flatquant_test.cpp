@@ -35,11 +35,13 @@ TEST_CASE("with quantizers off, learned parameters leave the logits as they are,
   const Config& config = halves->config();
   const std::vector<int> ids = random_ids(3, 17, config.vocabulary);
   const std::vector<float> expected = logits_of(model_of(halves, "fp32"), ids, 17);
-  for (const auto& source : {halves, interleaved}) {
-    BuildOptions options = options_for("w16a16+flatquant", source->config());
-    options.transforms_float_cache = true;
-    CHECK(relative_difference(logits_of(model_of(source, options), ids, 17), expected) < 1e-4);
-  }
+  for (const auto& source : {halves, interleaved})
+    for (const bool centred : {false, true}) {
+      CAPTURE(centred);
+      BuildOptions options = options_for("w16a16+flatquant", source->config(), centred);
+      options.transforms_float_cache = true;
+      CHECK(relative_difference(logits_of(model_of(source, options), ids, 17), expected) < 1e-4);
+    }
 }
 
 TEST_CASE("with quantized weights and keys, both layouts are the same model") {

@@ -19,8 +19,8 @@ inline MatrixPair random_pair(index n, std::uint64_t seed) {
           {stage.inverse_transpose<float>(), stage.inverse_transpose<float>() + count}};
 }
 
-/// Neither orthogonal nor symmetric factors, and clips that are all different.
-inline FlatQuantParameters random_parameters(const Config& config, std::uint64_t seed) {
+/// Neither orthogonal nor symmetric factors, and clips that are all different; `centred`: every site has a shift.
+inline FlatQuantParameters random_parameters(const Config& config, std::uint64_t seed, bool centred = false) {
   planish::Random random(seed);
   const auto factor = [&] { return static_cast<float>(0.5 + 0.5 * random.uniform()); };
   const auto sizes = flatquant_sizes(config);
@@ -31,6 +31,7 @@ inline FlatQuantParameters random_parameters(const Config& config, std::uint64_t
     const index left = kind == SiteKind::output ? config.heads : planish::kronecker_factors(channels).left;
     transform.left = random_pair(left, seed = seed * 31 + 1);
     transform.right = random_pair(channels / left, seed = seed * 31 + 1);
+    for (index c = 0; centred && c < channels; ++c) transform.shift.push_back(0.2f * (factor() - 0.7f));
     if (kind == SiteKind::output) continue;
     for (index c = 0; c < channels; ++c) transform.scale.push_back(2.0f * factor());
   }
@@ -45,9 +46,9 @@ inline FlatQuantParameters random_parameters(const Config& config, std::uint64_t
   return made;
 }
 
-inline BuildOptions options_for(std::string_view recipe, const Config& config) {
-  return {.recipe = require(parse_recipe(recipe)), .learned = [config](index layer) {
-            return random_parameters(config, 40 + static_cast<std::uint64_t>(layer));
+inline BuildOptions options_for(std::string_view recipe, const Config& config, bool centred = false) {
+  return {.recipe = require(parse_recipe(recipe)), .learned = [config, centred](index layer) {
+            return random_parameters(config, 40 + static_cast<std::uint64_t>(layer), centred);
           }};
 }
 

@@ -9,10 +9,10 @@
 #include <planish/calibration/tape/split_products.hpp>
 #include <planish/core/random.hpp>
 
-#include "channel_figures.hpp"
 #include "export_parameters.hpp"
 #include "learned_block.hpp"
 #include "objective.hpp"
+#include "site_watch.hpp"
 
 namespace llama {
 
@@ -159,15 +159,10 @@ CalibratedBlock BlockCalibration::fit(const std::string& where, const OnCalibrat
   const Config& config = source_->config();
   const planish::calibration::FlatQuant& method = options_.method;
   const TapeWeights<float> weights(config, read_block());
-  SiteMagnitudes magnitudes;
-  for (SiteKind kind : site_kinds)
-    magnitudes[static_cast<std::size_t>(kind)].resize(static_cast<std::size_t>(channels_at(kind, config)));
-  run_teacher(weights, [&](SiteKind kind, MatrixView<const float> x) {
-    raise_to_column_magnitudes(x, magnitudes[static_cast<std::size_t>(kind)]);
-  });
-
+  SiteWatch watch(config, options_.recipe, method, where);
+  run_teacher(weights, [&](SiteKind kind, MatrixView<const float> x) { watch.see(kind, x); });
   const std::uint64_t seed = method.seed * 1000003u + 64u * static_cast<std::uint64_t>(layer_);
-  LearnedBlock<float> block(config, weights, options_.recipe, method, magnitudes, seed);
+  LearnedBlock<float> block(config, weights, options_.recipe, method, watch.start(), seed);
   std::vector<float> student = student_inputs(options_.inputs);
   const float* inputs = student.empty() ? inputs_.data() : student.data();
   if (trace != nullptr) {

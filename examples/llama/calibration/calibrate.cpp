@@ -100,8 +100,8 @@ std::string job_text(const WeightSource& source, const CalibrationJob& job) {
        << ", batch " << m.batch << ", rate " << m.learning_rate << ", clip rate x" << m.clip_rate_factor
        << ", last rate x" << m.last_rate_share << ", adamw " << m.adamw.beta1 << ' ' << m.adamw.beta2 << ' '
        << m.adamw.epsilon << ' ' << m.adamw.weight_decay << ", learns" << (m.learns_transform ? " transform" : "")
-       << (m.learns_scale ? " scale" : "") << (m.learns_clip ? " clip" : "") << ", factor "
-       << static_cast<int>(m.factor_form) << ' ' << static_cast<int>(m.factor_start) << ", scale "
+       << (m.learns_scale ? " scale" : "") << (m.learns_clip ? " clip" : "") << (m.centres ? ", centres" : "")
+       << ", factor " << static_cast<int>(m.factor_form) << ' ' << static_cast<int>(m.factor_start) << ", scale "
        << static_cast<int>(m.scale_form) << " alpha " << m.alpha << ", clip logit " << m.clip_logit
        << (m.shared_clip ? " shared" : " per consumer") << ", loss " << static_cast<int>(m.loss) << ' '
        << m.huber_factor << ", seed " << m.seed << ", retries " << m.retries << ", objective "

@@ -124,6 +124,7 @@ MethodWords describe_method(const CalibrationJob& job) {
                        m.factor_form == FactorForm::free ? "F (I + D)" : "F U diag(s) V', U and V by Cayley");
     words.emplace_back("start of factors", start_of(m.factor_start));
   }
+  if (m.centres) words.emplace_back("inputs of layers", "without their mean, which is a bias");
   if (m.learns_scale) {
     words.emplace_back("form of scales", scale_of(m.scale_form));
     words.emplace_back("start of scales", "max|W|^" + number(1.0 - m.alpha) + " / max|X|^" + number(m.alpha));

@@ -27,6 +27,7 @@ FlatQuantParameters export_parameters(const Config& config, const LearnedBlock<f
   for (SiteKind kind : site_kinds) {
     const auto& site = block.site_at(kind);
     auto& transform = made.transform(block_site(kind));
+    transform.shift = site.shift();
     if (site.scale()) transform.scale = values_of(*site.scale());
     transform.left = pair_of(site.left());
     transform.right = pair_of(site.right());

@@ -14,10 +14,12 @@ std::vector<double> learn_in_float64(const Config& config, const LayerWeights& w
   const planish::calibration::FlatQuant& method = options.method;
   const index window = options.window, hidden = config.hidden_size;
   const TapeWeights<double> plain(config, weights);
-  SiteMagnitudes magnitudes;  // the scales' start comes from the trace
-  for (SiteKind kind : site_kinds)
-    magnitudes[static_cast<std::size_t>(kind)].resize(static_cast<std::size_t>(channels_at(kind, config)));
-  LearnedBlock<double> block(config, plain, options.recipe, method, magnitudes, trace.seed);
+  SiteStart start;  // the scales' comes from the trace
+  for (SiteKind kind : site_kinds) {
+    start.magnitudes[static_cast<std::size_t>(kind)].resize(static_cast<std::size_t>(channels_at(kind, config)));
+    start.shifts[static_cast<std::size_t>(kind)] = trace.start.transform(block_site(kind)).shift;
+  }
+  LearnedBlock<double> block(config, plain, options.recipe, method, start, trace.seed);
   std::size_t at = 0;
   for (auto& m : block.parameters().members()) std::ranges::copy(trace.learned[at++].second, m.values.begin());
 

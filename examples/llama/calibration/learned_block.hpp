@@ -10,8 +10,11 @@
 
 namespace llama {
 
-/// max |x_j| of every channel of each site's input, by SiteKind.
-using SiteMagnitudes = std::array<std::vector<float>, site_kinds.size()>;
+/// What learning starts from, of every channel of each site's input, by SiteKind.
+struct SiteStart {
+  std::array<std::vector<float>, site_kinds.size()> magnitudes;  // max |x_j|, or max |x_j − z_j|
+  std::array<std::vector<float>, site_kinds.size()> shifts;      // z, or none: FlatQuant::centres
+};
 
 /// A block whose transforms and clips are learned: the hooks of a BlockGraph, and the owner of the parameters. The
 /// sites of FlatQuant (arXiv 2410.09426, §3.2): Kronecker transforms at the inputs of q, k, v, of gate and up, and of
@@ -23,16 +26,20 @@ class LearnedBlock {
 
  public:
   LearnedBlock(const Config& config, const TapeWeights<T>& weights, const Recipe& recipe,
-               const planish::calibration::FlatQuant& method, const SiteMagnitudes& magnitudes, std::uint64_t seed)
+               const planish::calibration::FlatQuant& method, const SiteStart& start, std::uint64_t seed)
       : config_(&config), weights_(&weights), recipe_(&recipe), rounds_(method.rounds) {
     for (SiteKind kind : site_kinds) {
       const planish::calibration::SiteDescription site = describe(kind);
-      const std::vector<float> scale = site.has_scale ? start_scale(kind, method, magnitudes) : std::vector<float>{};
-      sites_.emplace_back(parameters_, site, scale, method, seed + 16 * static_cast<std::uint64_t>(kind));
+      const std::vector<float> scale = site.has_scale ? start_scale(kind, method, start) : std::vector<float>{};
+      sites_.emplace_back(parameters_, site, scale, method, seed + 16 * static_cast<std::uint64_t>(kind),
+                          start.shifts[static_cast<std::size_t>(kind)]);
     }
-    for (Projection p : projections)
+    for (Projection p : projections) {
       linears_.emplace_back(parameters_, std::string(name_of(p)), weights.matrix(p), recipe.bits_at(site_of(p)).weight,
                             recipe.group_size, method);
+      const std::vector<float>& shift = start.shifts[static_cast<std::size_t>(site_of(p))];
+      biases_.push_back(shift.empty() ? weights.bias(p) : linears_.back().bias_behind(shift, weights.bias(p)));
+    }
     if (recipe.key_bits < 16 && method.learns_transform)
       key_.emplace(parameters_, "key", config.head_size, method, seed + 16 * site_kinds.size());
     if (method.learns_clip && recipe.key_bits < 16) key_clip_.emplace(parameters_, "key.clip", 1, method);
@@ -83,9 +90,11 @@ class LearnedBlock {
   [[nodiscard]] Variable matrix(tape::Tape<T>& /*on*/, Projection p) const {
     return matrices_[static_cast<std::size_t>(p)];
   }
+  [[nodiscard]] bool has_bias(Projection p) const { return !biases_[static_cast<std::size_t>(p)].empty(); }
   /// The values' bias is turned like the values.
   [[nodiscard]] Variable bias(tape::Tape<T>& on, Projection p) const {
-    const Variable plain = FloatHooks<T>{weights_}.bias(on, p);
+    const std::vector<T>& values = biases_[static_cast<std::size_t>(p)];
+    const Variable plain = on.constant({values.data(), 1, static_cast<index>(values.size())});
     return p == Projection::value ? turn_values(plain) : plain;
   }
   [[nodiscard]] Variable query(Variable x) const {
@@ -157,7 +166,7 @@ class LearnedBlock {
 
   /// max|W|^(1−α) / max|X|^α over the consumers of a site.
   [[nodiscard]] std::vector<float> start_scale(SiteKind kind, const planish::calibration::FlatQuant& method,
-                                               const SiteMagnitudes& magnitudes) const {
+                                               const SiteStart& start) const {
     std::vector<float> scale(static_cast<std::size_t>(channels_at(kind, *config_)));
     for (Projection p : projections) {
       if (site_of(p) != kind) continue;
@@ -168,7 +177,7 @@ class LearnedBlock {
           largest = std::max(largest, static_cast<float>(std::abs(w(r, c))));
         }
     }
-    const std::vector<float>& x = magnitudes[static_cast<std::size_t>(kind)];
+    const std::vector<float>& x = start.magnitudes[static_cast<std::size_t>(kind)];
     for (std::size_t j = 0; j < scale.size(); ++j)
       scale[j] = planish::calibration::flatquant_scale(scale[j], x[j], method.alpha);
     return scale;
@@ -193,6 +202,7 @@ class LearnedBlock {
   planish::calibration::ParameterSet<T> parameters_;
   std::vector<planish::calibration::LearnedSite<T>> sites_;
   std::vector<planish::calibration::LearnedLinear<T>> linears_;
+  std::vector<std::vector<T>> biases_;  // of the model and of what sites are shifted by, by Projection
   std::optional<planish::calibration::LearnedFactor<T>> key_;
   std::optional<planish::calibration::LearnedClip<T>> key_clip_, value_clip_;
   std::vector<Variable> matrices_;  // of the step, by Projection

@@ -62,6 +62,7 @@ struct FloatHooks {
   [[nodiscard]] tape::Variable<T> matrix(tape::Tape<T>& on, Projection p) const {
     return on.constant(weights->matrix(p));
   }
+  [[nodiscard]] bool has_bias(Projection p) const { return !weights->bias(p).empty(); }
   [[nodiscard]] tape::Variable<T> bias(tape::Tape<T>& on, Projection p) const {
     const std::vector<T>& values = weights->bias(p);
     return on.constant({values.data(), 1, static_cast<index>(values.size())});
@@ -85,7 +86,7 @@ class BlockGraph {
   template <class Hooks>
   [[nodiscard]] Variable project(const Hooks& hooks, Projection p, Variable in) const {
     const Variable y = tape::multiply_transposed(in, hooks.matrix(in.tape(), p));
-    return weights_->bias(p).empty() ? y : tape::add_to_rows(y, hooks.bias(in.tape(), p));
+    return hooks.has_bias(p) ? tape::add_to_rows(y, hooks.bias(in.tape(), p)) : y;
   }
   [[nodiscard]] Variable attention_norm(Variable x) const { return norm(x, weights_->attention_gain); }
   [[nodiscard]] Variable mlp_norm(Variable h) const { return norm(h, weights_->mlp_gain); }

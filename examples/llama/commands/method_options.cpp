@@ -107,6 +107,7 @@ FlatQuant MethodOptions::method() const {
     if (component == "scale") made.learns_scale = false;
     if (component == "clip") made.learns_clip = false;
   }
+  made.centres = centre;
   made.seed = seed;
   return made;
 }
@@ -126,6 +127,8 @@ CalibrationOptions MethodOptions::options(const Recipe& recipe, index window) co
   if (made.method.weight_epochs > 0 && recipe.rounding != Rounding::nearest)
     fail("--weight-epochs ", made.method.weight_epochs, ": recipe ", to_string(recipe),
          " rounds weights that were not learned; leave +gptq or +mse out, learned weights lie on their grid");
+  if (centre && !recipe.quantizes_activations())
+    fail("--centre: recipe ", to_string(recipe), " keeps activations in float, whose mean costs nothing");
   if (weight_inputs && made.method.weight_epochs == 0)
     fail("--weight-inputs ", *weight_inputs, ": without --weight-epochs no weights learn");
   if (made.rounding_inputs != Inputs::plain && recipe.rounding != Rounding::gptq)
@@ -223,6 +226,11 @@ void add_method_options(CLI::App& command, MethodOptions& options) {
                   "Leave a component at its neutral value: transform, scale, clip. May come several times.")
       ->check(CLI::IsMember(std::vector<std::string>{"transform", "scale", "clip"}))
       ->option_text("COMPONENT")
+      ->group(group);
+  command
+      .add_flag("--centre", options.centre,
+                "Take the mean of every channel away from what layers read before it is transformed; a bias gives it "
+                "back. A subtraction per channel while the model runs.")
       ->group(group);
   command.add_option("--seed", options.seed, "Of the starts and of the choice of windows. [1]")
       ->option_text("N")

@@ -192,6 +192,11 @@ class FlatQuantFile {
     return io::detail::guarded(path(), [&]() -> Result<FlatQuantParameters> {
       detail::FlatQuantLayerReader from(file_, layer);
       FlatQuantParameters made;
+      for (std::size_t i = 0; i < block_sites; ++i) {
+        const auto site = static_cast<BlockSite>(i);
+        const std::string name = std::string(flatquant_site_name(site)) + ".shift";
+        if (from.has_any({name})) made.transforms[i].shift = from.vector(name, sizes.channels(site));
+      }
       for (BlockSite site : {BlockSite::attention, BlockSite::mlp, BlockSite::down}) {
         const std::string name(flatquant_site_name(site));
         const index channels = sizes.channels(site);

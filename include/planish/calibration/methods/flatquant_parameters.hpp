@@ -31,10 +31,11 @@ struct MatrixPair {
   friend bool operator==(const MatrixPair&, const MatrixPair&) = default;
 };
 
-/// What the input of a site meets, (x ⊙ scale)(left ⊗ right) with the row reshaped n₁ × n₂; its dual is in the weights.
-/// At `output` the left factor mixes query heads and the right one, of the head size, is what v brings in its rows
-/// (P_v); there is no scale there.
+/// What the input of a site meets, ((x − shift) ⊙ scale)(left ⊗ right) with the row reshaped n₁ × n₂; its dual is in
+/// the weights, and shift times the weights in a bias. At `output` the left factor mixes query heads and the right one,
+/// of the head size, is what v brings in its rows (P_v); there is no scale there, and `shift` is of channels before P_v.
 struct FlatQuantTransform {
+  std::vector<float> shift;  // z, of the model's own channels; empty: none
   std::vector<float> scale;  // c, all positive: a norm's gain or the rows of up absorb it; empty: none
   MatrixPair left, right;    // n₁ × n₁, n₂ × n₂
 

@@ -1,6 +1,8 @@
 #pragma once
 // How a safetensors file spells FlatQuant's parameters, and writing them. `layers.{i}.` is in front of every name:
 //   attn_in, mlp_in, down_in   .diag (c), .P_left, .P_right and their inverse transposes .P_left_inv_t, .P_right_inv_t
+//   attn_in, o_heads, mlp_in, down_in   .shift (z), which the reference implementation does not know, where inputs are
+//     centred
 //   o_heads, v_head, k_head    .P, .P_inv_t
 //   {q,k,v,o,gate,up,down}_proj   .lwc_max, .lwc_min (clips of weight rows), .lac_max, .lac_min (of the input),
 //     and where weights were learned .learned_weight
@@ -117,13 +119,16 @@ class FlatQuantLayerWriter {
 
 }  // namespace detail
 
-/// Adds the parameters of one layer to a file; write it with `writer.write(path)`. Empty scales, factors and
+/// Adds the parameters of one layer to a file; write it with `writer.write(path)`. Empty shifts, scales, factors and
 /// clips of rows are left out. Errors: not_finite, shape_mismatch (a matrix that is not square),
 /// invalid_argument (a layer that was added before).
 [[nodiscard]] inline Status add_flatquant(io::SafetensorsWriter& writer, index layer,
                                           const FlatQuantParameters& parameters) noexcept {
   return io::detail::guarded("FlatQuant", [&]() -> Status {
     detail::FlatQuantLayerWriter to(writer, layer);
+    for (std::size_t i = 0; i < block_sites; ++i)
+      if (const std::vector<float>& z = parameters.transforms[i].shift; !z.empty())
+        to.add(std::string(flatquant_site_name(static_cast<BlockSite>(i))) + ".shift", z);
     for (BlockSite site : {BlockSite::attention, BlockSite::mlp, BlockSite::down}) {
       const std::string name(flatquant_site_name(site));
       const FlatQuantTransform& transform = parameters.transform(site);

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include <planish/calibration/channel_mean.hpp>
 #include <planish/calibration/methods/flatquant/learn_flatquant.hpp>
 #include <planish/calibration/methods/flatquant/learned_linear.hpp>
 #include <planish/calibration/methods/flatquant/read_out.hpp>
@@ -12,6 +13,7 @@
 #include <planish/transform/kronecker.hpp>
 #include <planish/transform/kronecker_factors.hpp>
 #include <planish/transform/scale.hpp>
+#include <planish/transform/shift.hpp>
 #include <planish/transform/transform.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration {
@@ -19,7 +21,7 @@ namespace planish::inline PLANISH_ABI::calibration {
 /// What a fit of one site has learned.
 struct SiteFit {
   index channels = 0;
-  FlatQuantTransform transform;                     ///< scale and factors; empty where they were not learned
+  FlatQuantTransform transform;                     ///< shift, scale and factors; empty where there are none
   std::vector<std::vector<ClipPair>> weight_clips;  ///< by layer and row: factors for clip_rows
   std::vector<ClipPair> activation_clips;           ///< one, or one per layer; none where activations stay float
   /// By layer, where weights learned (FlatQuant::weight_epochs): behind the transform and the clips, on their grid;
@@ -27,8 +29,16 @@ struct SiteFit {
   std::vector<FlatQuantWeights> weights;
   LearnReport report;
 
-  /// What runs online and folds into weights, as stages. Errors: a scale or factor without an inverse.
+  /// What runs online and folds into weights, as stages. Errors: a scale or factor without an inverse;
+  /// `invalid_argument` for a fit that centres its input, which is more than these stages.
   PLANISH_LAZY [[nodiscard]] Result<Transform<Scale, Kronecker<Dense, Dense>>> stages() const;
+
+  /// The same behind the shift of FlatQuant::centres, or of zeros. Folding it makes a bias of weights that had none.
+  PLANISH_LAZY [[nodiscard]] Result<Transform<Shift, Scale, Kronecker<Dense, Dense>>> centred_stages() const;
+
+ private:
+  [[nodiscard]] Result<Kronecker<Dense, Dense>> factors() const;
+  [[nodiscard]] Result<Scale> scale() const;
 };
 
 namespace detail {
@@ -43,10 +53,13 @@ PLANISH_LAZY class SiteLearner {
         x_(x),
         weights_(weights),
         on_(executor),
-        site_(parameters_, describe(x.columns(), weights.size(), bits), start_scale(), method, method.seed) {
-    for (std::size_t i = 0; i < weights.size(); ++i)
+        shift_(centre()),
+        site_(parameters_, describe(x.columns(), weights.size(), bits), start_scale(), method, method.seed, shift_) {
+    for (std::size_t i = 0; i < weights.size(); ++i) {
       linears_.emplace_back(parameters_, "layer" + std::to_string(i), weights[i], bits.weights, bits.group_size,
                             method);
+      if (!shift_.empty()) biases_.push_back(linears_.back().bias_behind(shift_));
+    }
   }
 
   [[nodiscard]] Result<SiteFit> fit(SiteObjective objective, const std::function<bool(const LearnProgress&)>& on_step) {
@@ -80,13 +93,22 @@ PLANISH_LAZY class SiteLearner {
             .consumers = static_cast<int>(layers)};
   }
 
+  /// The mean of the input, where it is taken away.
+  [[nodiscard]] std::vector<float> centre() const {
+    if (!method_.centres || bits_.activations == 16) return {};
+    ChannelMean seen(x_.columns());
+    throw_if_failed(seen.observe(x_));
+    return seen.mean();
+  }
+
   [[nodiscard]] std::vector<float> start_scale() const {
     std::vector<float> scale(static_cast<std::size_t>(x_.columns()));
     for (index c = 0; c < x_.columns(); ++c) {
       float w = 0.0f, x = 0.0f;
       for (const auto& matrix : weights_)
         for (index r = 0; r < matrix.rows(); ++r) w = std::max(w, std::fabs(matrix(r, c)));
-      for (index r = 0; r < x_.rows(); ++r) x = std::max(x, std::fabs(x_(r, c)));
+      const float z = shift_.empty() ? 0.0f : shift_[static_cast<std::size_t>(c)];
+      for (index r = 0; r < x_.rows(); ++r) x = std::max(x, std::fabs(x_(r, c) - z));
       scale[static_cast<std::size_t>(c)] = flatquant_scale(w, x, method_.alpha);
     }
     return scale;
@@ -112,7 +134,7 @@ PLANISH_LAZY class SiteLearner {
     return total ? tape::add(*total, loss) : loss;
   }
 
-  /// Σ over layers of the error of q(x T) q(W T⁻ᵀ)ᵀ against x Wᵀ.
+  /// Σ over layers of the error of q((x − z) T) q(W T⁻ᵀ)ᵀ + W z against x Wᵀ.
   [[nodiscard]] tape::Variable<float> layer_loss(index first, index count) {
     record();
     const auto x = on_.constant(x_.middle_rows(first, count));
@@ -120,7 +142,9 @@ PLANISH_LAZY class SiteLearner {
     std::optional<tape::Variable<float>> total, shared;
     for (std::size_t i = 0; i < linears_.size(); ++i) {
       if (!shared || site_.clip_pairs() > 1) shared = site_.quantize(transformed, static_cast<int>(i));
-      const auto y = tape::multiply_transposed(*shared, quantized_[i]);
+      auto y = tape::multiply_transposed(*shared, quantized_[i]);
+      if (!biases_.empty())
+        y = tape::add_to_rows(y, on_.constant({biases_[i].data(), 1, static_cast<index>(biases_[i].size())}));
       const auto target = tape::multiply_transposed(x, on_.constant(weights_[i]));
       total = sum(total, record_loss(method_, y, target.value()));
     }
@@ -140,6 +164,7 @@ PLANISH_LAZY class SiteLearner {
     record();
     SiteFit made;
     made.channels = x_.columns();
+    made.transform.shift = shift_;
     if (site_.scale()) made.transform.scale = values_of(*site_.scale());
     made.transform.left = pair_of(site_.left());
     made.transform.right = pair_of(site_.right());
@@ -158,6 +183,8 @@ PLANISH_LAZY class SiteLearner {
   MatrixView<const float> x_;
   std::span<const MatrixView<const float>> weights_;
   tape::Tape<float> on_;
+  std::vector<float> shift_;                // z, or none
+  std::vector<std::vector<float>> biases_;  // W z, by layer
   ParameterSet<float> parameters_;
   LearnedSite<float> site_;
   std::vector<LearnedLinear<float>> linears_;
@@ -166,8 +193,7 @@ PLANISH_LAZY class SiteLearner {
 
 }  // namespace detail
 
-template <int>
-Result<Transform<Scale, Kronecker<Dense, Dense>>> SiteFit::stages() const {
+inline Result<Kronecker<Dense, Dense>> SiteFit::factors() const {
   const auto factor = [](const MatrixPair& pair, index n) {
     std::vector<float> identity(static_cast<std::size_t>(n * n));
     for (index i = 0; i < n; ++i) identity[static_cast<std::size_t>(i * n + i)] = 1.0f;
@@ -178,10 +204,35 @@ Result<Transform<Scale, Kronecker<Dense, Dense>>> SiteFit::stages() const {
   if (!left) return left.status();
   auto right = factor(transform.right, sizes.right);
   if (!right) return right.status();
-  auto scale = Scale::make(transform.scale.empty() ? std::vector<float>(static_cast<std::size_t>(channels), 1.0f)
-                                                   : transform.scale);
-  if (!scale) return scale.status();
-  return Transform<Scale, Kronecker<Dense, Dense>>(*std::move(scale), Kronecker(*std::move(left), *std::move(right)));
+  return Kronecker(*std::move(left), *std::move(right));
+}
+
+inline Result<Scale> SiteFit::scale() const {
+  return Scale::make(transform.scale.empty() ? std::vector<float>(static_cast<std::size_t>(channels), 1.0f)
+                                             : transform.scale);
+}
+
+template <int>
+Result<Transform<Scale, Kronecker<Dense, Dense>>> SiteFit::stages() const {
+  if (!transform.shift.empty())
+    return Status(ErrorCode::invalid_argument, "a fit that centres its input has a shift: use centred_stages()");
+  auto behind = factors();
+  if (!behind) return behind.status();
+  auto diagonal = scale();
+  if (!diagonal) return diagonal.status();
+  return Transform<Scale, Kronecker<Dense, Dense>>(*std::move(diagonal), *std::move(behind));
+}
+
+template <int>
+Result<Transform<Shift, Scale, Kronecker<Dense, Dense>>> SiteFit::centred_stages() const {
+  auto front =
+      Shift::make(transform.shift.empty() ? std::vector<float>(static_cast<std::size_t>(channels)) : transform.shift);
+  if (!front) return front.status();
+  auto behind = factors();
+  if (!behind) return behind.status();
+  auto diagonal = scale();
+  if (!diagonal) return diagonal.status();
+  return Transform<Shift, Scale, Kronecker<Dense, Dense>>(*std::move(front), *std::move(diagonal), *std::move(behind));
 }
 
 template <int>

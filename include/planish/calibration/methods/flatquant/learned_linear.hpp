@@ -1,6 +1,8 @@
 #pragma once
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include <planish/calibration/methods/flatquant/learned_site.hpp>
 #include <planish/calibration/tape/clamp_and_quantize.hpp>
@@ -36,6 +38,18 @@ class LearnedLinear {
     }
     if (output != nullptr) w = tape::transpose(tape::kronecker_right(tape::transpose(w), *output));
     return quantizer_.bits == 16 ? w : tape::fake_quantize_rows(w, quantizer_);
+  }
+
+  /// b + W z: what the layer's bias becomes where its input loses z. `bias`: out values, or none.
+  [[nodiscard]] std::vector<T> bias_behind(std::span<const float> shift, std::span<const T> bias = {}) const {
+    std::vector<T> sums;
+    for (index r = 0; r < weights_.rows(); ++r) {
+      double sum = bias.empty() ? 0.0 : static_cast<double>(bias[static_cast<std::size_t>(r)]);
+      for (index c = 0; c < weights_.columns(); ++c)
+        sum += static_cast<double>(weights_(r, c)) * static_cast<double>(shift[static_cast<std::size_t>(c)]);
+      sums.push_back(static_cast<T>(sum));
+    }
+    return sums;
   }
 
   /// From now on the transformed weights are parameters themselves: they start where the transform, which must not move

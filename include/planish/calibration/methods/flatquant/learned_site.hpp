@@ -21,14 +21,16 @@ struct SiteDescription {
   bool right_absorbed = false;  ///< the producer carries the right factor: of values, read by o
 };
 
-/// Transform and activation clips of one site while they are learned: x → leftᵀ (x ⊙ c) right, then clip and quantize.
+/// Transform and activation clips of one site while they are learned: x → leftᵀ ((x − z) ⊙ c) right, then clip and
+/// quantize.
 template <tape::MustBeReal T>
 class LearnedSite {
  public:
-  /// `start_scale`: channels positive values, or none for ones.
+  /// `start_scale`: channels positive values, or none for ones. `shift`: z, which stays what it is, or none.
   LearnedSite(ParameterSet<T>& parameters, const SiteDescription& site, std::span<const float> start_scale,
-              const FlatQuant& method, std::uint64_t seed)
-      : site_(site), rounds_(method.rounds) {
+              const FlatQuant& method, std::uint64_t seed, std::span<const float> shift = {})
+      : site_(site), rounds_(method.rounds), shift_(shift.begin(), shift.end()) {
+    for (const float z : shift) minus_shift_.push_back(static_cast<T>(-z));
     if (method.learns_scale && site.has_scale) {
       const std::vector<float> ones(static_cast<std::size_t>(site.left * site.right), 1.0f);
       scale_.emplace(parameters, site.name + ".scale", start_scale.empty() ? ones : start_scale, method.scale_form);
@@ -54,16 +56,22 @@ class LearnedSite {
     }
     if (left_) on_.left = left_->record(on);
     if (right_) on_.right = right_->record(on);
+    if (!shift_.empty()) {
+      const auto z = on.constant({minus_shift_.data(), 1, static_cast<index>(minus_shift_.size())});
+      on_.minus_shift = right_ && site_.right_absorbed ? tape::kronecker_right(z, on_.right->matrix) : z;
+    }
     for (auto& clip : clips_) on_.clips.push_back(clip.record(on));
   }
 
   [[nodiscard]] const std::optional<FactorVariables<T>>& left() const noexcept { return on_.left; }
   [[nodiscard]] const std::optional<FactorVariables<T>>& right() const noexcept { return on_.right; }
   [[nodiscard]] const std::optional<tape::Variable<T>>& scale() const noexcept { return on_.scale; }
+  [[nodiscard]] const std::vector<float>& shift() const noexcept { return shift_; }
   [[nodiscard]] const std::vector<ClipVariables<T>>& clips() const noexcept { return on_.clips; }
 
   /// What runs online on the site's input, tokens × channels.
   [[nodiscard]] tape::Variable<T> transform(tape::Variable<T> x) const {
+    if (on_.minus_shift) x = tape::add_to_rows(x, *on_.minus_shift);
     return map(x, on_.scale, left_ ? &on_.left->matrix : nullptr,
                right_ && !site_.right_absorbed ? &on_.right->matrix : nullptr);
   }
@@ -115,13 +123,15 @@ class LearnedSite {
   }
 
   struct Recorded {
-    std::optional<tape::Variable<T>> scale, inverse_scale;
+    std::optional<tape::Variable<T>> minus_shift, scale, inverse_scale;
     std::optional<FactorVariables<T>> left, right;
     std::vector<ClipVariables<T>> clips;
   };
 
   SiteDescription site_;
   bool rounds_;
+  std::vector<float> shift_;  // of channels that carry no factor yet
+  std::vector<T> minus_shift_;
   std::optional<LearnedScale<T>> scale_;
   std::optional<LearnedFactor<T>> left_, right_;
   std::vector<LearnedClip<T>> clips_;
