@@ -77,8 +77,8 @@ struct FlatQuant {
   bool learns_scale = true;      ///< the diagonal in front of them; off: ones
   bool learns_clip = true;       ///< weight, activation and cache clips; off: whole ranges
 
-  /// Inputs that are quantized lose the mean of their channels in front of everything; its product with the weights is
-  /// a bias. What language models feed their attention is half mean, which no linear transform takes away.
+  /// Inputs that are quantized lose the mean of their channels, which no linear transform takes away, in front of
+  /// everything; its product with the weights is a bias.
   bool centres = false;
 
   FactorForm factor_form = FactorForm::free;
