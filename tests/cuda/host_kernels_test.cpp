@@ -34,6 +34,15 @@ void run(Kernel* kernel, int blocks, int threads, int shared_bytes, const Argume
   CHECK(emulator::faults() == 0);
 }
 
+TEST_CASE("a kernel asks for as many blocks of a multiprocessor as fit, and no more than it wants") {
+  using pl::kernels::cuda::resident_blocks;
+  CHECK(resident_blocks(128, 4) == 4);
+  CHECK(resident_blocks(256, 32) == 8);   // 2048 threads
+  CHECK(resident_blocks(1024, 3) == 2);   // the same
+  CHECK(resident_blocks(32, 100) == 32);  // slots for blocks
+  static_assert(resident_blocks(768, 9) == 2);
+}
+
 TEST_CASE("RMSNorm is the reference's") {
   for (const int columns : {1, 8, 300, 576}) {
     const auto x = normals(1, 3 * columns), gain = normals(2, columns);
