@@ -20,6 +20,9 @@ Where exact arithmetic leaves a choice, it is made as planish makes it:
   * Codes are round-half-even of x / s, and the zero point is rounded on its own.
   * Rows of q and k stay in the GGUF file's order, where neighbours make a rotary pair, so that the factor on the heads
     of keys has the basis of the trace. The Hugging Face order is a permutation of it and would learn the same.
+
+Means of channels that a trace takes away from the input of a site (decision 12) are read from it: x - z is transformed,
+and W z comes back behind the quantized product.
 """
 import argparse
 import math
@@ -38,6 +41,7 @@ SITE_OF = {"q": "attn", "k": "attn", "v": "attn", "o": "o", "gate": "mlp", "up":
 FILE_NAME = {"q": "attn_q", "k": "attn_k", "v": "attn_v", "o": "attn_output", "gate": "ffn_gate", "up": "ffn_up", "down": "ffn_down"}
 START_NAME = {"attn.left": "attn_in.P_left", "attn.right": "attn_in.P_right", "mlp.left": "mlp_in.P_left", "mlp.right": "mlp_in.P_right",
               "down.left": "down_in.P_left", "down.right": "down_in.P_right", "o.left": "o_heads.P", "o.right": "v_head.P", "key": "k_head.P"}
+SHIFT_NAME = {"attn": "attn_in", "o": "o_heads", "mlp": "mlp_in", "down": "down_in"}
 
 
 class Job:
@@ -138,6 +142,10 @@ class Block:
                 p = p[order][:, order]
             return p
 
+        self.shifts = {
+            site: torch.from_numpy(trace[f"layers.0.{name}.shift"].copy()).to(dtype)
+            for site, name in SHIFT_NAME.items() if f"layers.0.{name}.shift" in trace
+        }
         # In the free form the deviation starts at zero, so that the fixed factor is the factor's start.
         self.fixed = {name: start(name) for name in START_NAME if f"{name}.deviation" in self.learned}
         with torch.no_grad():
@@ -209,22 +217,36 @@ class Block:
             weights = self.quantized_weights(factors, scales)
 
             def site(name, x, consumers):
-                if name == "o":  # the values carry the right factor already
-                    left = factors["o.left"][0]
-                    x = (left.T @ x.reshape(*x.shape[:-1], self.heads, -1)).reshape(x.shape)
+                if name == "o":  # the values carry the right factor already, which their mean does not
+                    left, right = factors["o.left"][0], factors["o.right"][0]
+                    x = x.reshape(*x.shape[:-1], self.heads, -1)
+                    if name in self.shifts:
+                        x = x - self.shifts[name].reshape(self.heads, -1) @ right
+                    x = (left.T @ x).flatten(-2)
                 else:
+                    if name in self.shifts:
+                        x = x - self.shifts[name]
                     x = self.kronecker(x * scales[name], factors[name + ".left"][0], factors[name + ".right"][0])
                 if f"{name}.clip1.positive" not in self.learned:
                     return [quantize_activation(x, self.activation_clip(name, 0))] * consumers
                 return [quantize_activation(x, self.activation_clip(name, c)) for c in range(consumers)]
 
+        def product(x, name):
+            y = x @ weights[name].T
+            if not quantizes or SITE_OF[name] not in self.shifts:
+                return y
+            bias = self.plain[name] @ self.shifts[SITE_OF[name]]
+            if name == "v":
+                bias = (bias.reshape(self.kv_heads, -1) @ factors["o.right"][0]).flatten()
+            return y + bias
+
         windows, tokens, _ = h.shape
         split = lambda x, heads: x.reshape(windows, tokens, heads, -1)
         turn = lambda x: torch.stack([rotate_pairs(w, self.base) for w in x])
         to_q, to_k, to_v = site("attn", rms_norm(h, self.attn_norm, self.epsilon), 3)
-        q = turn(split(to_q @ weights["q"].T, self.heads))
-        k = turn(split(to_k @ weights["k"].T, self.kv_heads))
-        v = split(to_v @ weights["v"].T, self.kv_heads)
+        q = turn(split(product(to_q, "q"), self.heads))
+        k = turn(split(product(to_k, "k"), self.kv_heads))
+        v = split(product(to_v, "v"), self.kv_heads)
         if quantizes:
             q = q @ factors["key"][1]
             k = quantize_cache(k @ factors["key"][0], self.clip("key.clip"))
@@ -232,10 +254,10 @@ class Block:
         k, v = (t.repeat_interleave(self.heads // self.kv_heads, dim=2) for t in (k, v))
         attended = torch.nn.functional.scaled_dot_product_attention(*(t.transpose(1, 2) for t in (q, k, v)), is_causal=True)
         (to_o,) = site("o", attended.transpose(1, 2).reshape(windows, tokens, -1), 1)
-        h = h + to_o @ weights["o"].T
+        h = h + product(to_o, "o")
         to_gate, to_up = site("mlp", rms_norm(h, self.mlp_norm, self.epsilon), 2)
-        (to_down,) = site("down", torch.nn.functional.silu(to_gate @ weights["gate"].T) * (to_up @ weights["up"].T), 1)
-        return h + to_down @ weights["down"].T
+        (to_down,) = site("down", torch.nn.functional.silu(product(to_gate, "gate")) * (product(to_up, "up")), 1)
+        return h + product(to_down, "down")
 
 
 def error_of(y, target, job):
