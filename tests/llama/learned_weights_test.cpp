@@ -142,6 +142,11 @@ TEST_CASE("blocks that read the quantized prefix read learned weights, and go on
   CHECK(whole[0].parameters == plain[0].parameters);  // nothing is quantized before it
   CHECK(whole[1].parameters.transforms == plain[1].parameters.transforms);
   CHECK_FALSE(whole[1].parameters.weights == plain[1].parameters.weights);
+  // Losses of other inputs are no measure of what was learned; the report says how far they are apart.
+  CHECK(plain[1].report.change_of_inputs == 1.0);
+  CHECK(whole[0].report.change_of_inputs == doctest::Approx(1.0).epsilon(1e-4));
+  CHECK(whole[1].report.change_of_inputs > 1.01);
+  for (const CalibratedBlock& block : whole) CHECK(block.report.loss_after < block.report.comparable_before());
   job.parts = folder.file("stopped");
   int steps = 0;
   CHECK_THROWS_AS(calibrate(source, job, {}, [&] { return steps++ >= 40; }), Interrupted);

@@ -96,6 +96,7 @@ TEST_CASE("an artefact keeps how every block learned and what became of it, the 
     CHECK(record.blocks[i].profile == *is.blocks[i].profile);
     CHECK(record.blocks[i].report.step_losses == is.blocks[i].report.step_losses);
     CHECK(record.blocks[i].report.attempts == is.blocks[i].report.attempts);
+    CHECK(record.blocks[i].report.change_of_inputs == is.blocks[i].report.change_of_inputs);
     CHECK(record.blocks[i].report.step_losses.size() == 6);
     product *= record.blocks[i].report.loss_after / record.blocks[i].report.loss_before;
   }
@@ -156,6 +157,10 @@ TEST_CASE("one block, a loss of zero and channels of zero do not break the page"
   CHECK(imbalance(page) == "");
   CHECK_FALSE(contains(page, "nan"));
   CHECK(record.improvement() == 1.0);
+  block.report.loss_before = 1.0;
+  block.report.loss_after = 0.5;
+  block.report.change_of_inputs = 4.0;  // inputs on which the start's loss would be 4
+  CHECK(record.improvement() == doctest::Approx(0.125));
 }
 
 TEST_CASE("the command writes the page and the same figures as JSON") {

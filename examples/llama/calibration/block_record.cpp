@@ -87,21 +87,22 @@ constexpr std::size_t clip_fields = 5;
 void add_learn_report(const AddFloats& add, index layer, const LearnReport& report) {
   add(tensor(layer, "step_losses"), {static_cast<index>(report.step_losses.size())},
       {report.step_losses.begin(), report.step_losses.end()});
-  add(tensor(layer, "summary"), {4},
+  add(tensor(layer, "summary"), {5},
       {single(report.loss_before), single(report.loss_after), single(report.learning_rate),
-       static_cast<float>(report.attempts)});
+       static_cast<float>(report.attempts), single(report.change_of_inputs)});
 }
 
 std::optional<LearnReport> read_learn_report(const FindFloats& find, index layer, const std::string& path) {
   const Reader from(find, layer, path);
   const auto losses = from.find("step_losses");
   if (!losses) return std::nullopt;
-  const auto summary = from.get("summary", 4, 4);
+  const auto summary = from.get("summary", 4, 5);
   LearnReport report{.loss_before = static_cast<double>(summary[0]),
                      .loss_after = static_cast<double>(summary[1]),
                      .step_losses = {losses->begin(), losses->end()},
                      .learning_rate = static_cast<double>(summary[2])};
   report.attempts = static_cast<int>(summary[3]);
+  if (summary.size() == 5) report.change_of_inputs = static_cast<double>(summary[4]);
   return report;
 }
 

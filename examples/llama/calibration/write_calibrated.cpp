@@ -57,8 +57,8 @@ void write_blocks(Host& host, const MergedJob& job, CalibratedLayers& layers, co
     const planish::calibration::LearnReport& report = block.report;
     add_learn_report(add, layer, report);
     if (block.profile) add_profile(add, layer, *block.profile);
-    if (report.loss_before > 0.0 && report.loss_after > 0.0)
-      change += std::log(report.loss_after / report.loss_before) / static_cast<double>(layers_in_all);
+    if (report.comparable_before() > 0.0 && report.loss_after > 0.0)
+      change += std::log(report.loss_after / report.comparable_before()) / static_cast<double>(layers_in_all);
     progress.advance(1.0);
   }
   artefact.write(out);

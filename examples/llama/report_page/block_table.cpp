@@ -70,7 +70,7 @@ struct LossFormat {
   explicit LossFormat(const CalibrationRecord& record) {
     double least = 0.0;
     for (const BlockRecord& block : record.blocks)
-      for (const double loss : {block.report.loss_before, block.report.loss_after})
+      for (const double loss : {block.report.comparable_before(), block.report.loss_after})
         if (loss > 0.0 && (least == 0.0 || loss < least)) least = loss;
     if (least == 0.0) return;
     const int magnitude = static_cast<int>(std::floor(std::log10(least)));
@@ -129,7 +129,7 @@ void draw_block(Markup& page, std::size_t number, const BlockRecord& block, cons
         if (r == 0) page.element("th", {{"scope", "rowgroup"}, {"rowspan", span}}, std::to_string(number));
         page.element("th", {{"scope", "row"}, {"class", "site"}}, rows[r].name);
         if (r == 0) {
-          whole(loss.text(block.report.loss_before));
+          whole(loss.text(block.report.comparable_before()));
           whole(loss.text(block.report.loss_after));
           whole(fixed(block.improvement(), 3));
           whole(plain_tick(block.report.learning_rate));

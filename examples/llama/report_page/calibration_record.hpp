@@ -13,9 +13,9 @@ struct BlockRecord {
   planish::calibration::LearnReport report;
   BlockProfile profile;
 
-  /// Loss after over loss before; 1 where there was none.
+  /// Loss after over loss before, on the same inputs; 1 where there was none.
   [[nodiscard]] double improvement() const noexcept {
-    return report.loss_before > 0.0 ? report.loss_after / report.loss_before : 1.0;
+    return report.comparable_before() > 0.0 ? report.loss_after / report.comparable_before() : 1.0;
   }
 };
 

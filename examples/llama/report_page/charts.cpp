@@ -83,7 +83,7 @@ void draw_steps(Markup& page, const CalibrationRecord& record) {
 void draw_before_and_after(Markup& page, const CalibrationRecord& record) {
   std::vector<double> before, after;
   for (const BlockRecord& block : record.blocks) {
-    before.push_back(block.report.loss_before);
+    before.push_back(block.report.comparable_before());
     after.push_back(block.report.loss_after);
   }
   double least = 0.0, greatest = 0.0;

@@ -28,9 +28,13 @@ Json site_json(const SiteProfile& site) {
 }
 
 Json block_json(const BlockRecord& block) {
-  Json json = {{"loss_before", block.report.loss_before},     {"loss_after", block.report.loss_after},
-               {"learning_rate", block.report.learning_rate}, {"attempts", block.report.attempts},
-               {"step_losses", block.report.step_losses},     {"profile_tokens", block.profile.tokens}};
+  Json json = {{"loss_before", block.report.loss_before},
+               {"loss_after", block.report.loss_after},
+               {"change_of_inputs", block.report.change_of_inputs},
+               {"learning_rate", block.report.learning_rate},
+               {"attempts", block.report.attempts},
+               {"step_losses", block.report.step_losses},
+               {"profile_tokens", block.profile.tokens}};
   for (SiteKind kind : site_kinds)
     json["sites"][std::string(to_string(kind))] = site_json(block.profile.sites[static_cast<std::size_t>(kind)]);
   if (block.profile.keys) json["keys"] = site_json(*block.profile.keys);

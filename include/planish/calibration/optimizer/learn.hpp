@@ -27,10 +27,16 @@ struct LearnOptions {
 /// What the loss did.
 struct LearnReport {
   double loss_before = 0.0, loss_after = 0.0;  ///< mean over LearnOptions::evaluated batches
-  std::vector<double> step_losses;             ///< of the attempt that went through
+  /// The loss on the inputs that weights learn from over that on the inputs before, of the same parameters; 1 where
+  /// those are the same (learn_flatquant).
+  double change_of_inputs = 1.0;
+  std::vector<double> step_losses;  ///< of the attempt that went through
   double learning_rate = 0.0;                  ///< of that attempt
   int attempts = 1;
   bool stopped = false;  ///< the caller asked; the parameters are those of the last step
+
+  /// The start's loss as it would be on the inputs of `loss_after`: what that may be compared with.
+  [[nodiscard]] double comparable_before() const noexcept { return loss_before * change_of_inputs; }
 };
 
 /// Where a run is: shown to the caller after every step.

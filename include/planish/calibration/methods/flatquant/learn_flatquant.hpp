@@ -33,6 +33,7 @@ template <class T, class RecordLoss, class BeginWeights, class OnStep>
   });
   if (!weights) return weights;
   report->step_losses.insert(report->step_losses.end(), weights->step_losses.begin(), weights->step_losses.end());
+  if (!same_loss && report->loss_after > 0.0) report->change_of_inputs = weights->loss_before / report->loss_after;
   report->loss_after = weights->loss_after;
   report->attempts = std::max(report->attempts, weights->attempts);
   report->stopped = weights->stopped;
