@@ -12,20 +12,21 @@ namespace {
 using Matrix = std::vector<float>;
 constexpr pl::index tokens = 256, channels = 96, outputs = 64;
 
-/// Mean squared error of y = q(x T) q(W T⁻ᵀ)ᵀ at 4 bits against x Wᵀ, by the real kernels.
+/// Mean squared error of y = q((x − z) A) q(W A⁻ᵀ)ᵀ + W z at 4 bits against x Wᵀ, by the real kernels.
 double error_of(const Matrix& x, const Matrix& w, const pl::calibration::SiteFit* fit) {
   using W4 = pl::Quantizer<4, pl::PerChannel>;
   using A4 = pl::Quantizer<4, pl::PerToken>;
   Matrix y(static_cast<std::size_t>(tokens * outputs)), exact(y.size());
   const auto measure = [&](const auto& transform, const A4& quantizer) {
-    std::vector<double> folded(w.begin(), w.end());
+    std::vector<double> folded(w.begin(), w.end()), bias(static_cast<std::size_t>(outputs));
     const pl::MatrixView<double> rows(folded.data(), outputs, channels);
-    if (!pl::fold_into_weights(transform, rows)) return false;
+    if (!pl::fold_into_weights(transform, rows, bias)) return false;
     if (fit != nullptr && !pl::calibration::clip_rows(rows, fit->weight_clips[0])) return false;
     const auto codes = pl::quantize_weights(pl::MatrixView<const double>(rows), {.bits = 4});
     if (!codes) return false;
+    const Matrix kept_bias(bias.begin(), bias.end());
     const auto linear = pl::QuantizedLinear<W4, A4, std::decay_t<decltype(transform)>>::from_codes(
-        codes->view(), {}, transform, quantizer);
+        codes->view(), kept_bias, transform, quantizer);
     if (!linear) return false;
     std::vector<std::byte> workspace(linear->workspace_size(tokens));
     return linear
@@ -52,11 +53,11 @@ double error_of(const Matrix& x, const Matrix& w, const pl::calibration::SiteFit
 }  // namespace
 
 int main() {
-  // Activations as language models have them: a few channels are far larger than the rest.
+  // Activations as language models have them: a few channels are far larger than the rest, and means are not zero.
   pl::Random random(5);
   Matrix x(static_cast<std::size_t>(tokens * channels)), w(static_cast<std::size_t>(outputs * channels));
   for (std::size_t i = 0; i < x.size(); ++i)
-    x[i] = static_cast<float>(random.normal() * (i % 96 == 7 || i % 96 == 50 ? 30.0 : 1.0));
+    x[i] = static_cast<float>(random.normal() * (i % 96 == 7 || i % 96 == 50 ? 30.0 : 1.0) + (i % 3 == 0 ? 2.0 : -1.0));
   for (float& value : w) value = static_cast<float>(0.1 * random.normal());
 
   const pl::MatrixView<const float> weights(w.data(), outputs, channels);

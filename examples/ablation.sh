@@ -91,6 +91,7 @@ case $what in
     learned "transform, scale" w4a4kv4 --without clip
     learned "transform, clips" w4a4kv4 --without scale
     learned "transform, scale, clips" w4a4kv4
+    learned "the same, inputs keep their mean" w4a4kv4 --centre no
     for ratio in 0.95 0.9 0.8; do
       learned "transform, scale, all clips at $ratio" w4a4kv4 --clip-rate 0 --clip-start "$ratio"
     done ;;

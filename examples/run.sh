@@ -17,7 +17,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/cmake/packages.sh"
 
 # What the learned row is learned from, and for how long: a fixed number of steps, never a clock.
-learning=${PLANISH_LEARNING:---samples 112 --window 256 --epochs 2 --weight-epochs 2 --learning-rate 0.02 --weight-rate 0.005 --beta1 0.8 --beta2 0.95 --weight-decay 0 --centre --weight-inputs quantized --products auto}
+learning=${PLANISH_LEARNING:---samples 112 --window 256 --epochs 2 --weight-epochs 2 --learning-rate 0.02 --weight-rate 0.005 --beta1 0.8 --beta2 0.95 --weight-decay 0 --weight-inputs quantized --products auto}
 learned=w4a4kv4+flatquant
 
 prompt="The old lighthouse keeper opened the door and"

@@ -58,6 +58,7 @@ TEST_CASE("factors of every form from every start, scales of every form, every l
 TEST_CASE("the published recipe: a clip pair per layer") {
   FlatQuant method = FlatQuant::published();
   CHECK(method.batch == 4);
+  CHECK_FALSE(method.centres);
   method.epochs = 3;
   check_learns(method);
 }

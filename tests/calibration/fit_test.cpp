@@ -139,17 +139,19 @@ TEST_CASE("a centred fit learns more of an input that is half mean, and its stag
       site.x[static_cast<std::size_t>(t * site.channels + c)] += c % 3 == 0 ? 2.0f : -1.0f;
   FlatQuant method{.epochs = 40, .rows_per_step = 48};
   const SiteBitwidths bits{.weights = 4, .activations = 4};
+  const auto centred = method.fit(site.input(), site.weights, bits);
+  method.centres = false;
   const auto plain = method.fit(site.input(), site.weights, bits);
   method.centres = true;
-  const auto centred = method.fit(site.input(), site.weights, bits);
   REQUIRE(plain.status().ok());
   REQUIRE(centred.status().ok());
   CHECK(centred->report.loss_after < 0.8 * plain->report.loss_after);
-  CHECK(centred->stages().status().code() == ErrorCode::invalid_argument);
+  CHECK(centred->linear_stages().status().code() == ErrorCode::invalid_argument);
+  CHECK(plain->linear_stages().status().ok());
   CHECK(plain->transform.shift.empty());
 
   for (const auto* fit : {&*plain, &*centred}) {
-    const auto stages = fit->centred_stages();
+    const auto stages = fit->stages();
     REQUIRE(stages.status().ok());
     for (const auto& weights : site.weights) {
       std::vector<double> folded(weights.data(), weights.data() + weights.size());

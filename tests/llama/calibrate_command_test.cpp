@@ -138,7 +138,7 @@ TEST_CASE("learned weights are in the artefact, and what cannot hold them or wou
                  "transforms and clips alone do not give a model whose weights were learned"));
   CHECK(contains(trial.calibrate({"--weight-epochs", "2", "--recipe", "w4a4kv4+gptq"}), "lie on their grid"));
   CHECK(contains(trial.calibrate({"--weight-epochs", "2", "--recipe", "w16a16kv4"}), "keeps weights in float"));
-  CHECK(contains(trial.calibrate({"--centre", "--recipe", "w4a16kv4"}), "whose mean costs nothing"));
+  CHECK(contains(trial.calibrate({"--centre", "yes", "--recipe", "w4a16kv4"}), "whose mean costs nothing"));
   CHECK(contains(trial.calibrate({"--weight-inputs", "mixed"}), "without --weight-epochs no weights learn"));
   CHECK(read_text(trial.out) == plain);
   CHECK_FALSE(std::filesystem::exists(trial.out + ".parts"));

@@ -128,17 +128,16 @@ void BlockCalibration::skip(const std::optional<FlatQuantParameters>& learned) {
   advance(learned);
 }
 
-/// What the block learns from where that is not `inputs_`: tokens × hidden size.
-std::vector<float> BlockCalibration::student_inputs(Inputs from) {
-  if (from == Inputs::plain) return {};
+/// What the block learns from: tokens × hidden size, in `room` where they are mixed.
+const float* BlockCalibration::student_inputs(Inputs from, std::vector<float>& room) {
+  if (from == Inputs::plain) return inputs_.data();
   const MatrixView<const float> quantized = quantized_->inputs();
-  std::vector<float> made(quantized.data(), quantized.data() + quantized.size());
-  if (from == Inputs::mixed) {
-    planish::Random coins(options_.method.seed * 1000003u + static_cast<std::uint64_t>(layer_));
-    for (std::size_t i = 0; i < made.size(); ++i)
-      if (coins.below(2) == 0) made[i] = inputs_.data()[i];
-  }
-  return made;
+  if (from == Inputs::quantized) return quantized.data();
+  room.assign(quantized.data(), quantized.data() + quantized.size());
+  planish::Random coins(options_.method.seed * 1000003u + static_cast<std::uint64_t>(layer_));
+  for (std::size_t i = 0; i < room.size(); ++i)
+    if (coins.below(2) == 0) room[i] = inputs_.data()[i];
+  return room.data();
 }
 
 CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockTrace* trace) {
@@ -163,8 +162,8 @@ CalibratedBlock BlockCalibration::fit(const std::string& where, const OnCalibrat
   run_teacher(weights, [&](SiteKind kind, MatrixView<const float> x) { watch.see(kind, x); });
   const std::uint64_t seed = method.seed * 1000003u + 64u * static_cast<std::uint64_t>(layer_);
   LearnedBlock<float> block(config, weights, options_.recipe, method, watch.start(), seed);
-  std::vector<float> student = student_inputs(options_.inputs);
-  const float* inputs = student.empty() ? inputs_.data() : student.data();
+  std::vector<float> mixed;
+  const float* inputs = student_inputs(options_.inputs, mixed);
   if (trace != nullptr) {
     *trace = {rows_, config.hidden_size, {inputs, inputs + inputs_.size()}, targets_.values(), {}, {}, seed};
     for (const auto& m : block.parameters().members()) trace->learned.emplace_back(m.name, m.values);
@@ -188,8 +187,7 @@ CalibratedBlock BlockCalibration::fit(const std::string& where, const OnCalibrat
   const auto begin_weights = [&] {
     block.learn_weights(tape_);
     if (options_.weight_inputs == options_.inputs) return true;
-    student = student_inputs(options_.weight_inputs);
-    inputs = student.empty() ? inputs_.data() : student.data();
+    inputs = student_inputs(options_.weight_inputs, mixed);
     return false;
   };
   planish::calibration::FlatQuant passes = method;

@@ -80,7 +80,7 @@ class BlockCalibration {
   void skip(const std::optional<FlatQuantParameters>& learned);
   void advance(const std::optional<FlatQuantParameters>& learned);
   [[nodiscard]] LayerWeights read_block() const;
-  [[nodiscard]] std::vector<float> student_inputs(Inputs from);
+  [[nodiscard]] const float* student_inputs(Inputs from, std::vector<float>& room);
   [[nodiscard]] CalibratedBlock fit(const std::string& where, const OnCalibrationStep& on_step, BlockTrace* trace);
 
   const WeightSource* source_;

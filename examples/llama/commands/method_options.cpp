@@ -27,6 +27,7 @@ const std::map<std::string, FactorStart> factor_starts{{"hadamard", FactorStart:
 const std::map<std::string, ScaleForm> scale_forms{
     {"linear", ScaleForm::linear}, {"exponential", ScaleForm::exponential}, {"softplus", ScaleForm::softplus}};
 const std::map<std::string, bool> shared_clips{{"shared", true}, {"consumer", false}};
+const std::map<std::string, bool> centre_words{{"yes", true}, {"no", false}};
 const std::map<std::string, Loss> losses{
     {"mse", Loss::mean_squared_error}, {"mae", Loss::mean_absolute_error}, {"huber", Loss::huber}};
 
@@ -107,19 +108,19 @@ FlatQuant MethodOptions::method() const {
     if (component == "scale") made.learns_scale = false;
     if (component == "clip") made.learns_clip = false;
   }
-  made.centres = centre;
+  set(made.centres, centre, centre_words);
   made.seed = seed;
   return made;
 }
 
 CalibrationOptions MethodOptions::options(const Recipe& recipe, index window) const {
-  const CalibrationOptions made{.recipe = recipe,
-                                .method = method(),
-                                .window = window,
-                                .objective = objectives.at(objective),
-                                .inputs = input_words.at(inputs),
-                                .weight_inputs = input_words.at(weight_inputs.value_or(inputs)),
-                                .rounding_inputs = input_words.at(rounding_inputs)};
+  CalibrationOptions made{.recipe = recipe,
+                          .method = method(),
+                          .window = window,
+                          .objective = objectives.at(objective),
+                          .inputs = input_words.at(inputs),
+                          .weight_inputs = input_words.at(weight_inputs.value_or(inputs)),
+                          .rounding_inputs = input_words.at(rounding_inputs)};
   if (made.objective == Objective::weight && !recipe.quantizes_weights())
     fail("--objective weight: recipe ", to_string(recipe), " keeps weights in float; use layer, module or block");
   if (made.method.weight_epochs > 0 && !recipe.quantizes_weights())
@@ -127,8 +128,9 @@ CalibrationOptions MethodOptions::options(const Recipe& recipe, index window) co
   if (made.method.weight_epochs > 0 && recipe.rounding != Rounding::nearest)
     fail("--weight-epochs ", made.method.weight_epochs, ": recipe ", to_string(recipe),
          " rounds weights that were not learned; leave +gptq or +mse out, learned weights lie on their grid");
-  if (centre && !recipe.quantizes_activations())
-    fail("--centre: recipe ", to_string(recipe), " keeps activations in float, whose mean costs nothing");
+  if (centre == "yes" && !recipe.quantizes_activations())
+    fail("--centre yes: recipe ", to_string(recipe), " keeps activations in float, whose mean costs nothing");
+  made.method.centres = made.method.centres && recipe.quantizes_activations();
   if (weight_inputs && made.method.weight_epochs == 0)
     fail("--weight-inputs ", *weight_inputs, ": without --weight-epochs no weights learn");
   if (made.rounding_inputs != Inputs::plain && recipe.rounding != Rounding::gptq)
@@ -198,6 +200,9 @@ void add_method_options(CLI::App& command, MethodOptions& options) {
       ->check(CLI::Range(0.0, 1.0))
       ->option_text("A")
       ->group(group);
+  word("--centre", options.centre, centre_words,
+       "Take the mean of every channel away from what layers read before it is transformed; a bias gives it back. A "
+       "subtraction per channel while the model runs. [yes; published: no]");
   word("--factor", options.factor, factor_forms,
        "Kronecker factors as F(I + D), or as U diag(s) V' by the Cayley map. [free; published: svd]");
   word("--start", options.start, factor_starts, "Where factors start. [hadamard; published: cayley]");
@@ -226,11 +231,6 @@ void add_method_options(CLI::App& command, MethodOptions& options) {
                   "Leave a component at its neutral value: transform, scale, clip. May come several times.")
       ->check(CLI::IsMember(std::vector<std::string>{"transform", "scale", "clip"}))
       ->option_text("COMPONENT")
-      ->group(group);
-  command
-      .add_flag("--centre", options.centre,
-                "Take the mean of every channel away from what layers read before it is transformed; a bias gives it "
-                "back. A subtraction per channel while the model runs.")
       ->group(group);
   command.add_option("--seed", options.seed, "Of the starts and of the choice of windows. [1]")
       ->option_text("N")

@@ -13,9 +13,8 @@ struct MethodOptions {
   std::optional<int> weight_epochs;
   std::optional<double> weight_rate;
   std::optional<double> learning_rate, clip_rate_factor, clip_start, beta1, beta2, weight_decay, alpha;
-  std::optional<std::string> factor, start, scale, clips, loss, products;
+  std::optional<std::string> centre, factor, start, scale, clips, loss, products;
   std::vector<std::string> without;  // components that are not learned
-  bool centre = false;
   std::string objective = "block", inputs = "float", rounding_inputs = "float";
   std::optional<std::string> weight_inputs;
   std::uint64_t seed = 1;

@@ -29,12 +29,12 @@ struct SiteFit {
   std::vector<FlatQuantWeights> weights;
   LearnReport report;
 
-  /// What runs online and folds into weights, as stages. Errors: a scale or factor without an inverse;
-  /// `invalid_argument` for a fit that centres its input, which is more than these stages.
-  PLANISH_LAZY [[nodiscard]] Result<Transform<Scale, Kronecker<Dense, Dense>>> stages() const;
+  /// What runs online and folds into weights, as stages; a shift of zeros where the fit takes no mean away. Folding a
+  /// shift makes a bias of weights that had none. Errors: a scale or factor without an inverse.
+  PLANISH_LAZY [[nodiscard]] Result<Transform<Shift, Scale, Kronecker<Dense, Dense>>> stages() const;
 
-  /// The same behind the shift of FlatQuant::centres, or of zeros. Folding it makes a bias of weights that had none.
-  PLANISH_LAZY [[nodiscard]] Result<Transform<Shift, Scale, Kronecker<Dense, Dense>>> centred_stages() const;
+  /// The same without the shift. `invalid_argument` for a fit that has one (FlatQuant::centres).
+  PLANISH_LAZY [[nodiscard]] Result<Transform<Scale, Kronecker<Dense, Dense>>> linear_stages() const;
 
  private:
   [[nodiscard]] Result<Kronecker<Dense, Dense>> factors() const;
@@ -213,26 +213,28 @@ inline Result<Scale> SiteFit::scale() const {
 }
 
 template <int>
-Result<Transform<Scale, Kronecker<Dense, Dense>>> SiteFit::stages() const {
-  if (!transform.shift.empty())
-    return Status(ErrorCode::invalid_argument, "a fit that centres its input has a shift: use centred_stages()");
-  auto behind = factors();
-  if (!behind) return behind.status();
+Result<Transform<Shift, Scale, Kronecker<Dense, Dense>>> SiteFit::stages() const {
+  auto shift =
+      Shift::make(transform.shift.empty() ? std::vector<float>(static_cast<std::size_t>(channels)) : transform.shift);
+  if (!shift) return shift.status();
   auto diagonal = scale();
   if (!diagonal) return diagonal.status();
-  return Transform<Scale, Kronecker<Dense, Dense>>(*std::move(diagonal), *std::move(behind));
+  auto behind = factors();
+  if (!behind) return behind.status();
+  return Transform<Shift, Scale, Kronecker<Dense, Dense>>(*std::move(shift), *std::move(diagonal), *std::move(behind));
 }
 
 template <int>
-Result<Transform<Shift, Scale, Kronecker<Dense, Dense>>> SiteFit::centred_stages() const {
-  auto front =
-      Shift::make(transform.shift.empty() ? std::vector<float>(static_cast<std::size_t>(channels)) : transform.shift);
-  if (!front) return front.status();
-  auto behind = factors();
-  if (!behind) return behind.status();
+Result<Transform<Scale, Kronecker<Dense, Dense>>> SiteFit::linear_stages() const {
+  if (!transform.shift.empty())
+    return Status(ErrorCode::invalid_argument,
+                  "this fit takes the mean of its input away, which is not linear: use "
+                  "stages(), or learn with FlatQuant::centres off");
   auto diagonal = scale();
   if (!diagonal) return diagonal.status();
-  return Transform<Shift, Scale, Kronecker<Dense, Dense>>(*std::move(front), *std::move(diagonal), *std::move(behind));
+  auto behind = factors();
+  if (!behind) return behind.status();
+  return Transform<Scale, Kronecker<Dense, Dense>>(*std::move(diagonal), *std::move(behind));
 }
 
 template <int>

@@ -79,7 +79,7 @@ struct FlatQuant {
 
   /// Inputs that are quantized lose the mean of their channels, which no linear transform takes away, in front of
   /// everything; its product with the weights is a bias.
-  bool centres = false;
+  bool centres = true;
 
   FactorForm factor_form = FactorForm::free;
   FactorStart factor_start = FactorStart::hadamard;
@@ -96,8 +96,8 @@ struct FlatQuant {
   std::uint64_t seed = 1;
   int retries = 3;  ///< after a loss that is not finite, each at half the learning rate
 
-  /// The paper's recipe: four windows a step, 5e-3, SVD form from the Cayley start, unguarded scales, squared error, a
-  /// clip pair per linear layer.
+  /// The paper's recipe: four windows a step, 5e-3, inputs as they are, SVD form from the Cayley start, unguarded
+  /// scales, squared error, a clip pair per linear layer.
   [[nodiscard]] static FlatQuant published() {
     FlatQuant method;
     method.batch = 4;
@@ -105,6 +105,7 @@ struct FlatQuant {
     method.factor_form = FactorForm::svd;
     method.factor_start = FactorStart::cayley;
     method.scale_form = ScaleForm::linear;
+    method.centres = false;
     method.shared_clip = false;
     method.loss = Loss::mean_squared_error;
     return method;
