@@ -1,4 +1,4 @@
-// Attention over a quantized cache: one token over a long context, and a block of prefill.
+// Attention over a quantized cache: one token over a long context, in both precisions, and a block of prefill.
 #include <planish/kernels/cpu/attend.hpp>
 #include <planish/kv_cache/kv_cache.hpp>
 
@@ -24,13 +24,18 @@ double bytes_of(const planish::KvPages& pages, index heads, index tokens) {
 
 /// One token meets caches that have left the processor's own, as between two tokens of a whole model: so many copies
 /// are walked through. A block of rows meets one.
-void attend(benchmark::State& state, int bits, Heads heads, index rows, index context, int threads) {
+void attend(benchmark::State& state, int bits, planish::AttentionPrecision precision, Heads heads, index rows,
+            index context, int threads) {
   std::vector<planish::KvCache> caches;
   const bench::FloatMatrix tokens(context, heads.kv * heads.size);
   double bytes = 0;
   do {
-    auto cache = planish::KvCache::make(
-        {.kv_heads = heads.kv, .head_size = heads.size, .capacity = context, .key_bits = bits, .value_bits = bits});
+    auto cache = planish::KvCache::make({.kv_heads = heads.kv,
+                                         .head_size = heads.size,
+                                         .capacity = context,
+                                         .key_bits = bits,
+                                         .value_bits = bits,
+                                         .precision = precision});
     if (!cache) return state.SkipWithError("out of memory");
     if (!cache->append(tokens.view(), tokens.view())) return state.SkipWithError("append failed");
     bytes = bytes_of(cache->keys(), heads.kv, context) + bytes_of(cache->values(), heads.kv, context);
@@ -54,17 +59,23 @@ void attend(benchmark::State& state, int bits, Heads heads, index rows, index co
 }
 
 const bool added = [] {
-  for (int bits : {16, 8, 4})
+  using planish::AttentionPrecision;
+  for (auto [kind, bits, precision] : {std::tuple{"kv16", 16, AttentionPrecision::floats},
+                                       {"kv8", 8, AttentionPrecision::floats},
+                                       {"kv4", 4, AttentionPrecision::floats},
+                                       {"kv8q8p8", 8, AttentionPrecision::q8p8},
+                                       {"kv4q8p8", 4, AttentionPrecision::q8p8}})
     for (int threads : bench::thread_counts)
       for (auto [heads, rows, context] : {std::tuple{smollm2, index{1}, index{2048}},
                                           {smollm2, index{256}, index{2048}},
                                           {llama3_8b, index{1}, index{4096}}}) {
-        bench::Path path("attend", bits == 16 ? "kv16" : bits == 8 ? "kv8" : "kv4", bench::isa);
+        if (precision == AttentionPrecision::q8p8 && rows > 1) continue;  // its operations are no floats
+        bench::Path path("attend", kind, bench::isa);
         path.add("rows", rows).add("context", context).add("heads", heads.query).add("kv_heads", heads.kv);
         path.add("head_size", heads.size).add("threads", threads);
-        bench::add(path, [heads = heads, rows = rows, context = context, bits, threads](benchmark::State& state) {
-          attend(state, bits, heads, rows, context, threads);
-        });
+        bench::add(path,
+                   [heads = heads, rows = rows, context = context, bits = bits, precision = precision, threads](
+                       benchmark::State& state) { attend(state, bits, precision, heads, rows, context, threads); });
       }
   return true;
 }();
