@@ -2,6 +2,7 @@
 #include <random>
 #include <utility>
 
+#include <planish/calibration/methods/flatquant/learn_flatquant.hpp>
 #include <planish/calibration/optimizer/learn.hpp>
 #include <planish/calibration/tape/loss.hpp>
 
@@ -187,4 +188,44 @@ TEST_CASE("the loss before and after is the mean of so many batches, evenly spre
   }
   Problem problem;
   CHECK(problem.run({.evaluated = 0}).status().code() == planish::ErrorCode::invalid_argument);
+}
+
+TEST_CASE("where the second passes have another loss, losses are compared by what both fell") {
+  for (const bool same : {true, false}) {
+    CAPTURE(same);
+    Problem problem;
+    const auto loss_of_now = [&] {
+      double sum = 0.0;
+      for (std::size_t i = 0; i < 3; ++i) {
+        const auto off = static_cast<double>(problem.a->values[i] - problem.target[i]);
+        sum += off * off / 3.0;
+      }
+      return sum;
+    };
+    const double start = loss_of_now();
+    double between = 0.0, moved = 0.0;
+    const FlatQuant method{.epochs = 5, .learning_rate = 0.1, .weight_epochs = 5, .weight_rate = 0.1};
+    const auto report = learn_flatquant(
+        method, 1, problem.parameters, problem.on,
+        [&](planish::index) {
+          return tape::mean_squared_error(problem.a->record(problem.on),
+                                          MatrixView<const float>(problem.target.data(), 1, 3));
+        },
+        [&] {
+          between = loss_of_now();
+          if (!same) problem.target = {-3.0f, 4.0f, 1.0f};
+          moved = loss_of_now();
+          return same;
+        },
+        [](const LearnProgress&) { return true; });
+    REQUIRE(report.status().ok());
+    CHECK(report->step_losses.size() == 10);
+    CHECK(report->loss_before == doctest::Approx(start));
+    CHECK(report->loss_after == doctest::Approx(loss_of_now()));
+    CHECK(report->change_of_inputs == doctest::Approx(moved / between));
+    CHECK(report->loss_after / report->comparable_before() ==
+          doctest::Approx(between / start * (loss_of_now() / moved)));
+    CHECK(report->loss_after < report->comparable_before());
+    CHECK((report->loss_after < report->loss_before) == same);
+  }
 }
