@@ -39,16 +39,19 @@ pc::PrologueArguments upload_prologue(Arena& arena, const oracles::Produced& pro
   if (p.up != nullptr)
     p.up = arena.upload(static_cast<const char*>(p.up),
                         static_cast<std::int64_t>(produced.values.size()) * pc::element_bytes(produced.up.type));
+  if (p.offset != nullptr) p.offset = arena.upload(p.offset, n);
+  if (p.scale != nullptr) p.scale = arena.upload(p.scale, n);
   return p;
 }
 
-/// The float32 transform behind a prologue: the reference's codes, to the bit.
-void check_exact(Context& context, int n1, int n2, pc::Prologue prologue, std::uint64_t seed) {
+/// The float32 transform behind a prologue, or behind offsets and scales of columns as well: the reference's codes, to
+/// the bit.
+void check_exact(Context& context, int n1, int n2, pc::Prologue prologue, bool maps, std::uint64_t seed) {
   Arena& arena = *context.arena;
   arena.reset();
   pl::Random random(seed);
   const index rows = 9, n = index{n1} * n2;
-  const oracles::Produced produced(prologue, rows, n, pc::ElementType::bfloat16, seed % 2 == 0, true, random);
+  const oracles::Produced produced(prologue, rows, n, pc::ElementType::bfloat16, seed % 2 == 0, true, random, maps);
   const auto left = samples::floats(index{n1} * n1, random), right = samples::floats(index{n2} * n2, random);
   std::vector<float> y(at(rows * n)), scratch(at(8 * n));
   pl::kernels::reference::kronecker_rows<float>({produced.values.data(), rows, n}, n1, n2, left.data(), right.data(),
@@ -70,9 +73,9 @@ void check_exact(Context& context, int n1, int n2, pc::Prologue prologue, std::u
   require(pc::launch(*plan, a, context.stream));
   require(cudaStreamSynchronize(context.stream), "prologue in float32");
   fetch_rows(made.span(), a.out);
-  record_check(
-      std::string("prologue/") + prologue_name(prologue) + "/exact/" + std::to_string(n1) + "x" + std::to_string(n2),
-      oracles::differences(made.span(), expected.view(), pc::CodeForm::bytes, true) == 0);
+  record_check(std::string("prologue/") + prologue_name(prologue) + (maps ? "/maps" : "") + "/exact/" +
+                   std::to_string(n1) + "x" + std::to_string(n2),
+               oracles::differences(made.span(), expected.view(), pc::CodeForm::bytes, true) == 0);
 }
 
 __global__ void compare_gates(const std::uint16_t* ups, int count, unsigned* most_units, unsigned* wrong) {
@@ -261,9 +264,11 @@ void bench_prologue(Context& context, int n1, int n2, int rows, pc::Prologue pro
 void check_layer_steps(Context& context) {
   std::uint64_t seed = 1;
   check_gates(context);
+  const int exact[][2] = {{1, 5}, {7, 12}, {64, 64}, {112, 128}};
+  for (const auto prologue : {pc::Prologue::none, pc::Prologue::rms_norm, pc::Prologue::swiglu})
+    for (const auto& [n1, n2] : exact) check_exact(context, n1, n2, prologue, true, 1000 + seed++);
   for (const auto prologue : {pc::Prologue::rms_norm, pc::Prologue::swiglu}) {
-    const int exact[][2] = {{1, 5}, {7, 12}, {64, 64}, {112, 128}};
-    for (const auto& [n1, n2] : exact) check_exact(context, n1, n2, prologue, seed++);
+    for (const auto& [n1, n2] : exact) check_exact(context, n1, n2, prologue, false, seed++);
     const int sizes[][2] = {{64, 64}, {112, 128}, {32, 128}, {60, 40}, {7, 12}, {128, 224}, {172, 64}};
     for (const auto& [n1, n2] : sizes)
       for (const index rows : {1, 70, 600}) check_units(context, n1, n2, rows, prologue, seed++);

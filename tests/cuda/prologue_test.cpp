@@ -26,13 +26,15 @@ TEST_CASE("a prologue before the float32 transform gives the reference's codes t
   std::uint64_t seed = 1;
   const int sizes[][2] = {{1, 5}, {8, 8}, {7, 12}, {16, 40}, {64, 20}};
   for (const auto& size : sizes)
-    for (const auto prologue : {Prologue::rms_norm, Prologue::swiglu})
+    for (const auto prologue : {Prologue::none, Prologue::rms_norm, Prologue::swiglu})
       for (const auto type : {ElementType::bfloat16, ElementType::float32}) {
         const int n1 = size[0], n2 = size[1];
         INFO("n1 ", n1, " n2 ", n2, " seed ", seed);
         pl::Random random(seed++);
         const index rows = 7, n = index{n1} * n2;
-        const Produced produced(prologue, rows, n, type, seed % 2 == 0, true, random);
+        // What columns lose stands behind each of the three, and without a prologue wherever it can.
+        const bool maps = prologue == Prologue::none || seed / 2 % 2 == 0;
+        const Produced produced(prologue, rows, n, type, seed % 2 == 0, true, random, maps);
         const auto left = samples::floats(index{n1} * n1, random), right = samples::floats(index{n2} * n2, random);
         std::vector<float> y(static_cast<std::size_t>(rows * n)), scratch(static_cast<std::size_t>(8 * n));
         pl::kernels::reference::kronecker_rows<float>({produced.values.data(), rows, n}, n1, n2, left.data(),
@@ -213,6 +215,9 @@ TEST_CASE("what a prologue cannot take is refused in a sentence") {
   CHECK(refusal(Prologue::rms_norm, {gain + 1, 1e-5f}) ==
         "gains of a norm before a transform must lie on a multiple of 16 bytes");
   CHECK(refusal(Prologue::swiglu, {}) == "a transform planned for SwiGLU needs `up` beside x, which is the gate");
+  for (const bool scales : {false, true})
+    CHECK(refusal(Prologue::none, {.offset = scales ? nullptr : gain, .scale = scales ? gain : nullptr}) ==
+          "offsets and scales of columns before a transform need float32 arithmetic");
   CHECK(refusal(Prologue::swiglu, {nullptr, 0.0f, rows + 1, 64}) == "rows of `up` must begin on multiples of 16 bytes");
 }
 

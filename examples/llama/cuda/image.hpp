@@ -7,10 +7,10 @@
 
 namespace llama::gpu {
 
-/// One step of a transform of rows: x ← (x − offset) ⊙ scale, or x ← x · (L ⊗ R) · factor.
+/// One step of a transform of rows: x ← ((x − offset) ⊙ scale) · (L ⊗ R) · factor.
 struct StepImage {
   std::vector<float> offset = {}, scale = {};  // of every channel; empty: 0 and 1
-  int n1 = 0, n2 = 0;                          // of the factors; 0: offset and scale are meant
+  int n1 = 0, n2 = 0;                          // of the factors; 0: there are none
   std::vector<float> left = {}, right = {};    // n1 × n1 and n2 × n2, row-major; empty: the identity
   float factor = 1.0f;
 

@@ -37,6 +37,8 @@ pc::ExactArguments arguments_of(const DeviceSteps::Step& step, const float* x, c
   arguments.factors = {step.n1, step.n2, step.left.data(), step.right.data()};
   arguments.factor = step.factor;
   arguments.prologue = before.arguments;
+  arguments.prologue.offset = step.offset.data();
+  arguments.prologue.scale = step.scale.data();
   return arguments;
 }
 

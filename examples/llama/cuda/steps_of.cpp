@@ -67,6 +67,16 @@ StepImage hadamard_factors(const planish::Hadamard& stage) {
   return step;
 }
 
+/// Puts a product behind the steps so far: what columns met last, it meets where it reads them.
+void append_product(std::vector<StepImage>& steps, StepImage product) {
+  if (!steps.empty() && !steps.back().is_kronecker()) {
+    product.offset = std::move(steps.back().offset);
+    product.scale = std::move(steps.back().scale);
+    steps.pop_back();
+  }
+  steps.push_back(std::move(product));
+}
+
 /// Puts (x − offset) ⊙ scale behind the steps so far.
 void append_map(std::vector<StepImage>& steps, std::vector<float> offset, std::vector<float> scale) {
   if (!steps.empty() && !steps.back().is_kronecker() && steps.back().scale.empty() && offset.empty()) {
@@ -127,10 +137,10 @@ std::vector<StepImage> steps_of(const planish::AnyTransform& transform, const st
       append_map(steps, {}, {scale->factors().begin(), scale->factors().end()});
     } else if (const auto* hadamard = stage.get_if<planish::Hadamard>()) {
       if (const float* signs = hadamard->signs()) append_map(steps, {}, {signs, signs + hadamard->size()});
-      steps.push_back(hadamard_factors(*hadamard));
+      append_product(steps, hadamard_factors(*hadamard));
     } else if (name == "rotation" || name == "dense") {
       const auto parameters = require(stage.parameters(), where);
-      steps.push_back({.n1 = 1, .n2 = static_cast<int>(stage.size()), .right = parameters.front().values});
+      append_product(steps, {.n1 = 1, .n2 = static_cast<int>(stage.size()), .right = parameters.front().values});
     } else if (name == "kronecker") {
       const auto parameters = require(stage.parameters(), where);
       StepImage step;
@@ -138,7 +148,7 @@ std::vector<StepImage> steps_of(const planish::AnyTransform& transform, const st
       step.n2 = factor_of(parameters, "right", step.right);
       if (step.n1 == 0 || step.n2 == 0)
         fail(where, ": the GPU has no kernel for ", stage.describe(), "; use --backend cpu");
-      steps.push_back(std::move(step));
+      append_product(steps, std::move(step));
     } else if (name != "identity") {
       fail(where, ": the GPU has no kernel for ", stage.describe(), "; use --backend cpu");
     }

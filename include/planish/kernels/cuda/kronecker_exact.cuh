@@ -69,14 +69,17 @@ kronecker_exact(ExactArguments a, ElementType input, CodeForm form, Prologue pro
   for (int at = thread_index(); at < n; at += exact_threads) {
     float x = load_element(a.x, input, r * a.row_stride + at);
     if (prologue == Prologue::swiglu) x = gated(x, load_element(a.prologue.up, input, r * a.prologue.up_stride + at));
-    if (prologue == Prologue::rms_norm) squares += static_cast<double>(x) * static_cast<double>(x);
+    if (prologue == Prologue::rms_norm)
+      squares += static_cast<double>(x) * static_cast<double>(x);
+    else
+      x = mapped(x, a.prologue, at);
     row[at] = x;
   }
   if (prologue == Prologue::rms_norm) {
     squares = sum_group(squares, thread_index(), exact_threads, 1, reinterpret_cast<double*>(shared_memory()));
     const float norm = norm_factor(squares, n, a.prologue.epsilon);
     for (int at = thread_index(); at < n; at += exact_threads)
-      row[at] = row[at] * norm * (a.prologue.gain == nullptr ? 1.0f : a.prologue.gain[at]);
+      row[at] = mapped(row[at] * norm * (a.prologue.gain == nullptr ? 1.0f : a.prologue.gain[at]), a.prologue, at);
   }
   block_barrier();
   if (const float* right = a.factors.right; right != nullptr)

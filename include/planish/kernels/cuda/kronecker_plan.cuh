@@ -257,6 +257,8 @@ template <class Arguments>
   if (plan.path == KroneckerPath::exact || a.factors.type != plan.shape.arithmetic)
     return {ErrorCode::invalid_argument, "the transform was planned for factors of ",
             element_name(plan.shape.arithmetic)};
+  if (a.prologue.offset != nullptr || a.prologue.scale != nullptr)
+    return {ErrorCode::unsupported, "offsets and scales of columns before a transform need float32 arithmetic"};
   if (plan.sharing.background && (reinterpret_cast<std::uintptr_t>(a.x) % 16 != 0 || a.row_stride % 8 != 0))
     return {ErrorCode::invalid_argument, "rows to fetch in the background must begin on multiples of 16 bytes"};
   if (a.y == nullptr && plan.shape.form == CodeForm::nibbles && a.out.stride % 8 != 0)

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/affine.hpp>
 #include <planish/core/rescale.hpp>
 #include <planish/core/result.hpp>
 #include <planish/kernels/cuda/element_type.cuh>
@@ -19,12 +20,15 @@ namespace planish::inline PLANISH_ABI::kernels::cuda {
 /// squares are summed, in float64: the factor of a row may be off by its last bit, once in 10⁵ rows or less.
 enum class Prologue : std::uint8_t { none, rms_norm, swiglu };
 
-/// What a prologue takes beside x; pointers of device memory.
+/// What a prologue takes beside x; pointers of device memory. Behind any, none included, columns meet (x − offset) ⊙
+/// scale, in float32 arithmetic only.
 struct PrologueArguments {
-  const float* gain = nullptr;  // of rms_norm: one per column; null: 1
-  float epsilon = 0.0f;         // of rms_norm
-  const void* up = nullptr;     // of swiglu: rows of x's type and shape
-  std::int64_t up_stride = 0;   // elements
+  const float* gain = nullptr;    // of rms_norm: one per column; null: 1
+  float epsilon = 0.0f;           // of rms_norm
+  const void* up = nullptr;       // of swiglu: rows of x's type and shape
+  std::int64_t up_stride = 0;     // elements
+  const float* offset = nullptr;  // one per column; null: 0
+  const float* scale = nullptr;   // one per column; null: 1
 };
 
 /// 2^x as kernels/reference/exponential.hpp has it: the same operations in the same order. `Small`: |x| is far below
@@ -70,6 +74,17 @@ inline float quick_quotient(float x, float d) noexcept { return x / d; }
 [[nodiscard]] PLANISH_DEVICE float gated(float gate, float up) noexcept {
   const float exponent = gate * -swiglu_log2_e;
   return gate / (1.0f + power_of_two(exponent > swiglu_most ? swiglu_most : exponent)) * up;
+}
+
+/// (x − offset) ⊙ scale in column `c`. What x was a product of is rounded first: compilers that fused it with the
+/// difference would give other codes than the reference.
+[[nodiscard]] PLANISH_DEVICE float mapped(float x, const PrologueArguments& p, int c) noexcept {
+#if defined(__CUDA_ARCH__)
+  if (p.offset != nullptr) x = __fsub_rn(x, p.offset[c]);
+#else
+  if (p.offset != nullptr) x = planish::detail::rounded_product(x, 1.0f) - p.offset[c];
+#endif
+  return p.scale == nullptr ? x : x * p.scale[c];
 }
 
 /// The factor of a row whose squares have this sum.
