@@ -85,6 +85,7 @@ struct Context {
   planish::kernels::cuda::DeviceCapabilities capabilities;
   cudaStream_t stream;
   int* failures;
+  bool clusters = true;  // blocks that form them run
   double copy_bytes_per_second = 0.0;
 };
 
@@ -108,6 +109,8 @@ inline int sets_of(double bytes) { return std::clamp(static_cast<int>(256e6 / by
 /// One measured figure; printed, and kept for the JSON.
 void record(const std::string& name, double microseconds, double bytes, double operations, const std::string& note);
 void record_check(const std::string& name, bool passed);
+/// Whether a check is not to run because its blocks form clusters; counted.
+[[nodiscard]] bool leaves_out(const Context& context, const planish::kernels::cuda::LaunchShape& launch);
 bool write_records(const char* path, const std::string& device_name);
 
 void check_rows(Context& context);

@@ -1,6 +1,8 @@
-// planish-cuda-check [JSON]: every CUDA kernel against the CPU reference, then times beside the copy bandwidth and
-// cuBLASLt of the same run. Exit code 0: all checks passed; 77: no device.
-#include <cstring>
+// planish-cuda-check [JSON [--checks [PART...] [--without-clusters]]]: every CUDA kernel against the CPU reference,
+// then times beside the copy bandwidth and cuBLASLt of the same run. --checks: no times, and only the checks of the
+// parts named, rows, kronecker, multiply, cache, layer_steps, group_scales and weight_only, if any is;
+// --without-clusters: but those whose blocks form clusters. Exit code 0: all checks passed; 77: no device.
+#include <string_view>
 #include <utility>
 
 #include "device.cuh"
@@ -14,6 +16,7 @@ struct Record {
 };
 std::vector<Record> records;
 std::vector<std::pair<std::string, bool>> checks;
+int left_out = 0;
 
 __global__ void fill_words(std::uint32_t* data, std::int64_t words, Fill kind, std::uint64_t seed) {
   for (std::int64_t i = blockIdx.x * std::int64_t{blockDim.x} + threadIdx.x; i < words;
@@ -148,6 +151,12 @@ void record_check(const std::string& name, bool passed) {
   if (!passed) std::printf("FAILED %s\n", name.c_str());
 }
 
+bool leaves_out(const Context& context, const planish::kernels::cuda::LaunchShape& launch) {
+  const bool leaves = !context.clusters && launch.cluster > 1;
+  left_out += leaves ? 1 : 0;
+  return leaves;
+}
+
 bool write_records(const char* path, const std::string& device_name) {
   std::FILE* file = std::fopen(path, "w");
   if (file == nullptr) return false;
@@ -205,17 +214,62 @@ double copy_bandwidth(const Context& context) {
   return 2.0 * bytes / best * 1e6;
 }
 
+struct Part {
+  std::string_view name;
+  void (*check)(Context&);
+  void (*bench)(Context&);
+};
+constexpr Part parts[] = {{"rows", check_rows, bench_rows},
+                          {"kronecker", check_kronecker, bench_kronecker},
+                          {"multiply", check_multiply, bench_multiply},
+                          {"cache", check_cache, bench_cache},
+                          {"layer_steps", check_layer_steps, bench_layer_steps},
+                          {"group_scales", check_group_scales, bench_group_scales},
+                          {"weight_only", check_weight_only, bench_weight_only}};
+
+/// What the command line asks for beside the file.
+struct Wanted {
+  bool times = true, clusters = true;
+  std::vector<Part> parts;
+
+  /// False: it says something else.
+  [[nodiscard]] bool read(int count, char** arguments) {
+    for (int i = 2; i < count; ++i) {
+      const std::string_view word = arguments[i];
+      if (word == "--checks") {
+        times = false;
+      } else if (word == "--without-clusters") {
+        clusters = false;
+      } else {
+        const auto found = std::find_if(std::begin(device::parts), std::end(device::parts),
+                                        [&](const Part& part) { return part.name == word; });
+        if (found == std::end(device::parts)) return false;
+        parts.push_back(*found);
+      }
+    }
+    if (times && count > 2) return false;
+    if (parts.empty()) parts.assign(std::begin(device::parts), std::end(device::parts));
+    return true;
+  }
+};
+
 }  // namespace
 }  // namespace device
 
 int main(int count, char** arguments) {
   using namespace device;
+  Wanted wanted;
+  if (!wanted.read(count, arguments)) {
+    std::fprintf(stderr, "usage: planish-cuda-check [JSON [--checks [PART...] [--without-clusters]]], PART one of");
+    for (const Part& part : parts) std::fprintf(stderr, " %.*s", static_cast<int>(part.name.size()), part.name.data());
+    std::fprintf(stderr, "\n");
+    return 2;
+  }
   int devices = 0;
   if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
     std::printf("planish-cuda-check: no CUDA device: skipped\n");
     return 77;
   }
-  const bool only_checks = count > 2 && std::strcmp(arguments[2], "--checks") == 0;
   cudaDeviceProp properties;
   require(cudaGetDeviceProperties(&properties, 0), "device");
   auto capabilities = planish::kernels::cuda::query_device(0);
@@ -224,28 +278,18 @@ int main(int count, char** arguments) {
               capabilities->multiprocessors, capabilities->shared_bytes);
   int failures = 0;
   {
-    Arena arena(std::size_t{24} << 30);
+    Arena arena(std::size_t{wanted.times ? 24u : 4u} << 30);  // parts may be checked side by side
     cudaStream_t stream;
     require(cudaStreamCreate(&stream), "stream");
-    Context context{&arena, *capabilities, stream, &failures};
-    check_rows(context);
-    check_kronecker(context);
-    check_multiply(context);
-    check_cache(context);
-    check_layer_steps(context);
-    check_group_scales(context);
-    check_weight_only(context);
+    Context context{&arena, *capabilities, stream, &failures, wanted.clusters};
+    for (const Part& part : wanted.parts) part.check(context);
     for (const auto& check : checks) failures += check.second ? 0 : 1;
-    std::printf("%zu checks, %d failed\n", checks.size(), failures);
-    if (!only_checks) {
+    std::printf("%zu checks, %d failed", checks.size(), failures);
+    if (left_out > 0) std::printf("; %d products of clusters left out", left_out);
+    std::printf("\n");
+    if (wanted.times) {
       context.copy_bytes_per_second = copy_bandwidth(context);
-      bench_rows(context);
-      bench_kronecker(context);
-      bench_multiply(context);
-      bench_cache(context);
-      bench_layer_steps(context);
-      bench_group_scales(context);
-      bench_weight_only(context);
+      for (const Part& part : wanted.parts) part.bench(context);
     }
     require(cudaDeviceSynchronize(), "the end");
   }

@@ -52,6 +52,7 @@ void check_case(Context& context, const Case& c, Path path, int splits, bool int
       pc::plan_weight_only({c.rows, c.channels, c.columns, weights->view().stored_bits, c.group, c.input, c.output},
                            context.capabilities, path, splits);
   if (!plan) return record_check(name + "/plan", plan.status().code() == pl::ErrorCode::unsupported);
+  if (leaves_out(context, plan->launch)) return;
   pc::WeightOnlyArguments a;
   a.x = arena.upload(x.words);
   a.x_stride = x.stride;
