@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <vector>
 
+#include <planish/linear/any.hpp>
 #include <planish/planish.hpp>
 
 namespace pl = planish;

@@ -60,6 +60,11 @@ class CalibrationPass {
   /// What the next layer reads, tokens × hidden size.
   [[nodiscard]] MatrixView<const float> hidden() { return hidden_.view(rows_, config_->hidden_size); }
 
+  /// Bytes of that.
+  [[nodiscard]] std::size_t activation_bytes() const noexcept {
+    return static_cast<std::size_t>(rows_ * config_->hidden_size) * sizeof(float);
+  }
+
   /// Runs the next layer of the float model; what its sites saw.
   [[nodiscard]] LayerStatistics next(const LayerWeights& weights, StatisticsDetail detail);
 

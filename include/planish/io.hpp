@@ -12,3 +12,4 @@
 #include <planish/io/safetensors.hpp>
 #include <planish/io/safetensors_writer.hpp>
 #include <planish/io/sha256.hpp>
+#include <planish/linear/any.hpp>

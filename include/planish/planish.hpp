@@ -1,7 +1,8 @@
 #pragma once
 // planish, the half that runs beside a model. In the order that data flows: words, how codes lie in memory, transforms,
-// quantizers, the backends that run them, layers, the cache. Opt into files by <planish/io.hpp> and into finding the
-// parameters by <planish/calibration.hpp>.
+// quantizers, the backends that run them, layers, the cache. Opt into layers whose types are known at run time only by
+// <planish/linear/any.hpp>, into files, which bring such layers, by <planish/io.hpp>, and into finding the parameters
+// by <planish/calibration.hpp>.
 
 // What numbers and errors are
 #include <planish/core/affine.hpp>
@@ -62,7 +63,6 @@
 
 // What a model calls
 #include <planish/kv_cache/kv_cache.hpp>
-#include <planish/linear/any.hpp>
 #include <planish/linear/multiply_together.hpp>
 #include <planish/linear/quantized_linear.hpp>
 #include <planish/linear/site.hpp>

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include <planish/linear/any.hpp>
 #include <planish/planish.hpp>
 
 namespace UNIT {

@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <planish/linear/any.hpp>
 #include <planish/planish.hpp>
 
 namespace samples {

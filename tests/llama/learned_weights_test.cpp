@@ -161,6 +161,15 @@ TEST_CASE("blocks that read the quantized prefix read learned weights, and go on
     return std::vector<float>(view.data(), view.data() + view.size());
   };
   CHECK(inputs_behind(whole[0].parameters) != inputs_behind(without));
+
+  // The quantized model that runs along has activations of its own.
+  BlockCalibration beside(source, job.windows, job.options, {}, {});
+  job.options.weight_inputs = Inputs::plain;
+  BlockCalibration alone(source, job.windows, job.options, {}, {});
+  REQUIRE(beside.go_to(0));
+  REQUIRE(alone.go_to(0));
+  CHECK(2 * beside.activation_bytes() == 3 * alone.activation_bytes());
+  CHECK(alone.activation_bytes() > 0);
 }
 
 TEST_CASE("matrices of float and matrices in groups go along") {

@@ -33,7 +33,7 @@ std::vector<pl::index> bases(pl::index n) {
   pl::index product = pl::index{1} << factors->doublings;
   for (const pl::index base : factors->bases) product *= base;
   CHECK(product == n);
-  return factors->bases;
+  return {factors->bases.begin(), factors->bases.end()};
 }
 
 }  // namespace

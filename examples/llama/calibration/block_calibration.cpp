@@ -67,7 +67,8 @@ bool BlockCalibration::go_to(index layer, const LearnedBefore& learned, const st
 }
 
 std::size_t BlockCalibration::activation_bytes() const noexcept {
-  return static_cast<std::size_t>(inputs_.size() + targets_.size()) * sizeof(float);
+  const std::size_t beside = quantized_ ? quantized_->activation_bytes() : 0;
+  return static_cast<std::size_t>(inputs_.size() + targets_.size()) * sizeof(float) + beside;
 }
 
 std::size_t BlockCalibration::block_bytes() const noexcept {

@@ -62,7 +62,8 @@ class BlockCalibration {
   /// False if `stop`, asked before every block on the way, said so; what was reached stays.
   [[nodiscard]] bool go_to(index layer, const LearnedBefore& learned = {}, const std::function<bool()>& stop = {});
 
-  /// Bytes of both activation matrices, wherever they are, of the tape, and of a block's float32 weights.
+  /// Bytes of all activation matrices, wherever they are (two, and those of a model that runs along), of the tape, and
+  /// of a block's float32 weights.
   [[nodiscard]] std::size_t activation_bytes() const noexcept;
   [[nodiscard]] std::size_t step_bytes() const noexcept { return step_bytes_; }
   [[nodiscard]] std::size_t block_bytes() const noexcept;

@@ -11,6 +11,13 @@ CalibratedLayers::CalibratedLayers(const WeightSource& source, std::span<const s
   if (has_moments && options.rounding_inputs != Inputs::quantized) float_.emplace(source, windows, executor);
 }
 
+std::size_t CalibratedLayers::activation_bytes() const noexcept {
+  std::size_t bytes = 0;
+  for (const auto* pass : {&float_, &quantized_})
+    if (*pass) bytes += (*pass)->activation_bytes();
+  return bytes;
+}
+
 BlockParameters CalibratedLayers::build(const FlatQuantParameters& learned) {
   const StatisticsDetail detail = detail_for(options_->recipe);
   return build_layer(

@@ -19,6 +19,9 @@ class CalibratedLayers {
   /// What the next block reads in the quantized model, tokens × hidden size.
   [[nodiscard]] MatrixView<const float> inputs() { return quantized_->hidden(); }
 
+  /// Bytes of what the models that run along read at this point, every token's.
+  [[nodiscard]] std::size_t activation_bytes() const noexcept;
+
   /// The next block. Throws Error.
   [[nodiscard]] BlockParameters build(const FlatQuantParameters& learned);
 

@@ -86,7 +86,7 @@ void append_map(std::vector<StepImage>& steps, std::vector<float> offset, std::v
   steps.push_back({.offset = std::move(offset), .scale = std::move(scale)});
 }
 
-const StageParameter* find(const std::vector<StageParameter>& all, std::string_view name) {
+const StageParameter* find(std::span<const StageParameter> all, std::string_view name) {
   for (const StageParameter& parameter : all)
     if (parameter.name == name) return &parameter;
   return nullptr;
@@ -105,10 +105,10 @@ std::vector<float> hadamard_matrix(const planish::Hadamard& stage) {
 }
 
 /// One side of a Kronecker stage: its matrix, or nothing and the size of an identity. 0: it is neither.
-int factor_of(const std::vector<StageParameter>& all, const std::string& side, std::vector<float>& matrix) {
+int factor_of(std::span<const StageParameter> all, const std::string& side, std::vector<float>& matrix) {
   for (const char* name : {"", ".dense.matrix", ".rotation.matrix"})
     if (const StageParameter* found = find(all, side + name)) {
-      matrix = found->values;
+      matrix.assign(found->values.begin(), found->values.end());
       return static_cast<int>(found->rows);
     }
   for (const char* name : {"_size", ".identity.size"})
@@ -140,7 +140,8 @@ std::vector<StepImage> steps_of(const planish::AnyTransform& transform, const st
       append_product(steps, hadamard_factors(*hadamard));
     } else if (name == "rotation" || name == "dense") {
       const auto parameters = require(stage.parameters(), where);
-      append_product(steps, {.n1 = 1, .n2 = static_cast<int>(stage.size()), .right = parameters.front().values});
+      const planish::Array<float>& matrix = parameters.front().values;
+      append_product(steps, {.n1 = 1, .n2 = static_cast<int>(stage.size()), .right = {matrix.begin(), matrix.end()}});
     } else if (name == "kronecker") {
       const auto parameters = require(stage.parameters(), where);
       StepImage step;

@@ -82,7 +82,9 @@ void draw_steps(Markup& page, const CalibrationRecord& record) {
 
 void draw_before_and_after(Markup& page, const CalibrationRecord& record) {
   std::vector<double> before, after;
+  bool rescaled = false;
   for (const BlockRecord& block : record.blocks) {
+    rescaled |= block.report.comparable_before() != block.report.loss_before;
     before.push_back(block.report.comparable_before());
     after.push_back(block.report.loss_after);
   }
@@ -113,7 +115,10 @@ void draw_before_and_after(Markup& page, const CalibrationRecord& record) {
                 "after");
     });
     page.element("figcaption", {},
-                 "Mean loss over all windows of every block, before the first step and after the last.");
+                 std::string("Mean loss over all windows of every block, before the first step and after the last.") +
+                     (rescaled ? " Weights learned from other inputs than transforms did: losses before are given for "
+                                 "the inputs after, by how far the change of inputs moved the loss."
+                               : ""));
   });
 }
 

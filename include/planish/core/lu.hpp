@@ -2,9 +2,9 @@
 #include <cmath>
 #include <span>
 #include <utility>
-#include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/result.hpp>
 
@@ -13,12 +13,12 @@ namespace planish::inline PLANISH_ABI {
 /// Inverse of a row-major n × n matrix in float64 by LU with partial pivoting: for the small factors that transforms
 /// carry (n up to a few hundred). Fails with `singular` when a pivot vanishes against the size of its column, and with
 /// `not_finite` for NaN or infinity.
-PLANISH_LAZY [[nodiscard]] Result<std::vector<double>> inverse(std::span<const double> matrix, index n) {
+PLANISH_LAZY [[nodiscard]] Result<Array<double>> inverse(std::span<const double> matrix, index n) {
   if (n < 0 || static_cast<index>(matrix.size()) != n * n)
     return Status(ErrorCode::shape_mismatch, "inverse: ", matrix.size(), " values are not a ", n, " x ", n, " matrix");
   const auto size = static_cast<std::size_t>(n);
-  std::vector<double> a(matrix.begin(), matrix.end());
-  std::vector<double> b(size * size, 0.0);
+  Array<double> a(matrix.data(), matrix.data() + matrix.size());
+  Array<double> b(size * size, 0.0);
   double largest = 0.0;
   for (double value : a) {
     if (!std::isfinite(value)) return Status(ErrorCode::not_finite, "inverse: the matrix holds NaN or infinity");

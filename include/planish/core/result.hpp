@@ -23,7 +23,7 @@ class [[nodiscard]] Result {
  public:
   using value_type = T;
 
-  Result(T value) noexcept(std::is_nothrow_move_constructible_v<T>) : has_value_(true), value_(std::move(value)) {}
+  Result(T value) noexcept(noexcept(T(std::declval<T&&>()))) : has_value_(true), value_(std::move(value)) {}
   Result(Status status) noexcept : has_value_(false), status_(status) {}
   Result(Result&& other) noexcept : has_value_(other.has_value_) {
     if (has_value_)

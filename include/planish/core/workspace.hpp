@@ -25,7 +25,7 @@ class Workspace {
   explicit Workspace(std::span<std::byte> memory) noexcept {
     const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
     const std::size_t skip = (buffer_alignment - address % buffer_alignment) % buffer_alignment;
-    if (skip < memory.size()) rest_ = memory.subspan(skip);
+    if (skip < memory.size()) rest_ = {memory.data() + skip, memory.size() - skip};
   }
 
   /// `count` uninitialised elements, or an empty span if too little is left.
@@ -34,7 +34,7 @@ class Workspace {
     const std::size_t bytes = workspace_bytes<T>(count);
     if (bytes > rest_.size()) return {};
     auto* first = reinterpret_cast<T*>(rest_.data());
-    rest_ = rest_.subspan(bytes);
+    rest_ = {rest_.data() + bytes, rest_.size() - bytes};
     return {first, static_cast<std::size_t>(count)};
   }
 

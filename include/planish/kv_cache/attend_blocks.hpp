@@ -47,7 +47,7 @@ Status attend_blocks(const B& backend, const Attention& a, index kv_heads, Works
   if (not_finite.empty() || (scratch.empty() && scratch_size > 0))
     return {ErrorCode::invalid_argument,
             "attention: the workspace is too small; workspace_size() says how much it needs"};
-  for (index& count : not_finite) count = 0;
+  for (std::size_t i = 0; i < not_finite.size(); ++i) not_finite[i] = 0;
   executor.run(static_cast<int>(blocks * kv_heads), [&](int task, int worker) noexcept {
     const index b = blocks - 1 - task / kv_heads;
     const Range range{b * block, (b + 1) * block < lines ? (b + 1) * block : lines};
@@ -56,7 +56,7 @@ Status attend_blocks(const B& backend, const Attention& a, index kv_heads, Works
     not_finite[static_cast<std::size_t>(worker * counter_stride)] += attend(backend, a, task % kv_heads, range, own);
   });
   index bad = 0;
-  for (index count : not_finite) bad += count;
+  for (std::size_t i = 0; i < not_finite.size(); ++i) bad += not_finite[i];
   if (bad > 0)
     return {ErrorCode::not_finite,
             "attention: ",

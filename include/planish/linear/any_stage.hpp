@@ -3,9 +3,9 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include <planish/backend/default.hpp>
+#include <planish/core/array.hpp>
 #include <planish/linear/stage_parameters.hpp>
 #include <planish/transform/fold.hpp>
 
@@ -26,10 +26,10 @@ struct StageTable {
   index (*apply_to_codes)(const void*, const RowsToCodes&) noexcept;
   AnyStage (*dual)(const void*);
   Status (*fold)(const void*, MatrixView<double>, std::span<double>);
-  Result<std::vector<StageParameter>> (*parameters)(const void*);
+  Result<Array<StageParameter>> (*parameters)(const void*);
   std::string (*describe)(const void*);
   Result<AnyStage> (*in_bfloat16)(const void*);
-  bool (*split_heads)(const void*, index head_size, std::vector<AnyStage>& within_then_across);
+  bool (*split_heads)(const void*, index head_size, Array<AnyStage>& within_then_across);
   void* (*copy)(const void*);
   void (*destroy)(void*) noexcept;
 };
@@ -83,7 +83,7 @@ class AnyStage {
   }
 
   /// What a file keeps; `unsupported` for a stage without name and parameters.
-  [[nodiscard]] Result<std::vector<StageParameter>> parameters() const { return table_->parameters(stage_); }
+  [[nodiscard]] Result<Array<StageParameter>> parameters() const { return table_->parameters(stage_); }
   [[nodiscard]] std::string describe() const { return table_->describe(stage_); }
 
   /// The stage itself if it is an S, else null.
@@ -97,9 +97,9 @@ class AnyStage {
 
   /// For a Kronecker of a map across heads and one within heads of this size: the two as stages, within first, since
   /// x (L ⊗ R) = x (I ⊗ R) (L ⊗ I). Empty for anything else.
-  PLANISH_LAZY [[nodiscard]] std::vector<AnyStage> split_heads(index head_size) const {
-    std::vector<AnyStage> parts;
-    return table_->split_heads(stage_, head_size, parts) ? std::move(parts) : std::vector<AnyStage>{};
+  PLANISH_LAZY [[nodiscard]] Array<AnyStage> split_heads(index head_size) const {
+    Array<AnyStage> parts;
+    return table_->split_heads(stage_, head_size, parts) ? std::move(parts) : Array<AnyStage>{};
   }
 
  private:
@@ -130,7 +130,7 @@ struct StageFunctions {
   static Status fold(const void* stage, MatrixView<double> w, std::span<double> bias) {
     return planish::fold_into_weights(of(stage), w, bias);
   }
-  static Result<std::vector<StageParameter>> parameters(const void* stage) { return stage_parameters(of(stage)); }
+  static Result<Array<StageParameter>> parameters(const void* stage) { return stage_parameters(of(stage)); }
   static std::string describe(const void* stage) { return describe_stage(of(stage)); }
   static Result<AnyStage> in_bfloat16(const void* stage) {
     const auto made = [](auto rounded) {
@@ -143,7 +143,7 @@ struct StageFunctions {
     else
       return AnyStage(of(stage));
   }
-  static bool split_heads(const void* stage, index head_size, std::vector<AnyStage>& parts) {
+  static bool split_heads(const void* stage, index head_size, Array<AnyStage>& parts) {
     if constexpr (is_kronecker<S>) {
       const auto& left = of(stage).left();
       const auto& right = of(stage).right();
@@ -151,8 +151,8 @@ struct StageFunctions {
       using Right = std::remove_cvref_t<decltype(right)>;
       if constexpr (!std::same_as<Left, Identity> && !std::same_as<Right, Identity>) {
         if (right.size() != head_size) return false;
-        parts.emplace_back(Kronecker(Identity(left.size()), right));
-        parts.emplace_back(Kronecker(left, Identity(right.size())));
+        parts.push_back(AnyStage(Kronecker(Identity(left.size()), right)));
+        parts.push_back(AnyStage(Kronecker(left, Identity(right.size()))));
         return true;
       }
     }

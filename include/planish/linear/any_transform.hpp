@@ -3,8 +3,8 @@
 #include <span>
 #include <string>
 #include <utility>
-#include <vector>
 
+#include <planish/core/array.hpp>
 #include <planish/linear/any_stage.hpp>
 #include <planish/linear/stage_registry.hpp>
 #include <planish/transform/producer.hpp>
@@ -168,7 +168,7 @@ class AnyTransform {
     if constexpr (StageComposition<S>)
       std::apply([this](const auto&... part) { (this->add(part), ...); }, stage.stages());
     else
-      stages_.emplace_back(stage);
+      stages_.push_back(AnyStage(stage));
   }
 
   /// What a tile of rows finds in scratch: room between two stages, and the stages' own.
@@ -208,7 +208,7 @@ class AnyTransform {
   }
 
   index size_ = 0;
-  std::vector<AnyStage> stages_;
+  Array<AnyStage> stages_;
 };
 
 struct AnyTransform::Split {
@@ -218,7 +218,7 @@ struct AnyTransform::Split {
 namespace detail {
 
 /// If stage `at` is a Shift that is followed, perhaps after more Shifts, by a Scale: moves that Scale in front of them.
-PLANISH_LAZY bool move_scale_forward(std::vector<AnyStage>& stages, std::size_t at) {
+PLANISH_LAZY bool move_scale_forward(Array<AnyStage>& stages, std::size_t at) {
   std::size_t end = at;
   while (end < stages.size() && stages[end].get_if<Shift>() != nullptr) ++end;
   if (end == at || end == stages.size()) return false;
@@ -226,22 +226,22 @@ PLANISH_LAZY bool move_scale_forward(std::vector<AnyStage>& stages, std::size_t 
   if (scale == nullptr) return false;
   for (std::size_t i = at; i < end; ++i) {
     const std::span<const float> z = stages[i].get_if<Shift>()->offsets();
-    std::vector<float> scaled(z.size());
+    Array<float> scaled(z.size());
     for (std::size_t c = 0; c < z.size(); ++c)
       scaled[c] = static_cast<float>(static_cast<double>(z[c]) * scale->exact_factors()[c]);
     stages[i] = AnyStage(Shift(std::move(scaled)));
   }
-  std::rotate(stages.begin() + static_cast<std::ptrdiff_t>(at), stages.begin() + static_cast<std::ptrdiff_t>(end),
-              stages.begin() + static_cast<std::ptrdiff_t>(end) + 1);
+  for (std::size_t i = end; i > at; --i) std::swap(stages[i], stages[i - 1]);
   return true;
 }
 
 /// If stage `at` mixes heads and the channels of each: puts the two parts in its place.
-PLANISH_LAZY bool split_heads(std::vector<AnyStage>& stages, std::size_t at, index head_size) {
-  std::vector<AnyStage> parts = stages[at].split_heads(head_size);
+PLANISH_LAZY bool split_heads(Array<AnyStage>& stages, std::size_t at, index head_size) {
+  Array<AnyStage> parts = stages[at].split_heads(head_size);
   if (parts.empty()) return false;
-  stages[at] = std::move(parts[1]);
-  stages.insert(stages.begin() + static_cast<std::ptrdiff_t>(at), std::move(parts[0]));
+  stages[at] = std::move(parts[0]);
+  stages.push_back(std::move(parts[1]));
+  for (std::size_t i = stages.size() - 1; i > at + 1; --i) std::swap(stages[i], stages[i - 1]);
   return true;
 }
 
@@ -249,7 +249,7 @@ PLANISH_LAZY bool split_heads(std::vector<AnyStage>& stages, std::size_t at, ind
 
 template <int>
 AnyTransform::Split AnyTransform::split(Producer producer, index head_size) const {
-  std::vector<AnyStage> stages(stages_);
+  Array<AnyStage> stages(stages_);
   Split parts{identity(size_), identity(size_)};
   std::size_t taken = 0;
   while (taken < stages.size()) {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <planish/core/array.hpp>
 #include <planish/linear/any_stage.hpp>
 #include <planish/transform/block_diagonal.hpp>
 #include <planish/transform/permutation.hpp>
@@ -80,7 +81,7 @@ PLANISH_ENTRY Result<AnyStage> make_scale(std::span<const StageParameter> all) {
 PLANISH_ENTRY Result<AnyStage> make_permutation(std::span<const StageParameter> all) {
   const StageParameter* stored = find_parameter(all, "sources");
   if (stored == nullptr) return missing_parameter("permutation", "sources");
-  std::vector<std::int32_t> sources;
+  Array<std::int32_t> sources;
   for (float source : stored->values) {
     if (!(source >= 0.0f && source < 0x1p24f) || source != std::floor(source))
       return Status(ErrorCode::malformed, "permutation: entry ", sources.size(), " is not an index");

@@ -5,8 +5,8 @@
 
 #include <planish/backend/cpu.hpp>
 #include <planish/core/scheme.hpp>
+#include <planish/linear/describe_stage.hpp>
 #include <planish/linear/prepare.hpp>
-#include <planish/linear/stage_parameters.hpp>
 #include <planish/packing/packed_weights.hpp>
 
 namespace planish::inline PLANISH_ABI::detail {

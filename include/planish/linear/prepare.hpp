@@ -166,7 +166,7 @@ template <class Backend, TransformStage T, class Source>
 [[nodiscard]] Status prepare(const Backend& backend, const T& transform, const SitePlan& plan, const Source& source,
                              std::span<QuantizedInput> in, Workspace& workspace, ExecutorReference executor) noexcept {
   const index n = transform.size(), rows = source.rows();
-  for (QuantizedInput& input : in) input = {};
+  for (std::size_t i = 0; i < in.size(); ++i) in[i] = {};
   if (!plan.serves(in.size()))
     return Status(ErrorCode::invalid_argument, "the site has ", plan.inputs(), " quantized inputs for ",
                   plan.consumers(), " consumers, not for ", in.size());
@@ -189,7 +189,7 @@ template <class Backend, TransformStage T, class Source>
   Workspace temporary = workspace;  // free again when prepare returns
   run.first_bad = temporary.take<index>(workers);
   run.memory = temporary.take<float>(workers * run.room.size());
-  for (index& bad : run.first_bad) bad = -1;
+  for (std::size_t i = 0; i < run.first_bad.size(); ++i) run.first_bad[i] = -1;
 
   constexpr index few_copied = 32 * 1024, few_transformed = 16 * 1024;  // elements in about 10 us of one thread
   const bool alone = workers <= 1 || rows * n < (leaves_rows(transform) ? few_copied : few_transformed);
@@ -200,7 +200,7 @@ template <class Backend, TransformStage T, class Source>
   });
 
   index bad = -1;
-  for (index met : run.first_bad) bad = run.earlier(bad, met);
+  for (std::size_t i = 0; i < run.first_bad.size(); ++i) bad = run.earlier(bad, run.first_bad[i]);
   for (std::size_t consumer = 0; consumer < in.size(); ++consumer) {
     const InputRows& made = run.inputs[static_cast<std::size_t>(plan.input_of(consumer))];
     in[consumer] = {made.codes, made.values, workspace};
@@ -210,7 +210,7 @@ template <class Backend, TransformStage T, class Source>
       copy_rows(source.x, run.inputs[0].values);
       fill_bad_rows(run.inputs[0].values);
     } else if (run.in_place) {
-      for (QuantizedInput& input : in) input.values = source.x;
+      for (std::size_t i = 0; i < in.size(); ++i) in[i].values = source.x;
     }
   }
   if (bad >= 0) return Status(ErrorCode::not_finite, "row ", bad, " of the input holds NaN or infinity");

@@ -1,7 +1,6 @@
 #pragma once
 #include <string>
 #include <utility>
-#include <vector>
 
 #include <planish/linear/linear_on.hpp>
 #include <planish/linear/site.hpp>

@@ -36,7 +36,7 @@ template <QuantizerOrFloat A>
     if (!q) return q.status();
     rows[i] = *q;
   }
-  return SitePlan::make(std::span(rows).first(quantizers.size()), mode);
+  return SitePlan::make(std::span<const RowQuantizer>(rows.data(), quantizers.size()), mode);
 }
 
 }  // namespace detail

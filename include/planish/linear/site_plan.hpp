@@ -41,9 +41,9 @@ class SitePlan {
                                                           SiteMode mode) noexcept {
     if (const Status status = check_count(quantizers.size()); !status) return status;
     SitePlan plan(mode);
-    for (const RowQuantizer& q : quantizers) {
-      if (const Status status = check_site_quantizer(q); !status) return status;
-      plan.add(q);
+    for (std::size_t i = 0; i < quantizers.size(); ++i) {
+      if (const Status status = check_site_quantizer(quantizers[i]); !status) return status;
+      plan.add(quantizers[i]);
     }
     return plan;
   }

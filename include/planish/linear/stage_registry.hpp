@@ -2,8 +2,8 @@
 #include <concepts>
 #include <span>
 #include <string_view>
-#include <vector>
 
+#include <planish/core/array.hpp>
 #include <planish/linear/any_stage.hpp>
 #if !defined(PLANISH_SEPARATE_BODIES)
 #include <planish/linear/built_in_stages.hpp>
@@ -47,7 +47,7 @@ class StageRegistry {
     std::string_view name;
     StageFactory factory;
   };
-  std::vector<Entry> entries_;
+  Array<Entry> entries_;
 };
 
 }  // namespace planish::inline PLANISH_ABI

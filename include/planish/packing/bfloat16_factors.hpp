@@ -1,9 +1,9 @@
 #pragma once
 // The factors of a Kronecker product as terms of bfloat16: as floats, and in the tiles that matrix units read.
 #include <cstdint>
-#include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/bfloat16_term.hpp>
 #include <planish/core/index.hpp>
 
@@ -70,9 +70,9 @@ class Bfloat16Factors {
 
   PLANISH_LAZY void pack_left(const float* left) {
     const index height = PairTiles::height(n1_), blocks = PairTiles::blocks(n1_);
-    left_.assign(left, left + n1_ * n1_);
+    left_ = Array<float>(left, left + n1_ * n1_);
     for (float& value : left_) value = bfloat16_term(value);
-    left_tiles_.assign(static_cast<std::size_t>(tiles().left_lines()), PairLine{});
+    left_tiles_ = Array<PairLine>(static_cast<std::size_t>(tiles().left_lines()), PairLine{});
     for (index k = 0; k < n1_; ++k)
       for (index i = 0; i < n1_; ++i) {
         const index line = (i / height * blocks + k / 32) * height + i % height;
@@ -82,8 +82,8 @@ class Bfloat16Factors {
 
   PLANISH_LAZY void pack_right(const float* right) {
     const index stride = tiles().stride(), columns = PairTiles::column_tiles(n2_);
-    right_.assign(static_cast<std::size_t>(n2_ * stride), 0.0f);
-    right_tiles_.assign(static_cast<std::size_t>(tiles().right_lines()), PairLine{});
+    right_ = Array<float>(static_cast<std::size_t>(n2_ * stride), 0.0f);
+    right_tiles_ = Array<PairLine>(static_cast<std::size_t>(tiles().right_lines()), PairLine{});
     for (index k = 0; k < n2_; ++k)
       for (index j = 0; j < n2_; ++j) {
         const float term = bfloat16_term(right[k * n2_ + j]);
@@ -94,8 +94,8 @@ class Bfloat16Factors {
   }
 
   index n1_, n2_;
-  std::vector<float> left_, right_;
-  std::vector<PairLine> left_tiles_, right_tiles_;
+  Array<float> left_, right_;
+  Array<PairLine> left_tiles_, right_tiles_;
 };
 
 }  // namespace planish::inline PLANISH_ABI

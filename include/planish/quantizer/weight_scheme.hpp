@@ -47,7 +47,7 @@ template <ScaleRule Scale, class T, RangeRule Rule>
   if (!rows) return rows.status();
   auto failed = AlignedBuffer<Status>::make(workers);
   if (!failed) return failed.status();
-  for (Status& status : failed->span()) status = Status{};
+  for (index i = 0; i < workers; ++i) (*failed)[i] = Status{};
   const auto tasks = static_cast<int>(w.rows() < 16 * workers ? w.rows() : 16 * workers);
   executor.run(tasks, [&](int task, int worker) noexcept {
     const Range range = part_of(w.rows(), task, tasks);
@@ -57,8 +57,8 @@ template <ScaleRule Scale, class T, RangeRule Rule>
       (*failed)[worker] = quantize_weight_row(w, r, TileScheme<Scale>{scheme.bits, clip}, rule, row, *codes);
     }
   });
-  for (const Status& status : failed->span())
-    if (!status) return status;
+  for (index i = 0; i < workers; ++i)
+    if (!(*failed)[i]) return (*failed)[i];
   return codes;
 }
 
@@ -78,8 +78,8 @@ template <class T, class Rule = MinMax>
   if (scheme.group_size < 0) return Status(ErrorCode::invalid_argument, "weights in groups of ", scheme.group_size);
   if (!row_clips.empty() && static_cast<index>(row_clips.size()) != w.rows())
     return Status(ErrorCode::shape_mismatch, row_clips.size(), " clip pairs for ", w.rows(), " rows of weights");
-  for (const ClipPair& clip : row_clips)
-    if (!is_valid_clip(clip)) return Status(ErrorCode::invalid_argument, "clip factors are from 2^-20 to 16");
+  for (std::size_t r = 0; r < row_clips.size(); ++r)
+    if (!is_valid_clip(row_clips[r])) return Status(ErrorCode::invalid_argument, "clip factors are from 2^-20 to 16");
   if (scheme.symmetry == Symmetry::symmetric)
     return detail::quantize_weights<Symmetric>(w, scheme, rule, row_clips, executor);
   return detail::quantize_weights<Asymmetric>(w, scheme, rule, row_clips, executor);

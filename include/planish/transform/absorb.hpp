@@ -4,9 +4,9 @@
 #include <cmath>
 #include <concepts>
 #include <span>
-#include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/result.hpp>
@@ -24,7 +24,7 @@ template <class S>
   if (n != w.rows() || (!bias.empty() && static_cast<index>(bias.size()) != n))
     return Status(ErrorCode::shape_mismatch, "absorb: the transform has ", n, " channels, the producer ", w.rows(),
                   " rows and ", bias.size(), " biases");
-  std::vector<double> offset(static_cast<std::size_t>(n), 0.0);  // T(0) = −z A
+  Array<double> offset(static_cast<std::size_t>(n), 0.0);  // T(0) = −z A
   detail::apply_in_place(transform, MatrixView<double>(offset.data(), 1, n));
   const bool moves_origin = std::any_of(offset.begin(), offset.end(), [](double value) { return value != 0.0; });
   if (moves_origin && bias.empty())
@@ -53,8 +53,8 @@ template <class S>
   if (static_cast<index>(gain.size()) != n || (!bias.empty() && bias.size() != gain.size()))
     return Status(ErrorCode::shape_mismatch, "absorb: the transform has ", n, " channels, the norm ", gain.size(),
                   " gains and ", bias.size(), " biases");
-  std::vector<double> offset(gain.size(), 0.0), factors(gain.size(), 1.0), probe(gain.size());
-  const auto view = [n](std::vector<double>& row) { return MatrixView<double>(row.data(), 1, n); };
+  Array<double> offset(gain.size(), 0.0), factors(gain.size(), 1.0), probe(gain.size());
+  const auto view = [n](Array<double>& row) { return MatrixView<double>(row.data(), 1, n); };
   detail::apply_in_place(transform, view(offset));
   detail::apply_in_place(transform, view(factors));
   for (std::size_t c = 0; c < gain.size(); ++c) {
@@ -79,7 +79,7 @@ template <class S>
 namespace detail {
 
 /// Fills `all` (query heads) from `shared` (KV heads): every KV head is read by each query head of its group.
-inline void spread_heads(const std::vector<double>& shared, index head_size, index group, std::vector<double>& all) {
+inline void spread_heads(const Array<double>& shared, index head_size, index group, Array<double>& all) {
   for (std::size_t i = 0; i < all.size(); ++i) {
     const index head = static_cast<index>(i) / head_size, channel = static_cast<index>(i) % head_size;
     all[i] = shared[static_cast<std::size_t>(head / group * head_size + channel)];
@@ -87,8 +87,7 @@ inline void spread_heads(const std::vector<double>& shared, index head_size, ind
 }
 
 /// The inverse; false where query heads of one group differ.
-[[nodiscard]] inline bool gather_heads(const std::vector<double>& all, index head_size, index group,
-                                       std::vector<double>& shared) {
+[[nodiscard]] inline bool gather_heads(const Array<double>& all, index head_size, index group, Array<double>& shared) {
   double largest = 0.0;
   for (double value : all) largest = std::fmax(largest, std::fabs(value));
   for (std::size_t i = 0; i < shared.size(); ++i) {
@@ -106,7 +105,7 @@ inline void spread_heads(const std::vector<double>& shared, index head_size, ind
 template <TransformStage S>
 [[nodiscard]] bool keeps_heads_apart(const S& transform, std::span<const double> offset, index head_size) {
   const index n = transform.size();
-  std::vector<double> row(static_cast<std::size_t>(n));
+  Array<double> row(static_cast<std::size_t>(n));
   for (index head = 0; head < n; head += head_size) {
     for (index c = 0; c < n; ++c)
       row[static_cast<std::size_t>(c)] = c >= head && c < head + head_size ? static_cast<double>(c - head + 1) : 0.0;
@@ -135,8 +134,8 @@ template <class S>
     return Status(ErrorCode::shape_mismatch, "absorb: the transform has ", n, " channels, the values ", rows,
                   " rows and ", bias.size(), " biases in heads of ", head_size);
   const index group = n / rows;
-  std::vector<double> offset(static_cast<std::size_t>(n), 0.0), all(offset.size());
-  std::vector<double> shared(static_cast<std::size_t>(rows)), shared_offset(shared.size());
+  Array<double> offset(static_cast<std::size_t>(n), 0.0), all(offset.size());
+  Array<double> shared(static_cast<std::size_t>(rows)), shared_offset(shared.size());
   detail::apply_in_place(transform, MatrixView<double>(offset.data(), 1, n));
   const Status differs(ErrorCode::unsupported,
                        "absorb: the transform differs between query heads that share one head of values");
@@ -147,7 +146,7 @@ template <class S>
   const bool moves_origin = std::any_of(offset.begin(), offset.end(), [](double value) { return value != 0.0; });
   if (moves_origin && bias.empty())
     return Status(ErrorCode::unsupported, "absorb: a transform with an offset needs values with a bias");
-  std::vector<double> result(static_cast<std::size_t>(rows * (w.columns() + 1)), 0.0);  // the last column is the bias
+  Array<double> result(static_cast<std::size_t>(rows * (w.columns() + 1)), 0.0);  // the last column is the bias
   for (index c = 0; c < w.columns() + (bias.empty() ? 0 : 1); ++c) {
     const bool is_bias = c == w.columns();
     for (index r = 0; r < rows; ++r)

@@ -5,9 +5,9 @@
 #include <string>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/bfloat16_term.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
@@ -61,7 +61,7 @@ class Bfloat16Kronecker {
     exact_.apply(x, y, scratch);
   }
 
-  [[nodiscard]] auto dual() const { return exact_.dual(); }
+  [[nodiscard]] detail::DualOf<Kronecker<Left, Right>> dual() const { return exact_.dual(); }
 
   /// As Kronecker names them.
   template <class Visitor>
@@ -77,7 +77,7 @@ class Bfloat16Kronecker {
   [[nodiscard]] static Result<Identity> rounded(const Identity& factor) { return factor; }
   [[nodiscard]] static Result<Dense> rounded(const Dense& factor) {
     const float* const matrix = factor.matrix<float>();
-    std::vector<float> terms(matrix, matrix + factor.size() * factor.size());
+    Array<float> terms(matrix, matrix + factor.size() * factor.size());
     for (float& value : terms) value = bfloat16_term(value);
     return Dense::make(terms, factor.size());
   }

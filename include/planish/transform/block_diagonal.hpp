@@ -59,12 +59,11 @@ class BlockDiagonal {
     }
   }
 
-  [[nodiscard]] auto dual() const {
-    using Dual = decltype(blocks_.front().dual());
-    std::vector<Dual> duals;
+  [[nodiscard]] BlockDiagonal<detail::DualOf<Block>> dual() const {
+    std::vector<detail::DualOf<Block>> duals;
     duals.reserve(blocks_.size());
     for (const Block& block : blocks_) duals.push_back(block.dual());
-    return BlockDiagonal<Dual>(std::move(duals));
+    return BlockDiagonal<detail::DualOf<Block>>(std::move(duals));
   }
 
   /// bias += W z, block by block.

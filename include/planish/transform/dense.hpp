@@ -3,9 +3,9 @@
 #include <cstdint>
 #include <span>
 #include <utility>
-#include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/lu.hpp>
 #include <planish/core/matrix_view.hpp>
@@ -33,7 +33,7 @@ class Dense {
     Parameter forward(detail::to_floats(matrix));
     auto inverted = inverse(forward.exact(), size);
     if (!inverted) return inverted.status();
-    std::vector<double> transposed(inverted->size());
+    Array<double> transposed(inverted->size());
     for (index i = 0; i < size; ++i)
       for (index j = 0; j < size; ++j)
         transposed[static_cast<std::size_t>(j * size + i)] = (*inverted)[static_cast<std::size_t>(i * size + j)];
@@ -42,7 +42,7 @@ class Dense {
       return Status(ErrorCode::singular, "dense: the inverse of the ", size, " x ", size, " matrix overflows float32");
     return Dense(size, std::move(forward), std::move(backward));
   }
-  PLANISH_LAZY [[nodiscard]] static Result<Dense> make(const std::vector<float>& matrix, index size) {
+  PLANISH_LAZY [[nodiscard]] static Result<Dense> make(const Array<float>& matrix, index size) {
     return make(std::span<const float>(matrix.data(), matrix.size()), size);
   }
 
@@ -67,16 +67,17 @@ class Dense {
                         "dense: the second matrix is not the inverse transpose of the first (row ", i, ", column ", j,
                         " of their product)");
       }
-    return Dense(size, Parameter(std::vector<float>(matrix.begin(), matrix.end())),
-                 Parameter(std::vector<float>(inverse_transpose.begin(), inverse_transpose.end())));
+    return Dense(
+        size, Parameter(Array<float>(matrix.data(), matrix.data() + matrix.size())),
+        Parameter(Array<float>(inverse_transpose.data(), inverse_transpose.data() + inverse_transpose.size())));
   }
 
   /// U · diag(s) · V with random orthogonal U, V and s from √condition down to 1 / √condition: well inside the general
   /// linear group, neither orthogonal nor symmetric. For tests and starting points; condition ≥ 1, size ≥ 1.
   PLANISH_LAZY [[nodiscard]] static Dense random(index size, std::uint64_t seed, double condition = 4.0) {
-    const std::vector<double> u = detail::random_orthogonal(size, seed);
-    const std::vector<double> v = detail::random_orthogonal(size, ~seed);
-    std::vector<double> forward(u.size(), 0.0);
+    const Array<double> u = detail::random_orthogonal(size, seed);
+    const Array<double> v = detail::random_orthogonal(size, ~seed);
+    Array<double> forward(u.size(), 0.0);
     for (index k = 0; k < size; ++k) {
       const double position = size == 1 ? 0.5 : static_cast<double>(k) / static_cast<double>(size - 1);
       const double s = std::pow(condition, 0.5 - position);

@@ -2,9 +2,9 @@
 #include <cstdint>
 #include <span>
 #include <utility>
-#include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/random.hpp>
@@ -29,13 +29,13 @@ class Hadamard {
   PLANISH_LAZY [[nodiscard]] static Result<Hadamard> make(index size, std::uint64_t seed) {
     if (size < 1) return Status(ErrorCode::invalid_argument, "hadamard: size ", size);
     Random random(seed);
-    std::vector<float> signs(static_cast<std::size_t>(size));
+    Array<float> signs(static_cast<std::size_t>(size));
     for (float& sign : signs) sign = random.sign();
     return with_signs(size, std::move(signs));
   }
 
   /// With given signs: n values +1 or −1, or none.
-  PLANISH_LAZY [[nodiscard]] static Result<Hadamard> with_signs(index size, std::vector<float> signs) {
+  PLANISH_LAZY [[nodiscard]] static Result<Hadamard> with_signs(index size, Array<float> signs) {
     if (!signs.empty() && static_cast<index>(signs.size()) != size)
       return Status(ErrorCode::shape_mismatch, "hadamard: ", signs.size(), " signs for ", size, " channels");
     for (std::size_t i = 0; i < signs.size(); ++i)
@@ -74,10 +74,10 @@ class Hadamard {
   }
 
  private:
-  Hadamard(HadamardPlan plan, std::vector<float> signs) : plan_(std::move(plan)), signs_(std::move(signs)) {}
+  PLANISH_LAZY Hadamard(HadamardPlan plan, Array<float> signs) : plan_(std::move(plan)), signs_(std::move(signs)) {}
 
   HadamardPlan plan_;
-  std::vector<float> signs_;  // n or none
+  Array<float> signs_;  // n or none
 };
 
 static_assert(TransformStage<Hadamard>);

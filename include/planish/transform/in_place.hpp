@@ -2,9 +2,9 @@
 // What folding is made of: a stage applied to the rows of a matrix where they lie, and whether it keeps zero.
 #include <algorithm>
 #include <span>
-#include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/transform/map_rows.hpp>
@@ -19,8 +19,8 @@ template <TransformStage S>
 void apply_in_place(const S& stage, MatrixView<double> w) {
   constexpr index tile_rows = 16;
   const index tile = std::min(tile_rows, w.rows()), n = w.columns();
-  std::vector<double> in(static_cast<std::size_t>(tile * n)), out(in.size());
-  std::vector<double> scratch(static_cast<std::size_t>(stage.scratch_size(tile)));
+  Array<double> in(static_cast<std::size_t>(tile * n)), out(in.size());
+  Array<double> scratch(static_cast<std::size_t>(stage.scratch_size(tile)));
   for (index first = 0; first < w.rows(); first += tile) {
     const index rows = std::min(tile, w.rows() - first);
     const MatrixView<double> block = w.middle_rows(first, rows), x(in.data(), rows, n), y(out.data(), rows, n);
@@ -33,7 +33,7 @@ void apply_in_place(const S& stage, MatrixView<double> w) {
 /// False if the stage moves the origin.
 template <TransformStage S>
 [[nodiscard]] bool keeps_zero(const S& stage) {
-  std::vector<double> row(static_cast<std::size_t>(stage.size()), 0.0);
+  Array<double> row(static_cast<std::size_t>(stage.size()), 0.0);
   apply_in_place(stage, MatrixView<double>(row.data(), 1, stage.size()));
   return std::all_of(row.begin(), row.end(), [](double value) { return value == 0.0; });
 }

@@ -75,7 +75,9 @@ class Kronecker {
     }
   }
 
-  [[nodiscard]] auto dual() const { return planish::Kronecker(left_.dual(), right_.dual()); }
+  [[nodiscard]] Kronecker<planish::detail::DualOf<Left>, planish::detail::DualOf<Right>> dual() const {
+    return {left_.dual(), right_.dual()};
+  }
 
   /// "left" and "right", n₁ × n₁ and n₂ × n₂; an identity is given by its size alone.
   template <class Visitor>

@@ -4,10 +4,10 @@
 #include <span>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include <planish/core/abi.hpp>
 #include <planish/core/affine.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/index.hpp>
 
 namespace planish::inline PLANISH_ABI {
@@ -19,17 +19,16 @@ class Parameter {
   Parameter() = default;
 
   /// Given float values: exact by definition.
-  PLANISH_LAZY explicit Parameter(std::vector<float> values)
+  PLANISH_LAZY explicit Parameter(Array<float> values)
       : single_(std::move(values)), exact_(single_.begin(), single_.end()) {}
 
   /// Derived float64 values: rounded once for the float path.
-  PLANISH_LAZY explicit Parameter(std::vector<double> values) : exact_(std::move(values)) {
-    single_.reserve(exact_.size());
-    for (double value : exact_) single_.push_back(static_cast<float>(value));
+  PLANISH_LAZY explicit Parameter(Array<double> values) : single_(values.size()), exact_(std::move(values)) {
+    for (std::size_t i = 0; i < exact_.size(); ++i) single_[i] = static_cast<float>(exact_[i]);
   }
 
   /// Float values with their own float64 counterpart, of the same length.
-  Parameter(std::vector<float> single, std::vector<double> exact)
+  PLANISH_LAZY Parameter(Array<float> single, Array<double> exact)
       : single_(std::move(single)), exact_(std::move(exact)) {}
 
   [[nodiscard]] index size() const noexcept { return static_cast<index>(single_.size()); }
@@ -46,16 +45,16 @@ class Parameter {
   }
 
  private:
-  std::vector<float> single_;
-  std::vector<double> exact_;
+  Array<float> single_;
+  Array<double> exact_;
 };
 
 namespace detail {
 
 /// Values of either precision as float, the precision in which parameters are stored.
 template <class T>
-[[nodiscard]] std::vector<float> to_floats(std::span<const T> values) {
-  std::vector<float> floats;
+[[nodiscard]] Array<float> to_floats(std::span<const T> values) {
+  Array<float> floats;
   floats.reserve(values.size());
   for (T value : values) floats.push_back(static_cast<float>(value));
   return floats;

@@ -2,9 +2,9 @@
 #include <cstdint>
 #include <span>
 #include <utility>
-#include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/result.hpp>
@@ -19,11 +19,11 @@ class Permutation {
   static constexpr StageKind kind{.permutation = true, .orthogonal = true};
 
   /// The channel that each output channel is read from; every channel once.
-  PLANISH_LAZY explicit Permutation(std::vector<std::int32_t> sources) : sources_(std::move(sources)) {}
+  PLANISH_LAZY explicit Permutation(Array<std::int32_t> sources) : sources_(std::move(sources)) {}
 
   /// Refuses anything that is not a permutation of 0 .. n − 1.
   PLANISH_LAZY [[nodiscard]] static Result<Permutation> make(std::span<const std::int32_t> sources) {
-    std::vector<std::uint8_t> seen(sources.size(), 0);
+    Array<std::uint8_t> seen(sources.size(), 0);
     for (std::size_t i = 0; i < sources.size(); ++i) {
       const std::int32_t source = sources[i];
       if (source < 0 || static_cast<std::size_t>(source) >= sources.size())
@@ -33,7 +33,7 @@ class Permutation {
         return Status(ErrorCode::invalid_argument, "permutation: channel ", source, " appears twice (entry ", i, ")");
       seen[static_cast<std::size_t>(source)] = 1;
     }
-    return Permutation(std::vector<std::int32_t>(sources.begin(), sources.end()));
+    return Permutation(Array<std::int32_t>(sources.data(), sources.data() + sources.size()));
   }
 
   [[nodiscard]] index size() const noexcept { return static_cast<index>(sources_.size()); }
@@ -51,12 +51,12 @@ class Permutation {
   /// Indices as floats: exact, since a row is far shorter than 2^24.
   template <class Visitor>
   void for_each_parameter(Visitor&& visitor) const {
-    std::vector<float> values(sources_.begin(), sources_.end());
+    Array<float> values(sources_.begin(), sources_.end());
     visitor("sources", std::span<const float>(values.data(), values.size()), index{1}, size());
   }
 
  private:
-  std::vector<std::int32_t> sources_;  // n
+  Array<std::int32_t> sources_;  // n
 };
 
 static_assert(TransformStage<Permutation>);

@@ -3,9 +3,9 @@
 #include <cstdint>
 #include <span>
 #include <utility>
-#include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/random.hpp>
@@ -19,9 +19,9 @@ namespace planish::inline PLANISH_ABI {
 namespace detail {
 
 /// n orthonormal rows of length n, Haar distributed: Gram–Schmidt on Gaussian rows, every row cleaned twice.
-PLANISH_LAZY [[nodiscard]] std::vector<double> random_orthogonal(index n, std::uint64_t seed) {
+PLANISH_LAZY [[nodiscard]] Array<double> random_orthogonal(index n, std::uint64_t seed) {
   Random random(seed);
-  std::vector<double> q(static_cast<std::size_t>(n * n));
+  Array<double> q(static_cast<std::size_t>(n * n));
   for (index i = 0; i < n;) {
     double* row = q.data() + i * n;
     for (index c = 0; c < n; ++c) row[c] = random.normal();
@@ -44,8 +44,8 @@ PLANISH_LAZY [[nodiscard]] std::vector<double> random_orthogonal(index n, std::u
 
 /// Replaces q by the next Newton–Schulz iterate towards the nearest orthogonal matrix, Q ← Q + (I − Q Qᵀ) Q / 2, and
 /// returns the largest entry of |I − Q Qᵀ| before the step.
-PLANISH_LAZY double orthogonalize_step(std::vector<double>& q, index n) {
-  std::vector<double> defect(q.size());
+PLANISH_LAZY double orthogonalize_step(Array<double>& q, index n) {
+  Array<double> defect(q.size());
   double largest = 0.0;
   for (index i = 0; i < n; ++i)
     for (index j = 0; j <= i; ++j) {
@@ -57,7 +57,7 @@ PLANISH_LAZY double orthogonalize_step(std::vector<double>& q, index n) {
       largest = std::fmax(largest, std::fabs(value));
     }
   if (!(largest > 1e-15)) return largest;
-  std::vector<double> next(q);
+  Array<double> next(q);
   for (index i = 0; i < n; ++i)
     for (index k = 0; k < n; ++k) {
       const double half = 0.5 * defect[static_cast<std::size_t>(i * n + k)];
@@ -89,12 +89,12 @@ class Rotation {
                     " matrix");
     if (detail::first_not_finite(matrix) >= 0)
       return Status(ErrorCode::not_finite, "rotation: the matrix holds NaN or infinity");
-    std::vector<double> exact(matrix.begin(), matrix.end());
+    Array<double> exact(matrix.data(), matrix.data() + matrix.size());
     if (!(detail::orthogonalize_step(exact, size) <= 1e-5))
       return Status(ErrorCode::invalid_argument, "rotation: the ", size, " x ", size,
                     " matrix is not orthogonal to 1e-5; use Dense for a general invertible matrix");
     detail::orthogonalize_step(exact, size);
-    return Rotation(size, Parameter(std::vector<float>(matrix.begin(), matrix.end()), std::move(exact)));
+    return Rotation(size, Parameter(Array<float>(matrix.data(), matrix.data() + matrix.size()), std::move(exact)));
   }
 
   [[nodiscard]] index size() const noexcept { return size_; }

@@ -2,9 +2,9 @@
 #include <cmath>
 #include <span>
 #include <utility>
-#include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/result.hpp>
@@ -22,10 +22,10 @@ class Scale {
   static constexpr StageKind kind{.scale = true};
 
   /// Factors s, one per channel, finite and none zero.
-  PLANISH_LAZY explicit Scale(std::vector<float> factors) : factors_(std::move(factors)) {
-    std::vector<double> reciprocals;
-    reciprocals.reserve(factors_.exact().size());
-    for (double factor : factors_.exact()) reciprocals.push_back(1.0 / factor);
+  PLANISH_LAZY explicit Scale(Array<float> factors) : factors_(std::move(factors)) {
+    const std::span<const double> exact = factors_.exact();
+    Array<double> reciprocals(exact.size());
+    for (std::size_t i = 0; i < exact.size(); ++i) reciprocals[i] = 1.0 / exact[i];
     reciprocals_ = Parameter(std::move(reciprocals));
   }
 
@@ -37,7 +37,7 @@ class Scale {
       if (factors[i] == 0.0f || !is_finite(1.0f / factors[i]))
         return Status(ErrorCode::singular, "scale: the factor of channel ", i, " is zero or has no finite reciprocal");
     }
-    return Scale(std::vector<float>(factors.begin(), factors.end()));
+    return Scale(Array<float>(factors.data(), factors.data() + factors.size()));
   }
 
   [[nodiscard]] index size() const noexcept { return factors_.size(); }

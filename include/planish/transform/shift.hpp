@@ -1,9 +1,9 @@
 #pragma once
 #include <span>
 #include <utility>
-#include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/result.hpp>
@@ -21,13 +21,13 @@ class Shift {
   static constexpr StageKind kind{.shift = true};
 
   /// Offsets z, one per channel, all finite.
-  explicit Shift(std::vector<float> offsets) : offsets_(std::move(offsets)) {}
+  PLANISH_LAZY explicit Shift(Array<float> offsets) : offsets_(std::move(offsets)) {}
 
   /// Refuses NaN and infinity.
   PLANISH_LAZY [[nodiscard]] static Result<Shift> make(std::span<const float> offsets) {
     if (const index bad = detail::first_not_finite(offsets); bad >= 0)
       return Status(ErrorCode::not_finite, "shift: the offset of channel ", bad, " is NaN or infinite");
-    return Shift(std::vector<float>(offsets.begin(), offsets.end()));
+    return Shift(Array<float>(offsets.data(), offsets.data() + offsets.size()));
   }
 
   [[nodiscard]] index size() const noexcept { return static_cast<index>(offsets_.size()); }
@@ -57,7 +57,7 @@ class Shift {
   }
 
  private:
-  std::vector<float> offsets_;  // n
+  Array<float> offsets_;  // n
 };
 
 static_assert(TransformStage<Shift> && HasOffset<Shift>);

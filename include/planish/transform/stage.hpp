@@ -2,6 +2,7 @@
 #include <concepts>
 #include <span>
 #include <type_traits>
+#include <utility>
 
 #include <planish/core/abi.hpp>
 #include <planish/core/copyable.hpp>
@@ -40,6 +41,10 @@ concept TransformsRowsOf = requires(const S& stage, MatrixView<const T> x, Matri
 
 template <class S>
 concept TransformsRows = TransformsRowsOf<S, float> && TransformsRowsOf<S, double>;
+
+/// What dual() gives, said without a look into its body: the type of a composition's dual then costs no code.
+template <class S>
+using DualOf = decltype(std::declval<const S&>().dual());
 
 /// The basic clauses of the dual; that it has a dual in turn is left unsaid, since a concept cannot ask for itself.
 template <class S>

@@ -4,9 +4,9 @@
 #include <span>
 #include <tuple>
 #include <utility>
-#include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/result.hpp>
@@ -77,15 +77,15 @@ class Transform {
     }
   }
 
-  [[nodiscard]] auto dual() const {
-    return std::apply(
-        [](const auto&... stage) { return planish::Transform<decltype(stage.dual())...>(stage.dual()...); }, stages_);
+  [[nodiscard]] Transform<detail::DualOf<Stages>...> dual() const {
+    return std::apply([](const auto&... stage) { return Transform<detail::DualOf<Stages>...>(stage.dual()...); },
+                      stages_);
   }
 
   /// bias += W z of the whole composition: stage by stage on rows that the stages before have dualised.
   void fold_bias(MatrixView<const double> w, std::span<double> bias) const requires(HasOffset<Stages> || ...) {
     const auto columns = static_cast<std::size_t>(w.columns());
-    std::vector<double> row(columns), next(columns);
+    Array<double> row(columns), next(columns);
     for (index r = 0; r < w.rows(); ++r) {
       for (index c = 0; c < w.columns(); ++c) row[static_cast<std::size_t>(c)] = w(r, c);
       std::apply(
@@ -106,12 +106,11 @@ class Transform {
   }
 
   template <class Stage>
-  static void fold_row(const Stage& stage, std::vector<double>& row, std::vector<double>& next,
-                       std::span<double> bias) {
+  static void fold_row(const Stage& stage, Array<double>& row, Array<double>& next, std::span<double> bias) {
     const auto columns = static_cast<index>(row.size());
     if constexpr (HasOffset<Stage>) stage.fold_bias(MatrixView<const double>(row.data(), 1, columns), bias);
     const auto dual = stage.dual();
-    std::vector<double> scratch(static_cast<std::size_t>(dual.scratch_size(1)));
+    Array<double> scratch(static_cast<std::size_t>(dual.scratch_size(1)));
     dual.apply(MatrixView<const double>(row.data(), 1, columns), MatrixView<double>(next.data(), 1, columns),
                std::span<double>(scratch.data(), scratch.size()));
     std::swap(row, next);

@@ -2,10 +2,10 @@
 // Inverses of small square matrices, the factors of transforms: computed in float64 whatever the tape holds, on the
 // calling thread.
 #include <utility>
-#include <vector>
 
 #include <planish/calibration/tape/lanes.hpp>
 #include <planish/calibration/tape/transpose.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/lu.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape {
@@ -13,7 +13,7 @@ namespace planish::inline PLANISH_ABI::calibration::tape {
 namespace detail {
 
 /// n × n values, row-major.
-using SquareMatrix = std::vector<double>;
+using SquareMatrix = Array<double>;
 
 [[nodiscard]] inline std::size_t square_position(index n, index row, index column) noexcept {
   return static_cast<std::size_t>(row * n + column);

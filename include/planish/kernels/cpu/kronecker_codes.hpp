@@ -57,7 +57,9 @@ PLANISH_LAZY [[nodiscard]] index kronecker_codes_two_by_two(const RowsToCodes& j
     TwoRowsOnTheirWay before(make(0), n, job.quantizer);
     for (index pair = 1; pair < pairs; ++pair) {
       const TwoRowsOnTheirWay rows(make(pair), n, job.quantizer);
-      finish(std::exchange(before, rows), pair - 1);
+      const auto whole = before;
+      before = rows;
+      finish(whole, pair - 1);
     }
     finish(before, pairs - 1);
   }

@@ -1,7 +1,7 @@
 #pragma once
-#include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/index.hpp>
 
 namespace planish::inline PLANISH_ABI::detail {
@@ -39,10 +39,10 @@ struct PrimePower {
 /// Quadratic character χ of GF(q), q an odd prime power: +1 for squares, −1 for the others, 0 for 0. Elements are
 /// numbered by their base-p digits. A polynomial for which x runs through all q − 1 nonzero elements makes the quotient
 /// a field with x as generator; the squares are then the even powers of x.
-PLANISH_LAZY [[nodiscard]] std::vector<int> quadratic_character(index q) {
+PLANISH_LAZY [[nodiscard]] Array<int> quadratic_character(index q) {
   const PrimePower field = prime_power(q);
   const index top_unit = q / field.prime;
-  std::vector<int> character(static_cast<std::size_t>(q), 0);
+  Array<int> character(static_cast<std::size_t>(q), 0);
   for (index feedback = 1; feedback < q; ++feedback) {
     index element = 1, power = 0;
     for (auto& value : character) value = 0;

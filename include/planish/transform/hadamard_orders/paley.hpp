@@ -1,5 +1,6 @@
 #pragma once
 #include <planish/core/abi.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/index.hpp>
 #include <planish/transform/hadamard_orders/galois_field.hpp>
 #include <planish/transform/hadamard_orders/sign_matrix.hpp>
@@ -21,7 +22,7 @@ namespace detail {
 /// [[0, 1ᵀ], [corner · 1, Q]] with the Jacobsthal matrix Q(i, j) = χ(a_i − a_j), order q + 1.
 PLANISH_LAZY [[nodiscard]] SignMatrix conference_matrix(index q, std::int8_t corner) {
   const PrimePower field = prime_power(q);
-  const std::vector<int> character = quadratic_character(q);
+  const Array<int> character = quadratic_character(q);
   SignMatrix c(q + 1);
   c(0, 0) = 0;
   for (index i = 0; i < q; ++i) {

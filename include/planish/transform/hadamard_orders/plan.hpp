@@ -3,9 +3,9 @@
 #include <cstdint>
 #include <span>
 #include <utility>
-#include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/result.hpp>
 #include <planish/kernels/hadamard_plan_view.hpp>
@@ -15,7 +15,7 @@ namespace planish::inline PLANISH_ABI {
 
 /// n = product of base orders · 2^doublings.
 struct HadamardFactors {
-  std::vector<index> bases;  // falling
+  Array<index> bases;  // falling
   int doublings = 0;
 };
 
@@ -25,12 +25,12 @@ namespace detail {
 /// the primes that spend no more twos than there are.
 class HadamardSearch {
  public:
-  PLANISH_LAZY HadamardSearch(std::vector<index> primes, int twos) : primes_(std::move(primes)), twos_(twos) {
+  PLANISH_LAZY HadamardSearch(Array<index> primes, int twos) : primes_(std::move(primes)), twos_(twos) {
     used_.resize(primes_.size(), 0);
     group_rest(twos_, 0);
   }
   [[nodiscard]] bool found() const noexcept { return best_cost_ >= 0; }
-  [[nodiscard]] const std::vector<index>& bases() const noexcept { return best_; }
+  [[nodiscard]] const Array<index>& bases() const noexcept { return best_; }
 
  private:
   /// Opens a new group with the first prime that is left.
@@ -66,10 +66,10 @@ class HadamardSearch {
     }
   }
 
-  std::vector<index> primes_;  // odd, rising, with multiplicity
+  Array<index> primes_;  // odd, rising, with multiplicity
   int twos_;
-  std::vector<std::uint8_t> used_;  // whether a group has it
-  std::vector<index> chosen_, best_;
+  Array<std::uint8_t> used_;  // whether a group has it
+  Array<index> chosen_, best_;
   index best_cost_ = -1;
 };
 
@@ -83,7 +83,7 @@ PLANISH_LAZY [[nodiscard]] index largest_hadamard_divisor(index n);
 PLANISH_LAZY [[nodiscard]] Result<HadamardFactors> hadamard_factors(index n) {
   if (n < 1) return Status(ErrorCode::invalid_argument, "hadamard: size ", n);
   const int twos = std::countr_zero(static_cast<std::size_t>(n));
-  std::vector<index> primes;
+  Array<index> primes;
   index odd = n >> twos;
   for (index p = 3; odd > 1; p += 2) {
     if (p > odd / p) p = odd;
@@ -123,13 +123,15 @@ template <int>
 
 }  // namespace detail
 
-/// Owner of what hadamard_rows reads: the base matrices as sign bits, generated once.
-class HadamardPlan {
+/// Owner of what hadamard_rows reads: the base matrices as sign bits, generated once. A template so that its copies too
+/// cost those who make them.
+template <int = 0>
+class HadamardPlanOwner {
  public:
-  PLANISH_LAZY [[nodiscard]] static Result<HadamardPlan> make(index size) {
+  [[nodiscard]] static Result<HadamardPlanOwner> make(index size) {
     auto factors = hadamard_factors(size);
     if (!factors) return factors.status();
-    HadamardPlan plan;
+    HadamardPlanOwner plan;
     plan.size_ = size;
     plan.doublings_ = factors->doublings;
     index bytes = 0;
@@ -148,9 +150,9 @@ class HadamardPlan {
     return plan;
   }
 
-  HadamardPlan(HadamardPlan&&) noexcept = default;
-  HadamardPlan& operator=(HadamardPlan&&) noexcept = default;
-  HadamardPlan(const HadamardPlan& other)
+  HadamardPlanOwner(HadamardPlanOwner&&) noexcept = default;
+  HadamardPlanOwner& operator=(HadamardPlanOwner&&) noexcept = default;
+  HadamardPlanOwner(const HadamardPlanOwner& other)
       : size_(other.size_), doublings_(other.doublings_), signs_(other.signs_), bases_(other.bases_) {
     const std::uint8_t* signs = signs_.data();
     for (kernels::HadamardBaseView& base : bases_) {
@@ -158,23 +160,24 @@ class HadamardPlan {
       signs += bytes_of(base.order);
     }
   }
-  HadamardPlan& operator=(const HadamardPlan& other) { return *this = HadamardPlan(other); }
-  ~HadamardPlan() = default;
+  HadamardPlanOwner& operator=(const HadamardPlanOwner& other) { return *this = HadamardPlanOwner(other); }
+  ~HadamardPlanOwner() = default;
 
   [[nodiscard]] kernels::HadamardPlanView view() const noexcept {
     return {size_, doublings_, static_cast<index>(bases_.size()), bases_.data()};
   }
 
  private:
-  HadamardPlan() = default;
+  HadamardPlanOwner() = default;
 
   /// A base is a multiple of 4 rows; a byte holds the signs of four.
   [[nodiscard]] static constexpr index bytes_of(index order) noexcept { return order * order / 4; }
 
   index size_ = 1;
   int doublings_ = 0;
-  std::vector<std::uint8_t> signs_;               // base by base
-  std::vector<kernels::HadamardBaseView> bases_;  // into signs_
+  Array<std::uint8_t> signs_;               // base by base
+  Array<kernels::HadamardBaseView> bases_;  // into signs_
 };
+using HadamardPlan = HadamardPlanOwner<>;
 
 }  // namespace planish::inline PLANISH_ABI

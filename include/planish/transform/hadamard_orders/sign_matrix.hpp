@@ -1,8 +1,8 @@
 #pragma once
 #include <cstdint>
-#include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/array.hpp>
 #include <planish/core/index.hpp>
 
 namespace planish::inline PLANISH_ABI {
@@ -22,7 +22,7 @@ class SignMatrix {
 
  private:
   index order_;
-  std::vector<std::int8_t> values_;
+  Array<std::int8_t> values_;
 };
 
 }  // namespace planish::inline PLANISH_ABI

@@ -1,11 +1,13 @@
 #pragma once
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <planish/calibration/methods/flatquant/learned_scale.hpp>
 #include <planish/calibration/tape/inverse.hpp>
 #include <planish/calibration/tape/product.hpp>
+#include <planish/core/array.hpp>
 #include <planish/transform/hadamard.hpp>
 #include <planish/transform/rotation.hpp>
 
@@ -34,7 +36,8 @@ namespace detail {
       return f;
     }
   }
-  return planish::detail::random_orthogonal(n, seed);
+  const Array<double> haar = planish::detail::random_orthogonal(n, seed);
+  return {haar.begin(), haar.end()};
 }
 
 }  // namespace detail
@@ -88,13 +91,13 @@ class LearnedFactor {
   }
 
  private:
-  static void fill(LearnedMatrix<T>& matrix, const std::vector<double>& values) {
+  static void fill(LearnedMatrix<T>& matrix, std::span<const double> values) {
     std::transform(values.begin(), values.end(), matrix.values.begin(), [](double v) { return static_cast<T>(v); });
   }
 
   /// Cayley of the skew part of a Haar rotation's lower triangle.
   static std::vector<double> partial_rotation(index n, std::uint64_t seed) {
-    const std::vector<double> haar = planish::detail::random_orthogonal(n, seed);
+    const Array<double> haar = planish::detail::random_orthogonal(n, seed);
     tape::Tape<double> on;
     const MatrixView<const double> q = tape::cayley(on.constant({haar.data(), n, n})).value();
     return {q.data(), q.data() + n * n};
