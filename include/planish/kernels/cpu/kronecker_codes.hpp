@@ -1,6 +1,4 @@
 #pragma once
-#include <utility>
-
 #include <planish/core/abi.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
