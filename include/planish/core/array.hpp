@@ -1,7 +1,6 @@
 #pragma once
 #include <cstddef>
 #include <initializer_list>
-#include <span>
 #include <utility>
 #include <vector>
 
@@ -47,7 +46,6 @@ class Array {
   [[nodiscard]] const T& operator[](std::size_t i) const noexcept { return values_[i]; }
   [[nodiscard]] const T& front() const noexcept { return values_.front(); }
   [[nodiscard]] const T& back() const noexcept { return values_.back(); }
-  [[nodiscard]] std::span<const T> span() const noexcept { return {values_.data(), values_.size()}; }
 
   void reserve(std::size_t count) { values_.reserve(count); }
   void resize(std::size_t count, const T& value) { values_.resize(count, value); }
