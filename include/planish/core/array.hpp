@@ -9,8 +9,8 @@
 namespace planish::inline PLANISH_ABI {
 
 /// A std::vector<T> whose members a unit compiles when it calls them. Since C++20 the members of std::vector are
-/// constexpr, and clang compiles constexpr members wherever a body names them, also in templates that nobody uses: a
-/// quarter and more of what the run-time half cost a unit that only includes it.
+/// constexpr, and clang compiles constexpr members wherever a body names them, also in templates that nobody uses
+/// (docs/decisions/0013-vectors-in-a-wrapper.md).
 template <class T>
 class Array {
  public:
