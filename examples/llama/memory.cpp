@@ -35,6 +35,14 @@ void trim_memory() {
 #endif
 }
 
+void return_freed_memory() {
+#if defined(__GLIBC__)
+  // Said by name, it stays: by itself the threshold rises to the largest block that was freed, and what is below it
+  // leaves holes.
+  mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+#endif
+}
+
 bool reset_peak_memory() {
   trim_memory();
   std::ofstream file("/proc/self/clear_refs");  // 5: reset the peak (proc(5))

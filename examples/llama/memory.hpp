@@ -12,6 +12,10 @@ namespace llama {
 /// Gives what was freed back to the system, else it counts in the next peak.
 void trim_memory();
 
+/// From now on, every larger block of memory goes back to the system as soon as it is freed. Costs its pages anew each
+/// time: for work that keeps its buffers, and whose parts need different ones.
+void return_freed_memory();
+
 /// Starts the peak again at the current size. False where the system refuses; the peak then covers the whole run.
 bool reset_peak_memory();
 

@@ -85,6 +85,7 @@ void CalibrationPass::run(BlockParameters parameters, FloatRows& tokens, Statist
   constexpr index most_rows = 2048;  // of a batch, so that the buffers stay small
   const Block block(*config_, std::move(parameters), planish::SiteMode::packed, "layer " + std::to_string(layer_));
   const auto hidden = tokens.view(rows_, config_->hidden_size);
+  BlockScratch scratch;  // not kept: between two layers others need the memory
   index row = 0;
   for (std::size_t first = 0; first < segments_.size();) {
     std::vector<Segment> batch;
@@ -99,7 +100,7 @@ void CalibrationPass::run(BlockParameters parameters, FloatRows& tokens, Statist
     block.forward(hidden.middle_rows(row, rows), {.segments = batch,
                                                   .caches = caches,
                                                   .rope = &rope_,
-                                                  .scratch = &scratch_,
+                                                  .scratch = &scratch,
                                                   .executor = executor_,
                                                   .observer = collector});
     row += rows;

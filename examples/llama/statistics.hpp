@@ -83,7 +83,6 @@ class CalibrationPass {
   std::vector<Segment> segments_;
   index rows_ = 0;
   FloatRows hidden_;  // all tokens × hidden size, before the next layer
-  BlockScratch scratch_;
   index layer_ = 0;
 };
 

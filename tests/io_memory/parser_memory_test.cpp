@@ -1,57 +1,15 @@
 // What opening a file takes from the heap: at most twice the file (and what a small file needs anyway), however the
 // file is made; and reading it, at most what its tensors declare. A program of its own, because it counts.
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
-#include <cstdlib>
-#include <malloc.h>
-#include <new>
 #include <string>
 
 #include <doctest/doctest.h>
 
+#include "counted_heap.hpp"
 #include "io/files.hpp"
-#include "sanitizer_heap.hpp"
 
 #if !defined(SANITIZER_OWNS_HEAP)
-
-namespace {
-
-std::atomic<std::size_t> held{0}, most_held{0};
-
-void* take(void* memory) {
-  if (memory == nullptr) return nullptr;
-  const std::size_t now = held += ::malloc_usable_size(memory);
-  if (now > most_held) most_held = now;
-  return memory;
-}
-void* take_aligned(std::size_t size, std::align_val_t alignment) {
-  const auto step = static_cast<std::size_t>(alignment);
-  return take(std::aligned_alloc(step, (size + step - 1) / step * step));
-}
-void give(void* memory) {
-  if (memory != nullptr) held -= ::malloc_usable_size(memory);
-  std::free(memory);
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  if (void* memory = take(std::malloc(size))) return memory;
-  throw std::bad_alloc();
-}
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  if (void* memory = take_aligned(size, alignment)) return memory;
-  throw std::bad_alloc();
-}
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return take(std::malloc(size)); }
-void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  return take_aligned(size, alignment);
-}
-void operator delete(void* memory) noexcept { give(memory); }
-void operator delete(void* memory, std::size_t) noexcept { give(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { give(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { give(memory); }
 
 using namespace planish;
 using namespace io_test;
@@ -60,21 +18,12 @@ namespace {
 
 constexpr std::size_t small_file = std::size_t{8} << 20;  // bytes that any file may take
 
-/// The most that `work` holds at once, beyond what was held before.
-template <class Work>
-std::size_t most_of(Work&& work) {
-  const std::size_t before = held;
-  most_held = before;
-  work();
-  return most_held - before;
-}
-
 /// Opens the file and checks what that takes; the sentence if it is refused.
 template <class Open>
 std::string opened(const Bytes& file, Open open) {
   auto in_memory = io::MappedFile::from_bytes(file, "memory");
   std::string sentence;
-  const std::size_t most = most_of([&] {
+  const std::size_t most = counted_heap::most_of([&] {
     const auto result = open(std::move(in_memory));
     if (!result) sentence.assign(result.status().message());
   });
@@ -133,7 +82,7 @@ TEST_CASE("memory: GGUF files that are all keys, all tensors or one long array")
   CHECK(open_gguf_bytes(file).empty());
   const auto opened_file = open_gguf(file);
   REQUIRE(opened_file.has_value());
-  const std::size_t most = most_of([&] {
+  const std::size_t most = counted_heap::most_of([&] {
     CHECK(contains(message_of(opened_file->string_array("words").status()), "too many for a file"));
     CHECK(opened_file->int_array("bytes").has_value());
   });
@@ -145,7 +94,7 @@ TEST_CASE("memory: a tensor takes what it declares, and a claim beyond the file 
   const std::string header = R"({"a":{"dtype":"F16","shape":[300000],"data_offsets":[0,600000]}})";
   const auto file = open_safetensors(safetensors_bytes(header, 2 * count));
   REQUIRE(file.has_value());
-  CHECK(most_of([&] { static_cast<void>(file->read_floats(file->tensors()[0], io::NotFinite::keep)); }) <=
+  CHECK(counted_heap::most_of([&] { static_cast<void>(file->read_floats(file->tensors()[0], io::NotFinite::keep)); }) <=
         count * sizeof(float) + 4096);
 
   GgufBuilder lying;

@@ -141,13 +141,17 @@ const float* BlockCalibration::student_inputs(Inputs from, std::vector<float>& r
   return room.data();
 }
 
+void BlockCalibration::release_tape() {
+  step_bytes_ = std::max(step_bytes_, tape_.memory_bytes());
+  tape_.release();
+}
+
 CalibratedBlock BlockCalibration::learn(const OnCalibrationStep& on_step, BlockTrace* trace) {
   if (inputs_.data() == nullptr) start();
   const std::string where = source_->path() + ": layer " + std::to_string(layer_);
   CalibratedBlock made = fit(where, on_step, trace);
-  step_bytes_ = std::max(step_bytes_, tape_.memory_bytes());
+  release_tape();  // the profile needs as much
   if (made.report.stopped) return made;
-  tape_.release();  // the profile needs as much
   made.profile =
       profile_block(source_->config(), read_block(), options_.recipe, made.parameters,
                     {inputs_.data(), rows_, source_->config().hidden_size}, options_.window, where, executor_);
@@ -187,6 +191,7 @@ CalibratedBlock BlockCalibration::fit(const std::string& where, const OnCalibrat
   tape_.set_products(method.products);  // not the float model's own, which is what to learn
   const auto begin_weights = [&] {
     block.learn_weights(tape_);
+    release_tape();  // the steps of weights need other buffers, and memory for moments
     if (options_.weight_inputs == options_.inputs) return true;
     inputs = student_inputs(options_.weight_inputs, mixed);
     return false;

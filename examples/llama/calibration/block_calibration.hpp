@@ -80,6 +80,7 @@ class BlockCalibration {
   void start();
   void skip(const std::optional<FlatQuantParameters>& learned);
   void advance(const std::optional<FlatQuantParameters>& learned);
+  void release_tape();
   [[nodiscard]] LayerWeights read_block() const;
   [[nodiscard]] const float* student_inputs(Inputs from, std::vector<float>& room);
   [[nodiscard]] CalibratedBlock fit(const std::string& where, const OnCalibrationStep& on_step, BlockTrace* trace);

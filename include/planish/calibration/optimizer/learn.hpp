@@ -31,7 +31,7 @@ struct LearnReport {
   /// those are the same (learn_flatquant).
   double change_of_inputs = 1.0;
   std::vector<double> step_losses;  ///< of the attempt that went through
-  double learning_rate = 0.0;                  ///< of that attempt
+  double learning_rate = 0.0;       ///< of that attempt
   int attempts = 1;
   bool stopped = false;  ///< the caller asked; the parameters are those of the last step
 
@@ -81,7 +81,11 @@ template <class T, class RecordLoss, class OnStep>
     if ((step + 1) % options.batches == 0) {
       mean = sum / static_cast<double>(options.batches);
       sum = 0.0;
-      if (mean < best_mean) best_mean = mean, best = parameters.snapshot();
+      if (mean < best_mean) {
+        best_mean = mean;
+        best = std::vector<T>();  // never two of them; and nobody returns to the last
+        if (step + 1 < steps) best = parameters.snapshot();
+      }
     }
     if (!on_step(LearnProgress{step + 1, steps, value})) return report.stopped = true, true;
   }

@@ -65,7 +65,10 @@ class ParameterSet {
 
   /// All values one after the other, to return to.
   [[nodiscard]] std::vector<T> snapshot() const {
+    std::size_t count = 0;
+    for (const auto& m : members_) count += m.values.size();
     std::vector<T> values;
+    values.reserve(count);  // exactly: it may be most of what learning takes
     for (const auto& m : members_) values.insert(values.end(), m.values.begin(), m.values.end());
     return values;
   }
