@@ -80,6 +80,7 @@ std::vector<std::vector<int>> Host::sampled_sequences(index count, index length)
   Progress progress("drawing text from the model", static_cast<double>(count * length), "tokens");
   auto sequences = sample_sequences(model, tokenizer(), count, length, executor(),
                                     [&](index tokens) { progress.advance(static_cast<double>(tokens)); });
+  heads_.clear();  // who learns from the text has no use for one
   store_sampled_sequences(*source_, sequences);
   return sequences;
 }

@@ -32,8 +32,8 @@ std::vector<T> hidden_states(const WeightSource& source) {
 inline SiteStart ones(const Config& config, bool centred = false) {
   SiteStart start;
   planish::Random random(31);
-  for (SiteKind kind : site_kinds) {
-    const auto i = static_cast<std::size_t>(kind), channels = static_cast<std::size_t>(channels_at(kind, config));
+  for (std::size_t i = 0; i < site_kinds.size(); ++i) {
+    const auto channels = static_cast<std::size_t>(channels_at(site_kinds[i], config));
     start.magnitudes[i].assign(channels, 1.0f);
     for (std::size_t c = 0; centred && c < channels; ++c)
       start.shifts[i].push_back(0.3f * static_cast<float>(random.normal()));

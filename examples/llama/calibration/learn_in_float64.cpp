@@ -15,9 +15,9 @@ std::vector<double> learn_in_float64(const Config& config, const LayerWeights& w
   const index window = options.window, hidden = config.hidden_size;
   const TapeWeights<double> plain(config, weights);
   SiteStart start;  // the scales' comes from the trace
-  for (SiteKind kind : site_kinds) {
-    start.magnitudes[static_cast<std::size_t>(kind)].resize(static_cast<std::size_t>(channels_at(kind, config)));
-    start.shifts[static_cast<std::size_t>(kind)] = trace.start.transform(block_site(kind)).shift;
+  for (std::size_t i = 0; i < site_kinds.size(); ++i) {
+    start.magnitudes[i].resize(static_cast<std::size_t>(channels_at(site_kinds[i], config)));
+    start.shifts[i] = trace.start.transform(block_site(site_kinds[i])).shift;
   }
   LearnedBlock<double> block(config, plain, options.recipe, method, start, trace.seed);
   std::size_t at = 0;

@@ -107,6 +107,7 @@ void work(Host& host, CalibrationJob job, const CalibrateArguments& arguments) {
 }
 
 void run(CalibrateArguments arguments, const std::string& command, JobShare share) {
+  return_freed_memory();
   arguments.host.calibration_text = arguments.text;
   Host host(arguments.host);
   const Config& config = host.config();
@@ -132,7 +133,6 @@ void run(CalibrateArguments arguments, const std::string& command, JobShare shar
   std::tie(job.first_layer, job.last_layer) = arguments.blocks.empty() ? std::pair<index, index>(0, config.layers)
                                                                        : parse_blocks(arguments.blocks, config.layers);
 
-  return_freed_memory();
   std::signal(SIGINT, note_interrupt);
   std::signal(SIGTERM, note_interrupt);
   work(host, std::move(job), arguments);
