@@ -43,8 +43,9 @@ TEST_CASE("a tape that is cleared keeps its memory for the next step until it is
   planish::calibration::tape::Tape<float> tape;
   static_cast<void>(tape.scratch(3, 50));
   { auto loan = tape.borrow(70); }
+  static_cast<void>(tape.scratch_bytes(333));
   const std::size_t before = tape.memory_bytes();
-  CHECK(before == (150 + 70) * sizeof(float));
+  CHECK(before == (150 + 70) * sizeof(float) + 333);
   tape.clear();
   CHECK(tape.memory_bytes() == before);
   tape.release();

@@ -116,6 +116,7 @@ TEST_CASE("causal_attention: value and gradients are those of the definition, ov
                          {2, 97, 4, 1, 6},
                          {1, 193, 3, 1, 64},
                          {1, 601, 8, 2, 3},
+                         {2, 150, 4, 2, 3},  // as many tiles of keys as heads of keys
                          {1, 331, 5, 1, 3},
                          {1, 7, 200, 2, 3},
                          {1, 130, 1, 1, 80}}) {

@@ -54,6 +54,8 @@ TEST_CASE("wrong shapes and overflow change nothing") {
   CHECK(cache.attend(q.view(), 0, 1.0f, y.view().middle_rows(0, 1), ws).code() == ErrorCode::shape_mismatch);
   CHECK(cache.attend(q.view(), 2, 1.0f, y.view(), Workspace{}).code() == ErrorCode::invalid_argument);
   CHECK(cache.attend(q.middle(0, 0), 4, 1.0f, y.view().middle_rows(0, 0), ws).ok());
+  CHECK(cache.attend(q.middle(0, 0), 4, 1.0f, y.view(), ws).code() == ErrorCode::shape_mismatch);
+  CHECK(cache.attend(q.view(), 2, 1.0f, y.view().middle_rows(0, 0), ws).code() == ErrorCode::shape_mismatch);
 }
 
 TEST_CASE("a cache made by nobody holds nothing") {

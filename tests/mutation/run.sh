@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # run.sh SEED [COUNT]: do the tests notice? Draws COUNT (default 40) places in include/planish by the seed, makes one
 # small change there at a time, an operator, a bound or a way of rounding, in a copy of the tree, and runs the tests
-# that include the header until one fails. A change that does not compile is drawn again. The last line says
-# "N of COUNT caught"; each survivor is named before it.
+# that include the header until one fails. A change that does not compile, or that lies where this machine's
+# preprocessor drops the line (another instruction set's), is drawn again. The last line says "N of COUNT caught"; each
+# survivor is named before it.
 #
 # Everything lies in build/mutation. Run again with the same seed, over the same tree, it goes on where it stopped;
 # PLANISH_MUTATION_MINUTES=M stops it after so long, and the last line then counts what was tried.
@@ -73,6 +74,10 @@ change() { # change FILE LINE COLUMN FROM TO: writes the changed header into the
     FNR == line { $0 = substr($0, 1, column - 1) to substr($0, column + length(from)) } { print }' "$1" >"$tree/$1"
 }
 restore() { cp "$root/$1" "$tree/$1"; }
+compiled() { # compiled FILE: what this machine compiles of the header in the tree and of those that it includes
+  (cd "$tree" && g++ -x c++ "$1" -std=c++20 -march=native -E -P -Iinclude -I/usr/include/eigen3 2>/dev/null | sha256sum) ||
+    echo "not known $RANDOM" # then it is judged
+}
 
 judge() { # judge FILE: prints "caught FOLDER", "survived" or "redrawn"
   local folder first=1
@@ -106,7 +111,7 @@ verdicts() {
 work_through() { # work_through WORKER
   export CCACHE_BASEDIR=$work/worker-$1
   prepare "$1" || return 1
-  local number place file line column from to where verdict
+  local number place file line column from to where whole verdict
   while true; do
     if [ "$minutes" -gt 0 ] && [ $((SECONDS - began)) -ge $((minutes * 60)) ]; then break; fi
     number=$(flock "$work/lock" bash -c 'n=$(($(cat "$1") + 1)); echo "$n" >"$1"; echo "$n"' - "$work/next")
@@ -115,8 +120,10 @@ work_through() { # work_through WORKER
     IFS=$'\t' read -r file line column from to <<<"$place"
     where="$file:$line:$column: '$from' became '$to'"
     grep -qF "$where" "$results" && continue
+    whole=$(compiled "$file")
     change "$file" "$line" "$column" "$from" "$to"
-    verdict=$(judge "$file")
+    verdict=redrawn
+    [ "$(compiled "$file")" = "$whole" ] || verdict=$(judge "$file")
     restore "$file"
     echo "$verdict $where" >>"$results"
     echo "$verdict $where"
