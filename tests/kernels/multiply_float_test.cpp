@@ -93,6 +93,22 @@ TEST_CASE("weight-only products equal the reference for every group size") {
         check({rows, 35, 101, group, bits, Symmetry::asymmetric, true, false, false}, seed++);
 }
 
+TEST_CASE("few rows meet weights in registers where no line of columns lies in two groups, else they are expanded") {
+  pl::PackedWeightsView w;
+  w.columns = 26;
+  const std::vector<float> values(104);
+  const pl::MatrixView<const float> dense(values.data(), 2, 26), strided(values.data(), 2, 26, 52, 2);
+  for (index group : {1, 2, 3, 6, 7, 25}) {
+    w.group_size = group;
+    CHECK_FALSE(cpu::are_whole_lines(dense, w));
+  }
+  for (index group : {4, 8, 24, 26, 27}) {
+    w.group_size = group;
+    CHECK(cpu::are_whole_lines(dense, w));
+    CHECK_FALSE(cpu::are_whole_lines(strided, w));
+  }
+}
+
 TEST_CASE("rows longer than a block of columns, and rows that fall into the same cache sets") {
   check({3, 33, 2500, 0, 4, Symmetry::symmetric, true, true, false}, 300);
   check({1, 33, 2500, 96, 8, Symmetry::symmetric, true, true, true}, 301);
