@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # run.sh SEED [COUNT]: do the tests notice? Draws COUNT (default 40) places in include/planish by the seed, makes one
 # small change there at a time, an operator, a bound or a way of rounding, in a copy of the tree, and runs the tests
-# that include the header until one fails. A change that does not compile, or that lies where this machine's
-# preprocessor drops the line (another instruction set's), is drawn again. The last line says "N of COUNT caught"; each
-# survivor is named before it.
+# that include the header until one fails: built for this machine, and where that has AVX-512, what survives once more
+# for AVX2, whose code is another. A change that does not compile, or that both drop before they compile, is drawn again.
+# The last line says "N of COUNT caught"; each survivor is named before it.
 #
 # Everything lies in build/mutation. Run again with the same seed, over the same tree, it goes on where it stopped;
 # PLANISH_MUTATION_MINUTES=M stops it after so long, and the last line then counts what was tried.
@@ -26,20 +26,27 @@ results=$work/results-$seed-$mark
 mkdir -p "$work"
 touch "$results"
 
+# What tests are built for. The second is built only for what survives the first.
+archs=(native)
+grep -qw avx512f /proc/cpuinfo 2>/dev/null && archs+=(haswell)
+
 # Fresh copies when the sources are others; the build folders stay, so only what changed is built again. Paths inside a
 # worker's folder are the same for all, so that a compiler cache compiles what no change touches once for all of them.
-prepare() { # prepare WORKER: sets tree and build
-  tree=$work/worker-$1/tree build=$work/worker-$1/build log=$work/worker-$1/log
+prepare() { # prepare WORKER: sets tree, builds and log
+  tree=$work/worker-$1/tree builds=$work/worker-$1/build log=$work/worker-$1/log
   if [ "$(cat "$tree/mark" 2>/dev/null)" != "$mark" ]; then
     rm -rf "$tree"
     mkdir -p "$tree"
     cp -rp include tests cmake examples docs CMakeLists.txt README.md "$tree" || return 1
     echo "$mark" >"$tree/mark"
   fi
-  cmake -S "$tree" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE="-O1 -DNDEBUG" \
-    -DPLANISH_TOGETHER=ON -DPLANISH_TEST_ARCHS= -DPLANISH_TEST_LAYER_ARCHS= -DPLANISH_BUILD_BENCH=OFF \
-    -DPLANISH_BUILD_EXAMPLES=OFF -DPLANISH_INSTALL=OFF -DPLANISH_WARNINGS_AS_ERRORS=OFF \
-    "${launcher[@]}" >"$log" 2>&1 || { cat "$log" >&2; return 1; }
+  local arch
+  for arch in "${archs[@]}"; do
+    cmake -S "$tree" -B "$builds-$arch" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE="-O1 -DNDEBUG" \
+      -DPLANISH_ARCH="$arch" -DPLANISH_TOGETHER=ON -DPLANISH_TEST_ARCHS= -DPLANISH_TEST_LAYER_ARCHS= \
+      -DPLANISH_BUILD_BENCH=OFF -DPLANISH_BUILD_EXAMPLES=OFF -DPLANISH_INSTALL=OFF -DPLANISH_WARNINGS_AS_ERRORS=OFF \
+      "${launcher[@]}" >"$log" 2>&1 || { cat "$log" >&2; return 1; }
+  done
 }
 
 # includes-MARK/FOLDER: the headers that the tests of a folder include.
@@ -74,14 +81,17 @@ change() { # change FILE LINE COLUMN FROM TO: writes the changed header into the
     FNR == line { $0 = substr($0, 1, column - 1) to substr($0, column + length(from)) } { print }' "$1" >"$tree/$1"
 }
 restore() { cp "$root/$1" "$tree/$1"; }
-compiled() { # compiled FILE: what this machine compiles of the header in the tree and of those that it includes
-  (cd "$tree" && g++ -x c++ "$1" -std=c++20 -march=native -E -P -Iinclude -I/usr/include/eigen3 2>/dev/null | sha256sum) ||
-    echo "not known $RANDOM" # then it is judged
+compiled() { # compiled FILE: what is compiled of the header in the tree and of those that it includes
+  local arch
+  for arch in "${archs[@]}"; do
+    (cd "$tree" && g++ -x c++ "$1" -std=c++20 -march="$arch" -E -P -Iinclude -I/usr/include/eigen3 2>/dev/null | sha256sum) ||
+      echo "not known $RANDOM" # then it is judged
+  done
 }
 
-judge() { # judge FILE: prints "caught FOLDER", "survived" or "redrawn"
-  local folder first=1
-  for folder in $(folders_of "$1"); do
+judge_for() { # judge_for ARCH FILE: prints "caught FOLDER", "survived" or "redrawn"
+  local folder first=1 build=$builds-$1
+  for folder in $(folders_of "$2"); do
     if ! cmake --build "$build" --target "test-$folder" >"$log" 2>&1; then
       grep -q "error:" "$log" && echo redrawn && return
       echo "caught $folder" && return # the linker or a static check of another kind
@@ -90,6 +100,14 @@ judge() { # judge FILE: prints "caught FOLDER", "survived" or "redrawn"
     first=0
   done
   [ "$first" = 0 ] && echo survived || echo redrawn # nothing includes it
+}
+judge() { # judge FILE: the same, for all that tests are built for
+  local arch verdict
+  for arch in "${archs[@]}"; do
+    verdict=$(judge_for "$arch" "$1")
+    [ "$verdict" = survived ] || break
+  done
+  echo "$verdict"
 }
 
 # verdicts: what is known, in the order of the places, up to COUNT that are not redrawn; fails where one is missing.
