@@ -40,21 +40,26 @@ std::size_t most_of(Work&& work) {
 
 }  // namespace counted_heap
 
-void* operator new(std::size_t size) {
+// Not inlined: GCC would take a new and the free of its delete for a mismatched pair.
+[[gnu::noinline]] void* operator new(std::size_t size) {
   if (void* memory = counted_heap::take(std::malloc(size))) return memory;
   throw std::bad_alloc();
 }
-void* operator new(std::size_t size, std::align_val_t alignment) {
+[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) {
   if (void* memory = counted_heap::take_aligned(size, alignment)) return memory;
   throw std::bad_alloc();
 }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return counted_heap::take(std::malloc(size)); }
-void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return counted_heap::take(std::malloc(size));
+}
+[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
   return counted_heap::take_aligned(size, alignment);
 }
-void operator delete(void* memory) noexcept { counted_heap::give(memory); }
-void operator delete(void* memory, std::size_t) noexcept { counted_heap::give(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { counted_heap::give(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { counted_heap::give(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { counted_heap::give(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { counted_heap::give(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept { counted_heap::give(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
+  counted_heap::give(memory);
+}
 
 #endif
