@@ -1,4 +1,8 @@
 // Attention and the stores of the cache, with pages, queries, outputs and scratch against a page nobody may touch.
+#include <cstdint>
+#include <iterator>
+#include <limits>
+
 #include <doctest/doctest.h>
 
 #include <planish/backend/attention.hpp>
@@ -16,7 +20,7 @@ namespace {
 
 using pl::index;  // inside a namespace: the C library has a function of this name
 
-/// The memory of keys, or of values, array by array.
+/// The memory of keys, or of values, array by array. Where no token was stored, scales are NaN: pages come from a pool.
 struct GuardedPages {
   GuardedPages(index heads, index head_size, int bits, index tokens, index float_tokens, index page_floats,
                index page_bytes, Edge edge)
@@ -48,8 +52,16 @@ struct GuardedPages {
     view.codes = codes.data();
     view.scales = scales.data();
     view.zero_points = zero_points.data();
+    for (float& scale : scales.span()) scale = std::numeric_limits<float>::quiet_NaN();
+    for (std::uint8_t& point : zero_points.span()) point = 255;
   }
 };
+
+/// A table of all pages.
+void fill(const Buffer<pl::KvPage>& table, const pl::KvPages& pages) {
+  for (index i = 0; i < std::ssize(table.span()); ++i)
+    table.data()[i] = pages.page(i / pages.pages_per_head, i % pages.pages_per_head);
+}
 
 /// Keys and values of every token, stored and then attended to by one backend.
 template <class Backend>
@@ -70,7 +82,14 @@ void run(Backend backend, index head_size, int bits, index float_tokens, index r
       CHECK(pl::store_value(backend, values.view, values.view.page(head, page), slot, x.view().data(), step));
     }
   const Matrix query(Layout::random(rows, heads * group * head_size, random), edge, random);
-  const pl::Attention a{keys.view, values.view, query.view(), output.view(), group, first, 0.3f, precision};
+  pl::Attention a{keys.view, values.view, query.view(), output.view(), group, first, 0.3f, precision};
+  const Buffer<pl::KvPage> key_table(heads * keys.view.pages_per_head, edge),
+      value_table(heads * values.view.pages_per_head, edge);
+  if (random.below(2) == 0) {  // a table that ends with the last page
+    fill(key_table, keys.view), fill(value_table, values.view);
+    a.keys.table = key_table.data();
+    a.values.table = value_table.data();
+  }
   const index lines = pl::attention_lines(a);
   const Buffer<std::byte> scratch(static_cast<index>(pl::attend_scratch_bytes(backend, a, lines)), edge);
   for (index head = 0; head < heads; ++head) CHECK(pl::attend(backend, a, head, {0, lines}, scratch.span()) == 0);
@@ -82,7 +101,10 @@ TEST_CASE("guard pages: attention and the stores of the cache") {
     for (const int bits : {2, 3, 4, 8, 16})
       for (const Edge edge : guarded::edges) {
         pl::Random random(++seed);
-        const auto rows = static_cast<index>(1 + random.below(4)), first = static_cast<index>(random.below(130));
+        const auto rows = static_cast<index>(1 + random.below(4));
+        // every third time the sequence fills its last page
+        const index first = seed % 3 == 0 ? pl::page_tokens * static_cast<index>(1 + random.below(5)) - rows
+                                          : static_cast<index>(random.below(130));
         const index float_tokens = bits == 16 ? 0 : static_cast<index>(random.below(2) * random.below(80));
         CAPTURE(head_size);
         CAPTURE(bits);

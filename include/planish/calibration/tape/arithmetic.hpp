@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cmath>
 
 #include <planish/calibration/tape/row_blocks.hpp>
@@ -149,7 +150,7 @@ template <class T>
 template <class T>
 [[nodiscard]] Variable<T> softplus(Variable<T> x) {
   return detail::map(
-      x, [](T v) { return v > T{0} ? v + std::log1p(std::exp(-v)) : std::log1p(std::exp(v)); },
+      x, [](T v) { return std::max(v, T{0}) + std::log1p(std::exp(-std::abs(v))); },
       [](T v, T) { return T{1} / (T{1} + std::exp(-v)); });
 }
 
