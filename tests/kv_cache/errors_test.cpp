@@ -34,12 +34,42 @@ TEST_CASE("options out of range are refused") {
         ErrorCode::out_of_memory);
 }
 
+TEST_CASE("sizes up to the limits pass, one more does not") {
+  const auto with = [](auto change) {
+    KvCacheOptions o{.kv_heads = 1, .head_size = 4, .capacity = 10};
+    change(o);
+    return check(o).code();
+  };
+  constexpr index heads = 1 << 16, tokens = index{1} << 28;
+  CHECK(with([](auto& o) { o.kv_heads = heads; }) == ErrorCode::ok);
+  CHECK(with([](auto& o) { o.kv_heads = heads + 1; }) == ErrorCode::invalid_argument);
+  CHECK(with([](auto& o) { o.head_size = heads; }) == ErrorCode::ok);
+  CHECK(with([](auto& o) { o.head_size = heads + 1; }) == ErrorCode::invalid_argument);
+  CHECK(with([](auto& o) { o.capacity = tokens; }) == ErrorCode::ok);
+  CHECK(with([](auto& o) { o.capacity = tokens + 1; }) == ErrorCode::invalid_argument);
+  CHECK(with([](auto& o) { o.capacity = 0, o.prefix_tokens = 1000; }) == ErrorCode::ok);
+  if constexpr (sizeof(index) == 8) {  // heads (head size + 16) (capacity + 64) elements at most
+    const auto elements = [&](index more_channels, index more_tokens) {
+      return with([&](auto& o) {
+        o.kv_heads = heads, o.head_size = (1 << 10) - block_lanes + more_channels;
+        o.capacity = (1 << 20) - page_tokens + more_tokens;
+      });
+    };
+    CHECK(most_elements == index{1} << 46);
+    CHECK(elements(0, 0) == ErrorCode::ok);
+    CHECK(elements(0, 1) == ErrorCode::out_of_memory);
+    CHECK(elements(1, 0) == ErrorCode::out_of_memory);
+  }
+}
+
 TEST_CASE("wrong shapes and overflow change nothing") {
   KvCache cache = make_cache({.kv_heads = 2, .head_size = 8, .capacity = 5, .key_bits = 4, .value_bits = 4});
   const Rows k(6, 16, 1), narrow(3, 15, 2), q(2, 32, 3);
   CHECK(cache.append(k.view(), k.view()).code() == ErrorCode::invalid_argument);
   CHECK(cache.append(narrow.view(), narrow.view()).code() == ErrorCode::shape_mismatch);
   CHECK(cache.append(k.middle(0, 2), k.middle(0, 3)).code() == ErrorCode::shape_mismatch);
+  CHECK(cache.append(narrow.view(), k.middle(0, 3)).code() == ErrorCode::shape_mismatch);
+  CHECK(cache.append(k.middle(0, 3), narrow.view()).code() == ErrorCode::shape_mismatch);
   CHECK(cache.tokens() == 0);
   CHECK(cache.append(k.middle(0, 0), k.middle(0, 0)).ok());
   CHECK(cache.append(k.middle(0, 4), k.middle(0, 4)).ok());
@@ -50,8 +80,11 @@ TEST_CASE("wrong shapes and overflow change nothing") {
   CHECK(cache.attend(q.view(), 2, 1.0f, y.view(), ws).ok());
   CHECK(cache.attend(q.view(), 3, 1.0f, y.view(), ws).code() == ErrorCode::invalid_argument);
   CHECK(cache.attend(q.view(), -1, 1.0f, y.view(), ws).code() == ErrorCode::invalid_argument);
+  CHECK(std::string(cache.attend(q.view(), 3, 1.0f, y.view(), ws).message()) ==
+        "attention: rows at positions 3..4, the cache holds 4 tokens");
   CHECK(cache.attend(q.view().middle_columns(0, 24), 0, 1.0f, y.view(), ws).code() == ErrorCode::shape_mismatch);
   CHECK(cache.attend(q.view(), 0, 1.0f, y.view().middle_rows(0, 1), ws).code() == ErrorCode::shape_mismatch);
+  CHECK(cache.attend(q.view(), 0, 1.0f, y.view().middle_columns(0, 16), ws).code() == ErrorCode::shape_mismatch);
   CHECK(cache.attend(q.view(), 2, 1.0f, y.view(), Workspace{}).code() == ErrorCode::invalid_argument);
   CHECK(cache.attend(q.middle(0, 0), 4, 1.0f, y.view().middle_rows(0, 0), ws).ok());
   CHECK(cache.attend(q.middle(0, 0), 4, 1.0f, y.view(), ws).code() == ErrorCode::shape_mismatch);
@@ -111,6 +144,41 @@ TEST_CASE("a query with NaN spoils its own row only") {
   for (index t = 0; t < 100; ++t)
     for (index c = 0; c < 32; ++c) as_promised = as_promised && is_finite(y.view()(t, c)) == !(t == 40 && c >= 16);
   CHECK(as_promised);
+}
+
+TEST_CASE("as many lines are reported as come out not finite, by every backend and precision") {
+  using Precision = AttentionPrecision;
+  for (const Precision precision : {Precision::floats, Precision::q8p8, Precision::q8p8_simulated})
+    for (const int bits : {16, 4})
+      for (const float bad : bad_numbers) {
+        INFO("precision ", static_cast<int>(precision), ", bits ", bits, ", value ", bad);
+        const index tokens = 70, group = 3, size = 16;
+        KvCache cache = make_cache({.kv_heads = 1,
+                                    .head_size = size,
+                                    .capacity = tokens,
+                                    .key_bits = bits,
+                                    .value_bits = bits,
+                                    .precision = precision});
+        const Rows k(tokens, size, 1);
+        REQUIRE(cache.append(k.view(), k.view()).ok());
+        Rows q(10, group * size, 2), y(10, group * size), expected(10, group * size);
+        q.view()(2, size + 3) = bad;
+        q.view()(7, 0) = bad;
+        std::vector<std::byte> memory(cache.workspace_size(10, group, 1));
+        for (const bool reference : {false, true}) {
+          const Workspace ws(memory);
+          const Status status = reference ? cache.attend(q.view(), 60, 0.25f, expected.view(), ws, {}, Reference{})
+                                          : cache.attend(q.view(), 60, 0.25f, y.view(), ws);
+          CHECK(status.code() == ErrorCode::not_finite);
+          CHECK(std::string(status.message()) == "attention: 2 of 30 outputs (rows x query heads) are NaN or infinite");
+        }
+        CHECK(same(y, expected));
+        index as_promised = 0;
+        for (index r = 0; r < 10; ++r)
+          for (index c = 0; c < group * size; ++c)
+            as_promised += is_finite(y.view()(r, c)) == !((r == 2 && c / size == 1) || (r == 7 && c / size == 0));
+        CHECK(as_promised == 10 * group * size);
+      }
 }
 
 }  // namespace planish::test
