@@ -10,6 +10,7 @@
 
 #include <planish/kernels/cpu/weight_codes.hpp>
 
+#include "guarded_memory.hpp"
 #include "samples.hpp"
 
 namespace pl = planish;
@@ -28,13 +29,13 @@ void check(const std::vector<float>& query) {
     finite = finite && pl::is_finite(value);
   }
   const pl::Affine affine = pl::symmetric_affine(range, {}, 8);
-  auto floats = query;
-  std::vector<std::int8_t> codes(query.size(), 99);
+  const guarded::Buffer<float> floats(std::span<const float>(query), guarded::Edge::back);
+  const guarded::Buffer<std::int8_t> codes(count, guarded::Edge::back);
   const float scale = pl::kernels::cpu::quantize_query(floats.data(), count, codes.data());
   index wrong = 0;
   for (std::size_t i = 0; i < query.size(); ++i) {
     const int expected = finite ? pl::to_code(query[i], affine, pl::code_range(8, pl::Symmetry::symmetric)) : 0;
-    wrong += codes[i] != expected || floats[i] != static_cast<float>(expected);
+    wrong += codes.data()[i] != expected || floats.data()[i] != static_cast<float>(expected);
   }
   CHECK(wrong == 0);
   if (finite)
