@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -18,8 +19,7 @@ namespace planish::inline PLANISH_ABI {
   constexpr index most = 192;
   const index lines = attention_lines(a);
   const index parts = kv_heads > 0 ? (workers + kv_heads - 1) / kv_heads : 1;
-  const index even = (lines + parts - 1) / parts;
-  return even < 1 ? 1 : even < most ? even : most;
+  return std::clamp<index>((lines + parts - 1) / parts, 1, most);
 }
 
 template <AttentionBackend B>
@@ -47,16 +47,16 @@ Status attend_blocks(const B& backend, const Attention& a, index kv_heads, Works
   if (not_finite.empty() || (scratch.empty() && scratch_size > 0))
     return {ErrorCode::invalid_argument,
             "attention: the workspace is too small; workspace_size() says how much it needs"};
-  for (std::size_t i = 0; i < not_finite.size(); ++i) not_finite[i] = 0;
+  std::fill(not_finite.begin(), not_finite.end(), index{0});
   executor.run(static_cast<int>(blocks * kv_heads), [&](int task, int worker) noexcept {
     const index b = blocks - 1 - task / kv_heads;
-    const Range range{b * block, (b + 1) * block < lines ? (b + 1) * block : lines};
+    const Range range{b * block, std::min((b + 1) * block, lines)};
     const auto own =
         scratch.subspan(static_cast<std::size_t>(worker * scratch_size), static_cast<std::size_t>(scratch_size));
     not_finite[static_cast<std::size_t>(worker * counter_stride)] += attend(backend, a, task % kv_heads, range, own);
   });
   index bad = 0;
-  for (std::size_t i = 0; i < not_finite.size(); ++i) bad += not_finite[i];
+  for (const index lines_of_one : not_finite) bad += lines_of_one;
   if (bad > 0)
     return {ErrorCode::not_finite,
             "attention: ",

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <concepts>
 #include <numbers>
 #include <type_traits>
@@ -118,7 +119,7 @@ class KvCache {
   }
 
   /// Forgets all tokens from `tokens` on.
-  void truncate(index tokens) noexcept { tokens_ = tokens < 0 ? 0 : tokens < tokens_ ? tokens : tokens_; }
+  void truncate(index tokens) noexcept { tokens_ = std::clamp<index>(tokens, 0, tokens_); }
 
   /// A copy, asked for by name: for sequences that share a beginning. Fails with out_of_memory.
   PLANISH_LAZY [[nodiscard]] Result<KvCache> clone() const noexcept {
@@ -202,7 +203,7 @@ class KvCache {
     pages.bits = bits;
     pages.clip = clip;
     pages.pages_per_head = pages_for(o.capacity);
-    pages.float_tokens = bits == 16 || o.prefix_tokens > o.capacity ? o.capacity : o.prefix_tokens;
+    pages.float_tokens = bits == 16 ? o.capacity : std::min(o.prefix_tokens, o.capacity);
     pages.float_pages_per_head = pages_for(pages.float_tokens);
     pages.float_page_size = page_floats;
     pages.code_page_size = bits == 16 ? 0 : page_bytes;

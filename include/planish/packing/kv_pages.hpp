@@ -1,6 +1,7 @@
 #pragma once
 // How one attention layer's keys and values lie in memory: pages of 64 tokens of one KV head. An engine that owns its
 // memory builds these structs over it; KvCache builds them over its own.
+#include <algorithm>
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
@@ -81,9 +82,8 @@ struct KvPages {
   [[nodiscard]] PLANISH_ALWAYS_INLINE KvPage page(index head, index p) const noexcept {
     const index i = head * pages_per_head + p;
     if (table != nullptr) return table[i];
-    const index kept = bits == 16 ? page_tokens : float_tokens - p * page_tokens;
     KvPage page{};
-    page.float_tokens = kept < 0 ? 0 : kept > page_tokens ? page_tokens : kept;
+    page.float_tokens = std::clamp<index>(bits == 16 ? page_tokens : float_tokens - p * page_tokens, 0, page_tokens);
     if (page.float_tokens > 0) page.values = values + (head * float_pages_per_head + p) * float_page_size;
     if (page.float_tokens < page_tokens) {
       page.codes = codes + i * code_page_size;

@@ -135,7 +135,7 @@ namespace detail {
   while (pages < most && a.keys.page(kv_head, p + pages).float_tokens == 0 &&
          a.values.page(kv_head, p + pages).float_tokens == 0)
     ++pages;
-  return pages < 1 ? 1 : pages;
+  return std::max<index>(pages, 1);
 }
 
 /// Brings the scales and zero points of a page near.
@@ -228,8 +228,8 @@ PLANISH_ENTRY index attend(const Attention& a, index kv_head, Range range, std::
   const index most_visible = a.first_position + (range.end - 1) / a.group + 1;
   const auto load = [&](index p, detail::PageOperands& page, PagePairScales& both) noexcept {
     const index first = p * page_tokens, last = (most_visible - 1) / page_tokens;
-    const index page_count = most_visible - first < page_tokens ? most_visible - first : page_tokens;
-    const index next = p + 2 < last ? p + 2 : last;  // far enough ahead for memory to answer
+    const index page_count = std::min(most_visible - first, page_tokens);
+    const index next = std::min(p + 2, last);  // far enough ahead for memory to answer
     const KvPage key_page = a.keys.page(kv_head, p), value_page = a.values.page(kv_head, p);
     load_scales(a.keys, key_page, page_count, both.keys);
     load_scales(a.values, value_page, page_count, both.values);
@@ -261,20 +261,19 @@ PLANISH_ENTRY index attend(const Attention& a, index kv_head, Range range, std::
     for (index i = 0; i < pages; ++i) load(p + i, operands[i], scales[i]);
     // Lines before this one see nothing of the page.
     const index first = p * page_tokens, first_row = first - a.first_position;
-    index l = first_row * a.group - range.begin;
-    l = l < 0 ? 0 : l;
+    index l = std::max<index>(first_row * a.group - range.begin, 0);
     for (index now; l < count; l += now) {
-      now = count - l < softened_lines ? count - l : softened_lines;
+      now = std::min(count - l, softened_lines);
       const detail::LineStates some = detail::from_line(lines, l, size);
-      for (index page = 0; page < pages; ++page)
+      for (index page = 0; page < pages; ++page) {
         for (index i = 0; i < now; ++i)
           weights.count[page * now + i] = std::min(some.visible[i] - first - page * page_tokens, page_tokens);
-      for (index page = 0; page < pages; ++page)
         detail::for_each_tile(now, [&](index i, auto tile) {
           const index place = page * now + i;
           detail::score_page<tile>(detail::from_line(some, i, size), size, operands[page],
                                    weights.count[place + tile - 1], weights.at(place, 0));
         });
+      }
       soften(weights, now, pages, some.softmax, scales);
       if (operands[0].integer_weights)
         quantize_weights(weights, now, pages, scales);

@@ -91,14 +91,14 @@ template <CodeForm Form, int Lines, int Blocks>
     unroll<Lines>([&](auto l) __attribute__((always_inline)) {
       unroll<Blocks>([&](auto b) __attribute__((always_inline)) { sums[l][b] = IntBatch(0); });
     });
-    // Codes of more than four bits are turned into signed ones: less 128.
-    const bool wide = Form == CodeForm::bytes && kv_code_width(page.bits) == 8;
-    const IntBatch flip(static_cast<std::int32_t>(wide ? 0x80808080u : 0u));
+    // Codes of a byte each are turned into signed ones: less 128.
+    constexpr bool wide = Form == CodeForm::bytes;
+    const IntBatch flip(static_cast<std::int32_t>(0x80808080u));
     const index lines = code_lines(weights.count[first_line + Lines - 1], page.width);
     for_each_four<Form, Blocks>(
         page, first / block_lanes * code_line_bytes, stride / block_lanes * code_line_bytes,
         lines, [&](index four, IntBatch(&bytes)[Blocks]) __attribute__((always_inline)) {
-          if constexpr (Form == CodeForm::bytes)
+          if constexpr (wide)
             unroll<Blocks>([&](auto b) __attribute__((always_inline)) { bytes[b] = bytes[b] ^ flip; });
           unroll<Lines>([&](auto l) __attribute__((always_inline)) {
             const IntBatch w = four_bytes(weights.code + (first_line + l) * page_tokens + 4 * four);

@@ -53,7 +53,7 @@ class CacheCodes {
       else if (left >= float_lanes && stride_ == 1)
         write(lane, codes_of(FloatBatch::load_unaligned(x_ + first + lane)));
       else
-        write(lane, some_codes(first + lane, left < float_lanes ? left : float_lanes));
+        write(lane, some_codes(first + lane, std::min(left, float_lanes)));
     }
   }
 

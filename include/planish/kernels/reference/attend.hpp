@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -48,8 +49,8 @@ class LineQuery {
     for (index i = 0; i < a.keys.head_size; ++i) {
       const float q = scaled(i);
       finite = finite && planish::is_finite(q);
-      if (q < range.lowest) range.lowest = q;
-      if (q > range.highest) range.highest = q;
+      range.lowest = std::min(range.lowest, q);
+      range.highest = std::max(range.highest, q);
     }
     affine_ = finite ? symmetric_affine(range, {}, 8) : not_finite_affine();
   }
@@ -96,7 +97,7 @@ class LineQuery {
   bool finite = true;
   for (float x : w) {
     finite = finite && planish::is_finite(x);
-    if (x > highest) highest = x;
+    highest = std::max(highest, x);
   }
   float scale = highest / 255.0f;
   if (scale < least_scale) scale = 1.0f;
@@ -144,7 +145,7 @@ inline index attend(const Attention& a, index kv_head, Range lines, std::span<st
       for (index t = 0; t < count; ++t) {
         const float score = score_of(a, query, query_sum, keys, t);
         p[t] = score;
-        if (score > highest) highest = score;
+        highest = std::max(highest, score);
       }
       for (index t = 0; t < count; ++t) p[t] = power_of_two(p[t] - highest);
       const float decay = power_of_two(maximum - highest);

@@ -1,5 +1,6 @@
 #pragma once
 // One token of one KV head into a page, and back.
+#include <algorithm>
 #include <limits>
 
 #include <planish/core/abi.hpp>
@@ -15,8 +16,8 @@ namespace planish::inline PLANISH_ABI::kernels::reference {
   for (index i = 0; i < count; ++i) {
     const float value = x[i * stride];
     if (!is_finite(value)) return not_finite_affine();
-    if (value < range.lowest) range.lowest = value;
-    if (value > range.highest) range.highest = value;
+    range.lowest = std::min(range.lowest, value);
+    range.highest = std::max(range.highest, value);
   }
   return bits == 16 ? Affine{} : asymmetric_affine(range, clip, bits);
 }
