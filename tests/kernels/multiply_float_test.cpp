@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <bit>
 
 #include <doctest/doctest.h>
@@ -106,6 +107,27 @@ TEST_CASE("few rows meet weights in registers where no line of columns lies in t
     w.group_size = group;
     CHECK(cpu::are_whole_lines(dense, w));
     CHECK_FALSE(cpu::are_whole_lines(strided, w));
+  }
+}
+
+TEST_CASE("as many rows as registers hold meet packed weights there, without scratch; more are multiplied by floats") {
+  const index columns = 40, channels = 3 * 32;
+  pl::Random random(1);
+  for (const int bits : {4, 8}) {
+    const auto packed =
+        pl::PackedWeights::make(samples::codes(channels, columns, bits, pl::Symmetry::symmetric, 8, random).view());
+    REQUIRE(packed.has_value());
+    for (index rows = 0; rows <= cpu::most_rows_in_registers + 1; ++rows) {
+      const std::vector<float> x = samples::floats(rows * columns, random);
+      std::vector<float> y(static_cast<std::size_t>(rows * channels));
+      const bool in_registers = rows <= cpu::most_rows_in_registers;
+      std::vector<std::byte> scratch(cpu::multiply_scratch_bytes(rows, columns, 5), std::byte{0x5a});
+      cpu::multiply_weight_only({x.data(), rows, columns}, packed->view(), {}, {y.data(), rows, channels}, {0, 3},
+                                scratch);
+      const bool untouched =
+          std::all_of(scratch.begin(), scratch.end(), [](std::byte b) { return b == std::byte{0x5a}; });
+      CHECK(untouched == in_registers);
+    }
   }
 }
 
