@@ -113,7 +113,6 @@ struct NotedPairs : NotedDots<Storage> {
 
 struct Noted : cpu::isa::Portable {
   static constexpr int most_rows = cpu::tile_rows(9);
-  static constexpr bool keeps_sums_in_registers = true;
   template <CodeStorage Storage>
   using Dots = NotedDots<Storage>;
 
