@@ -134,7 +134,7 @@ TEST_CASE("products of rounded rows and codes, one or two runs of terms") {
       cpu::multiply_rounded_block(product, {0, count}, {0, half}, scratch.span());
       cpu::multiply_rounded_block(product, {0, count}, {half, pl::panel_count(s.columns)}, scratch.span());
       worst = std::max(worst, error(before, c, c_row, adds, a.view(), s.columns, [&](index k, index n) {
-                         return double{b.view().row(k)[n]} * b.scales[static_cast<std::size_t>(k)];
+                         return static_cast<double>(b.view().row(k)[n]) * b.scales[static_cast<std::size_t>(k)];
                        }));
     }
   CHECK(worst < 1e-3);
@@ -187,7 +187,7 @@ TEST_CASE("products of split floats, or of split floats and codes, in blocks of 
       cpu::multiply_split_codes_block(by_codes, {0, count}, {half, panels}, code_scratch.span());
       worst_of_codes =
           std::max(worst_of_codes, error(before, of_codes, c_row, adds, a.view(), s.columns, [&](index k, index n) {
-                     return double{codes.view().row(k)[n]} * codes.scales[static_cast<std::size_t>(k)];
+                     return static_cast<double>(codes.view().row(k)[n]) * codes.scales[static_cast<std::size_t>(k)];
                    }));
     }
   CHECK(worst < 1.0 / 32768);
