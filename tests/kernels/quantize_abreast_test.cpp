@@ -69,6 +69,19 @@ TEST_CASE("two rows abreast equal the reference, unless a value is no number or 
             CHECK(wrong == 0);
           }
 }
+
+TEST_CASE("two rows of which one has a scale that no reciprocal is for are made one by one") {
+  const index n = 64;
+  for (const float factor : {0x1p-90f, 0x1p90f})
+    for (const index row : {0, 1}) {
+      std::vector<float> both(static_cast<std::size_t>(2 * n));
+      for (index c = 0; c < n; ++c)
+        for (index r = 0; r < 2; ++r)
+          both[static_cast<std::size_t>(2 * c + r)] = (static_cast<float>(2 * c) + 1.0f) * (r == row ? factor : 1.0f);
+      const samples::Rows made(2, n, false);
+      CHECK_FALSE(cpu::TwoRowsOnTheirWay(both.data(), n, {}).write(made.span(), 0));
+    }
+}
 #endif
 
 }  // namespace
