@@ -129,13 +129,15 @@ TEST_CASE("kronecker_bfloat16_codes: transformed and quantized at once as by the
   for (const Sizes& sizes : sizes_to_try(12))
     for_each_kind(sizes, [&](const pl::Bfloat16Factors& made, pl::index n) {
       const pl::Bfloat16FactorsView factors = made.view();
-      for (const pl::index rows : {1, 2, 3, 8, 17})
+      for (const pl::index rows : {0, 1, 2, 3, 8, 17})
         for (const pl::RowQuantizer& q : {pl::RowQuantizer{}, pl::RowQuantizer{.bits = 4, .clip = {0.8f, 0.6f}},
                                           pl::RowQuantizer{.symmetry = pl::Symmetry::asymmetric}}) {
           INFO("rows ", rows, ", bits ", q.bits);
           const bool asymmetric = q.symmetry == pl::Symmetry::asymmetric;
           auto x = Matrix<float>::random(rows, n, static_cast<std::uint64_t>(n + rows));
-          if (rows > 2) x(rows / 2, n / 3) = std::numeric_limits<float>::quiet_NaN();
+          constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+          if (rows > 2 && q.bits == 8) x(rows / 2, n / 3) = nan;
+          if (rows > 1 && q.bits == 4) x(0, n - 1) = x(rows - 1, n / 2) = nan;
           std::vector<float> scratch(scratch_size(factors));
           Matrix<float> y(rows, n), room(rows, n);
           const auto codes_in = [&](std::vector<std::byte>& memory) {
@@ -242,4 +244,46 @@ TEST_CASE("Kronecker stages with products of bfloat16 keep the laws: their dual 
   const auto close = pl::Dense::make(std::vector<float>{1.0f, 1.0f, 1.0f, 1.0f + 0x1p-10f}, 2);
   REQUIRE(close.has_value());
   CHECK(pl::round_to_bfloat16(pl::Kronecker(*close, pl::Identity(3))).status().code() == pl::ErrorCode::singular);
+}
+
+TEST_CASE("without tiles two rows of floats are all the scratch that a Kronecker product of bfloat16 takes") {
+  pl::disable_amx();
+  for (const auto& [n1, n2] : std::vector<Sizes>{{3, 5}, {16, 16}, {24, 40}, {1, 64}, {33, 2}})
+    for_each_kind({n1, n2}, [&](const pl::Bfloat16Factors& made, pl::index n) {
+      const pl::Bfloat16FactorsView f = made.view();
+      const pl::index rows = 3, two_rows = 2 * f.n1 * pl::PairTiles{f.n1, f.n2}.stride();
+      const auto x = Matrix<float>::random(rows, n, 3);
+      std::vector<float> scratch(scratch_size(f), 42.0f);
+      Matrix<float> room(rows, n);
+      std::vector<std::byte> memory(pl::quantized_rows_bytes(rows, n, false) + pl::buffer_alignment);
+      pl::Workspace workspace(memory);
+      const pl::QuantizedRowsSpan out = pl::take_quantized_rows(workspace, rows, n, false);
+      CHECK(kernels::cpu::kronecker_bfloat16_codes({x.view(), 0, {}, out, room.view(), scratch}, f) == 0);
+      pl::index beyond = 0;
+      for (std::size_t i = static_cast<std::size_t>(two_rows); i < scratch.size(); ++i)
+        beyond += scratch[i] == 42.0f ? 0 : 1;
+      CHECK(beyond == 0);
+    });
+}
+
+TEST_CASE("no factors at all: rows stay as they are, and their codes are those of the rows") {
+  const pl::index n1 = 6, n2 = 20, n = n1 * n2, rows = 3;
+  const pl::Bfloat16Factors none(n1, n2, nullptr, nullptr);
+  const auto x = of_all_sizes(rows, n, 4);
+  with_and_without_tiles([&] {
+    std::vector<float> scratch(scratch_size(none.view()));
+    Matrix<float> y(rows, n), room(rows, n);
+    kernels::cpu::kronecker_bfloat16_rows(x.view(), none.view(), y.view(), scratch);
+    CHECK(std::memcmp(x.values().data(), y.values().data(), x.values().size() * sizeof(float)) == 0);
+    std::vector<std::byte> memory(pl::quantized_rows_bytes(rows, n, false) + pl::buffer_alignment), other(memory);
+    pl::Workspace workspace(memory), other_workspace(other);
+    const pl::QuantizedRowsSpan out = pl::take_quantized_rows(workspace, rows, n, false);
+    const pl::QuantizedRowsSpan expected = pl::take_quantized_rows(other_workspace, rows, n, false);
+    CHECK(kernels::cpu::kronecker_bfloat16_codes({x.view(), 0, {}, out, room.view(), scratch}, none.view()) == 0);
+    CHECK(kernels::reference::quantize_rows(x.view(), {}, expected) == 0);
+    for (pl::index r = 0; r < rows; ++r) {
+      CHECK(std::memcmp(out.row(r), expected.row(r), static_cast<std::size_t>(out.stride)) == 0);
+      CHECK(out.scales[r] == expected.scales[r]);
+    }
+  });
 }
