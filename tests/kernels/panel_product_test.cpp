@@ -41,7 +41,7 @@ TEST_CASE("columns are filled up to whole vectors") {
   CHECK(cpu::panel_columns(0) == 0);
 }
 
-TEST_CASE("a tile of a panel product and what it reads fit the registers, and the sums fill more than half of them") {
+TEST_CASE("a tile of a panel product and what it reads fit the registers, and the sums fill at least half of them") {
 #if defined(__AVX512F__) || defined(__aarch64__)
   constexpr int registers = 32;
 #else
