@@ -80,7 +80,7 @@ PLANISH_ENTRY void kronecker_bfloat16_rows(MatrixView<const float> x, const Bflo
   if (isa::tiles_are_enabled()) {
     // Blocks of a map within heads are rows like any other: they fill tiles of 16.
     const index n = factors.n1 * factors.n2, all = x.rows() * factors.n1, whole = all / 16;
-    if (factors.left == nullptr && x.row_stride() == n && y.row_stride() == n && factors.n1 != 16) {
+    if (factors.left == nullptr && x.row_stride() == n && y.row_stride() == n) {
       Bfloat16FactorsView some = factors;
       const index n2 = factors.n2, rest = all % 16;
       some.n1 = 16;

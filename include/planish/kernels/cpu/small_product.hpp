@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <type_traits>
 
 #include <planish/core/abi.hpp>
@@ -98,9 +99,8 @@ PLANISH_LAZY void small_product(const SmallProduct& m) noexcept {
   for (index first = 0; first < vectors;) {
     const index left = vectors - first;
     // Four vectors as two and two: three and one would leave the last tile short of independent sums.
-    const index count = left == detail::product_tile_vectors + 1
-                            ? 2
-                            : (left < detail::product_tile_vectors ? left : detail::product_tile_vectors);
+    const index count =
+        left == detail::product_tile_vectors + 1 ? 2 : std::min<index>(left, detail::product_tile_vectors);
     const bool partial = lanes > 0 && first + count == vectors;
     with_constant<detail::product_tile_vectors>(static_cast<int>(count), [&](auto v) {
       if (partial)
