@@ -152,3 +152,126 @@ TEST_CASE("GGUF: tensors outside the file or on top of each other") {
   CHECK(contains(refused(one_tensor({4}, 0, 32)), "begins at data byte 32, leaving a hole"));
   CHECK(contains(refused(one_tensor({4}, 0, 0)), "the tensors end at data byte 16, but the file has 108"));
 }
+
+namespace {
+
+std::string sentence_of(const Bytes& file) { return message_of(open_gguf(file).status()); }
+
+Bytes first_of(const Bytes& file, std::size_t size) {
+  return Bytes(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size));
+}
+
+/// The file without the padding that follows its tables.
+Bytes without_padding(const GgufBuilder& file) {
+  return first_of(file.build(), 24 + file.values.bytes.size() + file.infos.bytes.size());
+}
+
+}  // namespace
+
+TEST_CASE("GGUF: a file may end with the last byte of its tables, and counts may be as large as it can hold") {
+  CHECK(open_gguf(without_padding(GgufBuilder())).has_value());
+  GgufBuilder key;
+  key.metadata<std::uint8_t>("", 0, 7);  // 13 bytes, the least
+  CHECK(open_gguf(without_padding(key)).has_value());
+  GgufBuilder word;
+  word.string("k", "word");
+  CHECK(open_gguf(without_padding(word)).has_value());
+  GgufBuilder words;
+  words.array<std::string>("k", 8, std::vector<std::string>(9));
+  CHECK(open_gguf(without_padding(words)).has_value());
+  GgufBuilder tensor;
+  tensor.tensor("t", {0}, 0, 0);
+  const Bytes empty_tensor = without_padding(tensor);
+  REQUIRE(open_gguf(empty_tensor).has_value());
+  CHECK(open_gguf(empty_tensor)->find("t")->bytes.empty());
+  GgufBuilder scalar;
+  scalar.tensor("", {}, 24, 0);  // an i8 of rank 0 is described in 24 bytes, the least
+  CHECK(open_gguf(scalar.build(Bytes(1))).has_value());
+
+  for (std::uint64_t more : {1u, 2u}) {  // than the bytes after the first 24 could hold
+    Bytes file = without_padding(key);
+    GgufBuilder claims = key;
+    claims.keys = (file.size() - 24) / 13 + more;
+    CHECK(contains(sentence_of(without_padding(claims)), "claims 0 tensors"));
+    claims = tensor;
+    claims.tensors = (empty_tensor.size() - 24) / 24 + more;
+    CHECK(contains(sentence_of(without_padding(claims)), "claims " + std::to_string(claims.tensors) + " tensors"));
+  }
+}
+
+TEST_CASE("GGUF: a file that ends inside an array's head or a tensor's description is told so") {
+  GgufBuilder array;
+  array.array<std::uint32_t>("a long enough key", 4, {});
+  const Bytes whole_array = without_padding(array);
+  REQUIRE(open_gguf(whole_array).has_value());
+  for (std::size_t missing = 1; missing <= 12; ++missing)
+    CHECK(contains(sentence_of(first_of(whole_array, whole_array.size() - missing)), "the file ends inside it"));
+  for (std::size_t missing = 13; missing <= 16; ++missing)
+    CHECK(contains(sentence_of(first_of(whole_array, whole_array.size() - missing)), "ends inside its metadata"));
+
+  const Bytes whole_tensor = without_padding(one_tensor({0, 2}, 0, 0));
+  REQUIRE(open_gguf(whole_tensor).has_value());
+  for (std::size_t missing = 1; missing <= 4 + 2 * 8 + 4 + 8; ++missing)
+    if (whole_tensor.size() - missing >= 24 + 24)
+      CHECK(contains(sentence_of(first_of(whole_tensor, whole_tensor.size() - missing)),
+                     "tensor 't': the file ends inside its description"));
+}
+
+TEST_CASE("GGUF: the longest key, the longest name, four extents and the largest extent are read") {
+  GgufBuilder file;
+  const std::string key(65535, 'k'), name(64, 'n');
+  file.string(key, "1").tensor(name, {1, 1, 1, 1}, 0, 0);
+  const auto gguf = open_gguf(file.build(Bytes(4)));
+  REQUIRE_MESSAGE(gguf.has_value(), message_of(gguf.status()));
+  CHECK(gguf->has(key));
+  CHECK(gguf->find(name)->shape.size() == 4);
+  const std::uint64_t most = ~std::uint64_t{0} >> 1;
+  if constexpr (sizeof(planish::index) == 8) {
+    CHECK(contains(refused(one_tensor({most}, 24, 0)), "reach past the end of the file"));
+    CHECK(open_gguf(one_tensor({most, 0}, 24, 0).build()).has_value());
+  }
+}
+
+TEST_CASE("GGUF: the data begins at the next multiple of the alignment, wherever the tables end") {
+  int wrong = 0;
+  for (std::uint32_t alignment : {1u, 8u, 32u})
+    for (std::size_t length = 1; length <= 40; ++length) {
+      GgufBuilder file;
+      file.alignment = alignment;
+      file.metadata("general.alignment", 4, alignment).tensor(std::string(length, 'n'), {4}, 24, 0);
+      ByteBuilder data;
+      data.raw("abcd");
+      const auto gguf = open_gguf(file.build(data.bytes));
+      const auto* tensor = gguf ? gguf->find(std::string(length, 'n')) : nullptr;
+      wrong += tensor == nullptr || tensor->bytes.size() != 4 || tensor->bytes[0] != std::byte{'a'};
+    }
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("GGUF: tensors without elements may lie together and at the end of the data; less than a step may be left") {
+  GgufBuilder file;
+  for (int i = 0; i < 100; ++i) file.tensor("empty" + std::to_string(i), {0, 3}, 0, 0);
+  file.tensor("full", {8}, 0, 0).tensor("last", {0}, 0, 32);
+  CHECK(open_gguf(file.build(Bytes(32))).has_value());
+  CHECK(open_gguf(file.build(Bytes(63))).has_value());
+  CHECK(contains(refused(file, Bytes(64)), "the tensors end at data byte 32, but the file has 64"));
+}
+
+TEST_CASE("GGUF: as many keys and tensors are listed as tables of 8 MiB hold, in a file of less than half of that") {
+  const auto keys = [](std::uint64_t count) {
+    GgufBuilder file;
+    for (std::uint64_t i = 0; i < count; ++i) file.metadata<std::uint8_t>(std::to_string(i), 0, 1);
+    return open_gguf(file.build()).status();
+  };
+  const std::uint64_t most_keys = io::detail::least_table_bytes / (sizeof(io::GgufValue) + 32);
+  CHECK(keys(most_keys).ok());
+  CHECK(contains(message_of(keys(most_keys + 1)), "too many for a file"));
+  const auto tensors = [](std::uint64_t count) {
+    GgufBuilder file;
+    for (std::uint64_t i = 0; i < count; ++i) file.tensor(std::to_string(i), {0}, 0, 0);
+    return open_gguf(file.build()).status();
+  };
+  const std::uint64_t most_tensors = io::detail::least_table_bytes / (sizeof(io::GgufTensor) + 192);
+  CHECK(tensors(most_tensors).ok());
+  CHECK(contains(message_of(tensors(most_tensors + 1)), "too many for a file"));
+}

@@ -150,6 +150,44 @@ TEST_CASE("GGUF: a known layout without a formula opens and is refused when read
                  "memory: tensor 'k': values of type Q8_K (15) are not read"));
 }
 
+TEST_CASE("GGUF: the bytes of a value are those that hold it, and an array ends where it says") {
+  GgufBuilder file;
+  file.metadata<std::uint64_t>("zero", 10, 0).string("text", "abc");
+  file.array<std::string>("words", 8, {"a", "", "bcd"}).array<std::uint16_t>("numbers", 2, {1, 2, 3});
+  const std::string key = "last-" + std::string((32 - (24 + file.values.bytes.size() + 53) % 32) % 32, 'k');
+  file.array<std::uint64_t>(key, 10, {1, 2, 3});
+  REQUIRE((24 + file.values.bytes.size()) % 32 == 0);
+  const auto gguf = open_gguf(file.build(Bytes(31, std::byte{0xff})));  // right behind the array
+  REQUIRE_MESSAGE(gguf.has_value(), message_of(gguf.status()));
+  CHECK(*gguf->get_integer("zero") == 0);
+  CHECK(gguf->find_metadata("zero")->bytes.size() == 8);
+  CHECK(gguf->find_metadata("text")->bytes.size() == 8 + 3);
+  CHECK(gguf->find_metadata("words")->bytes.size() == 3 * 8 + 4);
+  CHECK(gguf->find_metadata("numbers")->bytes.size() == 6);
+  CHECK(*gguf->int_array(key) == std::vector<std::int64_t>{1, 2, 3});
+  CHECK(gguf->metadata().size() == 5);
+}
+
+TEST_CASE("GGUF: a tensor is found by its whole name alone, and rows are asked for by first and count") {
+  GgufBuilder file;
+  file.tensor("b", {2, 3}, 0, 0).tensor("d", {0, 3}, 0, 32);
+  ByteBuilder data;
+  for (float v : {1.0f, 2.0f, 3.0f, 4.0f, 5.0f, std::numeric_limits<float>::infinity()}) data.value(v);
+  data.pad_to(32);
+  const auto gguf = open_gguf(file.build(data.bytes));
+  REQUIRE_MESSAGE(gguf.has_value(), message_of(gguf.status()));
+  for (const char* name : {"a", "c", "e", "", "bb"}) CHECK(gguf->find(name) == nullptr);
+  const GgufTensor& b = *gguf->find("b");
+  float out[6] = {};
+  CHECK(gguf->dequantize_rows(b, 0, -1, out).code() == ErrorCode::shape_mismatch);
+  CHECK(gguf->dequantize_rows(b, 4, 0, out).code() == ErrorCode::shape_mismatch);
+  CHECK(gguf->dequantize_rows(b, 3, 0, nullptr).ok());
+  CHECK(gguf->dequantize_rows(*gguf->find("d"), 1, 2, nullptr).ok());
+  CHECK(gguf->dequantize_rows(b, 1, 1, out).ok());
+  CHECK((out[0] == 3.0f && out[1] == 4.0f && out[2] == 0.0f));
+  CHECK(message_of(gguf->dequantize_rows(b, 1, 2, out)) == "memory: tensor 'b': value 5 is NaN or infinite in float32");
+}
+
 TEST_CASE("GGUF: a real model") {
   const char* path = std::getenv("PLANISH_TEST_MODEL");
   if (path == nullptr || !std::string_view(path).ends_with(".gguf")) {

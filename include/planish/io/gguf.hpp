@@ -172,7 +172,6 @@ class GgufFile {
       return detail::tensor_error(ErrorCode::shape_mismatch, path(), tensor.name, "rows from ", first_row, ", ", count,
                                   " of them, were asked for; it has ", tensor.rows());
     const index columns = tensor.columns();
-    if (count == 0 || columns == 0) return {};
     dequantize_blocks(tensor.type(), tensor.bytes.data() + first_row * tensor.row_bytes(),
                       count * (columns / tensor.layout.values), out);
     if (policy == NotFinite::keep) return {};

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include <planish/core/abi.hpp>
@@ -32,7 +33,7 @@ inline Status place_gguf_tensors(std::string_view path, std::span<const std::byt
     tensor.bytes = data.subspan(static_cast<std::size_t>(place.offset), static_cast<std::size_t>(place.size));
   }
   std::sort(places.begin(), places.end(), [](const GgufPlace& a, const GgufPlace& b) {
-    return a.offset != b.offset ? a.offset < b.offset : a.size < b.size;
+    return std::tie(a.offset, a.size) < std::tie(b.offset, b.size);
   });
   std::uint64_t end = 0;
   for (std::size_t i = 0; i < places.size(); ++i) {

@@ -55,8 +55,8 @@ inline void append_json_string(std::string& out, std::string_view text) {
   if (letter != 'u') return "unknown escape in a string";
   std::uint32_t point = 0, low = 0;
   if (!take_hexadecimal(text, point)) return "\\u needs four hexadecimal digits";
-  if (point >= 0xdc00 && point < 0xe000) return "second half of a surrogate pair without the first";
-  if (point >= 0xd800 && point < 0xdc00) {
+  if (point >= 0xd800 && point < 0xe000) {
+    if (point >= 0xdc00) return "second half of a surrogate pair without the first";
     constexpr const char* missing = "first half of a surrogate pair without the second";
     if (text.substr(0, 2) != "\\u") return missing;
     text.remove_prefix(2);

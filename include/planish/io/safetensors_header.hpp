@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -139,7 +140,7 @@ inline Status place_safetensors_entry(std::string_view path, std::span<const std
     for (auto& entry : entries)
       if (Status status = detail::place_safetensors_entry(path, data, entry); !status.ok()) return status;
     std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
-      return a.begin != b.begin ? a.begin < b.begin : a.end != b.end ? a.end < b.end : a.tensor.name < b.tensor.name;
+      return std::tie(a.begin, a.end, a.tensor.name) < std::tie(b.begin, b.end, b.tensor.name);
     });
     std::uint64_t position = 0;
     header.tensors.reserve(entries.size());

@@ -131,7 +131,7 @@ class SafetensorsWriter {
       text += std::to_string(position) + "]}";
     }
     text += '}';
-    text.append((2 * line - 8 - text.size() % line) % line, ' ');  // behind its own length, in 8 bytes
+    text.append((line - (text.size() + 8) % line) % line, ' ');  // behind its own length, in 8 bytes
     return text;
   }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -20,10 +21,11 @@ class Sha256 {
   using Digest = std::array<std::uint8_t, 32>;
 
   void update(std::span<const std::byte> bytes) noexcept {
+    if (bytes.empty()) return;
     total_ += bytes.size();
     if (filled_ > 0) {
-      const std::size_t part = bytes.size() < block_.size() - filled_ ? bytes.size() : block_.size() - filled_;
-      if (part > 0) std::memcpy(block_.data() + filled_, bytes.data(), part);
+      const std::size_t part = std::min(bytes.size(), block_.size() - filled_);
+      std::memcpy(block_.data() + filled_, bytes.data(), part);
       filled_ += part;
       bytes = bytes.subspan(part);
       if (filled_ < block_.size()) return;
@@ -31,7 +33,7 @@ class Sha256 {
       filled_ = 0;
     }
     for (; bytes.size() >= block_.size(); bytes = bytes.subspan(block_.size())) absorb(bytes.data());
-    if (!bytes.empty()) std::memcpy(block_.data(), bytes.data(), bytes.size());
+    std::memcpy(block_.data(), bytes.data(), bytes.size());
     filled_ = bytes.size();
   }
   void update(std::string_view text) noexcept { update(std::as_bytes(std::span(text))); }
