@@ -69,9 +69,9 @@ TEST_CASE("GGUF blocks of five bits and super-blocks: every bit lies where an en
 
 TEST_CASE("GGUF blocks: as many values are written as the blocks hold, and none behind them") {
   int wrong = 0;
-  for (GgufType type : {GgufType::f32, GgufType::f16, GgufType::bf16, GgufType::q4_0, GgufType::q4_1, GgufType::q5_0,
-                        GgufType::q5_1, GgufType::q8_0, GgufType::q2_k, GgufType::q3_k, GgufType::q4_k, GgufType::q5_k,
-                        GgufType::q6_k})
+  for (GgufType type :
+       {GgufType::f32, GgufType::f16, GgufType::bf16, GgufType::q4_0, GgufType::q4_1, GgufType::q5_0, GgufType::q5_1,
+        GgufType::q8_0, GgufType::q2_k, GgufType::q3_k, GgufType::q4_k, GgufType::q5_k, GgufType::q6_k})
     for (planish::index blocks : {0, 1, 2, 3}) {
       const Bytes bytes(static_cast<std::size_t>(4 * layout_of(type).bytes));
       std::vector<float> out(static_cast<std::size_t>(5 * layout_of(type).values), -7.5f);
