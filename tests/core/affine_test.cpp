@@ -100,3 +100,28 @@ TEST_CASE("the epilogue rounds as written: one fused step, no contraction of the
     CHECK(rescale(accumulator, token, channel, bias) == std::fma(static_cast<float>(first), channel, bias));
   }
 }
+
+TEST_CASE("the least and the greatest scale are scales") {
+  const float most = std::numeric_limits<float>::max();
+  for (const float sign : {1.0f, -1.0f}) {
+    const auto range = [sign](float reach) { return sign > 0 ? ValueRange{0, reach} : ValueRange{-reach, 0}; };
+    CHECK(symmetric_affine(range(7 * least_scale), {}, 4).scale == least_scale);
+    CHECK(symmetric_affine(range(6 * least_scale), {}, 4).scale == 1.0f);
+    CHECK(symmetric_affine(range(most), {}, 2).scale == most);
+    CHECK(std::isnan(symmetric_affine(range(most), {2.0f, 2.0f}, 2).scale));
+    CHECK(asymmetric_affine(range(15 * least_scale), {}, 4).scale == least_scale);
+    CHECK(asymmetric_affine(range(14 * least_scale), {}, 4).scale == 1.0f);
+    CHECK(asymmetric_affine(range(15 * least_scale), {}, 4).zero_point == (sign > 0 ? 0 : 15));
+  }
+}
+
+TEST_CASE("clips reach from 2^-20 to 16, each of the two") {
+  for (const float good : {0x1p-20f, 1.0f, 16.0f}) {
+    CHECK(is_valid_clip({good, 1.0f}));
+    CHECK(is_valid_clip({1.0f, good}));
+  }
+  for (const float bad : {0x1.fffffep-21f, 0x1.000002p4f, 0.0f, -1.0f, std::numeric_limits<float>::quiet_NaN()}) {
+    CHECK_FALSE(is_valid_clip({bad, 1.0f}));
+    CHECK_FALSE(is_valid_clip({1.0f, bad}));
+  }
+}

@@ -60,3 +60,23 @@ TEST_CASE("MatrixView: a dense matrix of the Eigen kind, column major") {
   CHECK(view(0, 2) == 3.0f);
   CHECK(view(1, 0) == 4.0f);
 }
+
+TEST_CASE("MatrixView: parts of a view with a stride of its own for columns, and which rows are dense") {
+  std::array<float, 60> memory{};
+  for (std::size_t i = 0; i < memory.size(); ++i) memory[i] = static_cast<float>(i);
+  const MatrixView<float> view(memory.data(), 3, 5, 20, 3);
+  CHECK(view.size() == 15);
+  CHECK(view(2, 4) == 52.0f);
+  CHECK(view.middle_columns(2, 3)(1, 1) == view(1, 3));
+  CHECK(view.middle_columns(2, 3).columns() == 3);
+  CHECK(view.middle_rows(1, 2).middle_columns(1, 1)(1, 0) == view(2, 1));
+  CHECK(view.transposed().middle_rows(2, 3)(2, 1) == view(1, 4));
+  CHECK(view.row(2) == &view(2, 0));
+  CHECK_FALSE(view.has_dense_rows());
+  CHECK_FALSE(view.middle_columns(0, 2).has_dense_rows());
+  CHECK(view.middle_columns(3, 1).has_dense_rows());
+  CHECK(MatrixView<float>(memory.data(), 3, 2, 20).has_dense_rows());
+  CHECK(MatrixView<float>(memory.data(), 3, 0).empty());
+  CHECK(MatrixView<float>(memory.data(), 0, 3).empty());
+  CHECK_FALSE(MatrixView<float>(memory.data(), 1, 1).empty());
+}
