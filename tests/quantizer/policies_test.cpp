@@ -1,3 +1,5 @@
+#include <cmath>
+#include <limits>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -110,4 +112,23 @@ TEST_CASE("codes whose zero point is no code do not become canonical codes") {
   CHECK(codes.status().message() ==
         "the zero point -15 of row 0 is not a 4-bit code; use a policy that keeps 0 in the range");
   CHECK(pl::Quantizer<4, pl::PerChannel, policies::AwqAsymmetric>{}.try_quantize({row, 1, 3})->to_codes().has_value());
+}
+
+TEST_CASE("a range beyond float has no scale under a policy that does not bound it") {
+  const float most = std::numeric_limits<float>::max();
+  const pl::ValueRange range{-most, most};
+  const pl::ClipPair clip{16.0f, 16.0f};
+  const auto refuses = [&](auto policy) {
+    const pl::Affine made = policy.affine(range, clip, 4);
+    return std::isnan(made.scale) && made.zero_point == 0;
+  };
+  CHECK(refuses(policies::SmoothQuantSymmetric{}));
+  CHECK(refuses(policies::QuaRotSymmetric{}));
+  CHECK(refuses(policies::QuaRotAsymmetric{}));
+  CHECK(refuses(policies::GptqSymmetric{}));
+  CHECK(refuses(policies::AwqAsymmetric{}));
+  CHECK(refuses(policies::OutlierSuppressionSymmetric{}));
+  CHECK(refuses(policies::OutlierSuppressionAsymmetric{}));
+  CHECK(policies::OmniQuantSymmetric::affine(range, clip, 4).scale == 1e4f);
+  CHECK(policies::OmniQuantAsymmetric::affine(range, clip, 4).scale == 1e4f);
 }

@@ -1,5 +1,6 @@
 #include <cmath>
 #include <limits>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -181,4 +182,70 @@ TEST_CASE("a quantized matrix is a value: dequantize, clone, size") {
   CHECK(codes.size_bytes() == 4 * 17 + 4 * 3 * 5);
   std::vector<float> other(10);
   CHECK(codes.dequantize({other.data(), 2, 5}).code() == pl::ErrorCode::shape_mismatch);
+}
+
+TEST_CASE("members at the ends of their ranges are taken, and what is beyond is refused on both sides") {
+  const float row[] = {1.0f, 2.0f};
+  const pl::MatrixView<const float> x(row, 1, 2);
+  using Symmetric = pl::Quantizer<4, pl::PerToken>;
+  using Asymmetric = pl::Quantizer<4, pl::PerToken, pl::Asymmetric>;
+  CHECK(Symmetric{.static_scale = pl::least_scale}.validate().ok());
+  CHECK_FALSE(Symmetric{.static_scale = 0x1.fffffcp-127f}.validate().ok());
+  CHECK_FALSE(Symmetric{.static_scale = std::numeric_limits<float>::quiet_NaN()}.validate().ok());
+  CHECK(Symmetric{.static_zero_point = 3}.validate().ok());  // not read without a static scale
+  CHECK(Asymmetric{.static_zero_point = -1}.validate().ok());
+  for (const int zero : {0, 1, 15}) CHECK(Asymmetric{.static_scale = 1.0f, .static_zero_point = zero}.validate().ok());
+  for (const int zero : {-1, 16}) {
+    CHECK_FALSE(Asymmetric{.static_scale = 1.0f, .static_zero_point = zero}.validate().ok());
+    CHECK_FALSE(Symmetric{.static_scale = 1.0f, .static_zero_point = zero}.validate().ok());
+  }
+  CHECK(pl::Quantizer<4, pl::PerGroup<>>{.group_size = 1}.try_quantize(x)->groups() == 2);
+  CHECK_FALSE(pl::Quantizer<4, pl::PerGroup<>>{.group_size = 0}.validate().ok());
+}
+
+TEST_CASE("a quantized matrix has no negative side, and a group size where it has columns") {
+  using Made = pl::QuantizedMatrix<4, pl::PerGroup<>, pl::Symmetric>;
+  const auto message = [](pl::index rows, pl::index columns, pl::index group) {
+    return std::string(Made::make(rows, columns, group).status().message());
+  };
+  CHECK(message(-1, 4, 2) == "codes of -1 x 4 in tiles of 1 x 2");
+  CHECK(message(4, -1, 2) == "codes of 4 x -1 in tiles of 1 x 2");
+  CHECK(message(-2, -3, 2) == "codes of -2 x -3 in tiles of 1 x 2");
+  CHECK(message(4, 5, 0) == "codes of 4 x 5 in tiles of 1 x 0");
+  CHECK(Made::make(4, 5, 1)->scales().size() == 20);
+  CHECK(Made::make(4, 0, 0)->scales().empty());
+  CHECK(Made::make(0, 5, 2)->scales().empty());
+}
+
+TEST_CASE("values are written where they belong and nowhere else") {
+  for (const pl::index rows : {1, 3})
+    for (const pl::index columns : {1, 7, 16}) {
+      const auto values = laws::sample_matrix(rows, columns, 2);
+      const auto made = *pl::Quantizer<4, pl::PerGroup<4>>{}.try_quantize({values.data(), rows, columns});
+      std::vector<float> room(static_cast<std::size_t>((rows + 2) * 20), 99.0f);
+      const pl::MatrixView<float> whole(room.data(), rows + 2, 20);
+      REQUIRE(made.dequantize(whole.middle_rows(1, rows).middle_columns(2, columns)).ok());
+      int wrong = 0;
+      for (pl::index r = 0; r < rows + 2; ++r)
+        for (pl::index c = 0; c < 20; ++c) {
+          const bool inside = r >= 1 && r <= rows && c >= 2 && c < columns + 2;
+          wrong += whole(r, c) != (inside ? made.value(r - 1, c - 2) : 99.0f);
+        }
+      CHECK(wrong == 0);
+      CHECK(made.dequantize(whole.middle_rows(0, rows + 1).middle_columns(0, columns)).code() ==
+            pl::ErrorCode::shape_mismatch);
+      CHECK(made.dequantize(whole.middle_rows(0, rows).middle_columns(0, columns + 1)).code() ==
+            pl::ErrorCode::shape_mismatch);
+    }
+}
+
+TEST_CASE("NaN beside a tile is none in it") {
+  std::vector<float> values(5 * 8, std::numeric_limits<float>::quiet_NaN());
+  const pl::MatrixView<float> whole(values.data(), 5, 8);
+  const pl::MatrixView<float> inside = whole.middle_rows(1, 3).middle_columns(2, 4);
+  for (pl::index r = 0; r < 3; ++r)
+    for (pl::index c = 0; c < 4; ++c) inside(r, c) = static_cast<float>(r - c);
+  CHECK(pl::Quantizer<4, pl::PerTensor>{}.try_quantize(inside).has_value());
+  CHECK(pl::Quantizer<4, pl::PerToken>{}.try_quantize(inside).has_value());
+  CHECK(pl::Quantizer<8, pl::PerToken>{.static_scale = 1.0f}.try_quantize(inside).has_value());
 }

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -7,6 +9,7 @@
 #include <planish/quantizer/fixed_ratio.hpp>
 #include <planish/quantizer/mse_shrink.hpp>
 #include <planish/quantizer/percentile.hpp>
+#include <planish/quantizer/policies.hpp>
 #include <planish/quantizer/quantizer.hpp>
 
 #include "laws/quantizer_laws.hpp"
@@ -115,4 +118,76 @@ TEST_CASE("anything callable with a tile is a range rule") {
   const auto made = quantizer.try_quantize({row, 1, 4});
   REQUIRE(made);
   CHECK(made->scales()[0] == 3.0f / 7.0f);
+}
+
+TEST_CASE("the shrink search where 0 is no code: lanes that the row does not fill cost nothing") {
+  for (const pl::index columns : {1, 5, 31, 32, 33, 63, 95})
+    for (const float offset : {3.0f, 40.0f}) {
+      CAPTURE(columns);
+      auto values = laws::sample_matrix(1, columns, static_cast<std::uint64_t>(columns));
+      for (float& value : values) value = std::fabs(value) + offset;
+      const pl::MatrixView<const float> tile(values.data(), 1, columns);
+      const pl::TileScheme<pl::policies::OmniQuantAsymmetric> scheme{3, {}};
+      const pl::ValueRange full = pl::MinMax{}(tile);
+      double least = error_of(tile, scheme, full);
+      for (int i = 1; i < 80; ++i) {
+        const float part = static_cast<float>(100 - i) / 100.0f;
+        least = std::fmin(least, error_of(tile, scheme, {full.lowest * part, full.highest * part}));
+      }
+      CHECK(error_of(tile, scheme, pl::MseShrink{}(tile, scheme)) <= least * (1.0 + 1e-4) + 1e-300);
+    }
+}
+
+TEST_CASE("the shrink search reads a tile through its strides, and rows one after the other") {
+  const auto values = laws::sample_matrix(80, 70, 9, 0.02);
+  const pl::MatrixView<const float> whole(values.data(), 80, 70);
+  const pl::TileScheme<pl::Symmetric> scheme{3, {}};
+  const auto same_as_copy = [&](pl::MatrixView<const float> tile) {
+    std::vector<float> copy;
+    for (pl::index r = 0; r < tile.rows(); ++r)
+      for (pl::index c = 0; c < tile.columns(); ++c) copy.push_back(tile(r, c));
+    const pl::MatrixView<const float> dense(copy.data(), tile.rows(), tile.columns());
+    const pl::ValueRange a = pl::MseShrink{}(tile, scheme), b = pl::MseShrink{}(dense, scheme);
+    CHECK((a.lowest == b.lowest && a.highest == b.highest));
+  };
+  for (const pl::index first : {0, 3})
+    for (const pl::index count : {1, 7, 31, 32, 33, 64}) {
+      CAPTURE(count);
+      same_as_copy(whole.middle_columns(first, count));
+      same_as_copy(whole.middle_columns(first, 3).middle_rows(1, count).transposed());
+      same_as_copy(whole.middle_rows(first, 2).middle_columns(2, count));
+    }
+}
+
+TEST_CASE("the shrink search takes the largest part where all cost the same, and none below 21 of 100") {
+  const pl::TileScheme<pl::Symmetric> scheme{2, {}};
+  const float tiny[] = {1e-40f, -1e-40f, 0.0f};
+  const pl::ValueRange kept = pl::MseShrink{}(pl::MatrixView<const float>(tiny, 1, 3), scheme);
+  CHECK((kept.lowest == -1e-40f && kept.highest == 1e-40f));
+  std::vector<float> values(4096, 0.2f);  // which 20 of 100 would make exact
+  values[77] = 1.0f;
+  CHECK(pl::MseShrink{}(pl::MatrixView<const float>(values.data(), 1, 4096), scheme).highest == 0.21f);
+}
+
+TEST_CASE("range rules see their tile alone, all of its rows and columns") {
+  for (const pl::index rows : {1, 2, 5})
+    for (const pl::index columns : {1, 3, 8}) {
+      std::vector<float> values(7 * 10, 1e6f);
+      for (std::size_t i = 0; i < values.size(); i += 2) values[i] = -1e6f;
+      const pl::MatrixView<float> whole(values.data(), 7, 10);
+      const pl::MatrixView<float> tile = whole.middle_rows(1, rows).middle_columns(1, columns);
+      std::vector<float> inside;
+      for (pl::index r = 0; r < rows; ++r)
+        for (pl::index c = 0; c < columns; ++c) {
+          tile(r, c) = static_cast<float>((r * columns + c) * 7 % (rows * columns) - 3);
+          inside.push_back(tile(r, c));
+        }
+      const auto [least, most] = std::minmax_element(inside.begin(), inside.end());
+      const pl::ValueRange range = pl::MinMax{}(tile), percentile = pl::Percentile{1.0}(tile);
+      CHECK((range.lowest == *least && range.highest == *most));
+      CHECK((percentile.lowest == *least && percentile.highest == *most));
+      const pl::ValueRange most_of_it = pl::Percentile{0.7}(tile);
+      const pl::ValueRange of_copy = pl::Percentile{0.7}(pl::MatrixView<const float>(inside.data(), 1, rows * columns));
+      CHECK((most_of_it.lowest == of_copy.lowest && most_of_it.highest == of_copy.highest));
+    }
 }

@@ -107,3 +107,43 @@ TEST_CASE("no rows and no columns are fine") {
   CHECK(pl::quantize_weights(pl::MatrixView<const float>(nullptr, 0, 5), {})->rows() == 0);
   CHECK(pl::quantize_weights(pl::MatrixView<const float>(nullptr, 5, 0), {})->columns() == 0);
 }
+
+namespace {
+
+/// Notes how many tasks it is given.
+struct Noting {
+  int number;
+  int* tasks;
+  int workers() const noexcept { return number; }
+  template <class Work>
+  void run(int count, Work&& work) const noexcept {
+    *tasks = count;
+    for (int task = 0; task < count; ++task) work(task, task % number);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("weights are quantized in a task per row, at most sixteen per worker") {
+  for (const int workers : {1, 2, 3})
+    for (const pl::index rows : {2, 15, 16, 17, 32, 33, 47, 48, 49, 100}) {
+      const auto values = laws::sample_matrix(rows, 3, 1);
+      int tasks = 0;
+      const Noting executor{workers, &tasks};
+      REQUIRE(pl::quantize_weights(pl::MatrixView<const float>(values.data(), rows, 3), {}, pl::MinMax{}, {}, executor)
+                  .has_value());
+      CHECK(tasks == static_cast<int>(rows < 16 * workers ? rows : pl::index{16} * workers));
+    }
+}
+
+TEST_CASE("whichever row is wrong, an executor's workers tell it") {
+  int tasks = 0;
+  const Noting executor{3, &tasks};
+  for (const std::size_t row : {0u, 1u, 2u, 19u}) {
+    auto values = laws::sample_matrix(20, 3, 1);
+    values[row * 3 + 1] = std::numeric_limits<float>::quiet_NaN();
+    const auto codes =
+        pl::quantize_weights(pl::MatrixView<const float>(values.data(), 20, 3), {}, pl::MinMax{}, {}, executor);
+    CHECK(codes.status().code() == pl::ErrorCode::not_finite);
+  }
+}
