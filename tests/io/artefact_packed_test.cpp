@@ -111,6 +111,65 @@ TEST_CASE("packed weights that do not hold what they say are refused by name") {
       "weight zero point 16 is no stored value");
 }
 
+/// Bytes of an artefact with the four tensors of packed weights, one of which `change` may alter.
+struct PackedParts {
+  struct Part {
+    std::string name;
+    Dtype dtype;
+    std::vector<index> shape;
+    std::span<const std::byte> bytes;
+  };
+  std::vector<Part> parts;
+
+  explicit PackedParts(const PackedWeightsView& w) {
+    const io::detail::PackedShape shape = io::detail::PackedShape::of(w);
+    const auto side = static_cast<std::size_t>(shape.panels * shape.side);
+    const std::span panels(w.panels, static_cast<std::size_t>(shape.panels * shape.panel_bytes));
+    parts = {{"w.panels", Dtype::u8, {shape.panels, shape.panel_bytes}, std::as_bytes(panels)},
+             {"w.panel_scales", Dtype::f32, {shape.panels, shape.side}, std::as_bytes(std::span(w.scales, side))},
+             {"w.panel_zeros", Dtype::i32, {shape.panels, shape.side}, std::as_bytes(std::span(w.zeros, side))},
+             {"w.panel_sums", Dtype::i32, {shape.panels, shape.side}, std::as_bytes(std::span(w.sums, side))}};
+  }
+
+  void add_to(ArtefactWriter& writer, const PackedWeightsView& w) const {
+    for (const Part& part : parts) REQUIRE(writer.add(part.name, part.dtype, part.shape, part.bytes).ok());
+    const CodesDescription is{w.rows, w.columns, w.bits, w.symmetry, w.group_size};
+    REQUIRE(writer.set_description(artefact_key::packed, "w", "panels32x4 " + is.to_json()).ok());
+  }
+};
+
+TEST_CASE("packed weights: each of the four tensors has its dtype, rank and shape, or all are refused") {
+  const Codes codes = some_codes(64, 64, 4, Symmetry::asymmetric, 32);
+  const auto mapped_with = [&](auto&& change) {
+    const TemporaryFolder folder;
+    const Artefact file = written(folder, codes, [&](ArtefactWriter& writer, const PackedWeightsView& view) {
+      PackedParts parts(view);
+      change(parts.parts);
+      parts.add_to(writer, view);
+    });
+    const Status status = map_packed(file, "w").status();
+    return status.ok() ? std::string("mapped") : message_of(status);
+  };
+  using Parts = std::vector<PackedParts::Part>;
+  CHECK(mapped_with([](Parts&) {}) == "mapped");
+  for (std::size_t i = 0; i < 4; ++i) {
+    CAPTURE(i);
+    const auto refused = [&](auto&& change) {
+      return contains(mapped_with([&](Parts& parts) { change(parts[i]); }), "a tensor is missing, of another shape");
+    };
+    using Part = PackedParts::Part;
+    CHECK(refused([](Part& part) { part.name = "another"; }));
+    CHECK(refused([](Part& part) { part.dtype = part.dtype == Dtype::u8 ? Dtype::i8 : Dtype::u32; }));
+    CHECK(refused([](Part& part) { part.shape.push_back(1); }));
+    CHECK(refused([](Part& part) { part.shape = {part.shape[0] * part.shape[1]}; }));
+    CHECK(refused([](Part& part) { part.shape = {part.shape[0] / 2, part.shape[1] * 2}; }));
+    CHECK(refused([](Part& part) {
+      part.shape[1] /= 2;
+      part.bytes = part.bytes.first(part.bytes.size() / 2);
+    }));
+  }
+}
+
 TEST_CASE("borrowed weights need every pointer and a shape whose sums are exact") {
   const Codes codes = some_codes(33, 65, 4, Symmetry::symmetric, 65);
   const auto packed = *PackedWeights::make(codes.view());

@@ -173,3 +173,82 @@ TEST_CASE("artefact: codes that their description does not fit") {
     CHECK(status.code() == ErrorCode::malformed);
   }
 }
+
+TEST_CASE("artefact: every tensor of codes has the dtype, rank, rows and columns that their description says") {
+  struct Part {
+    const char* name;
+    Dtype dtype;
+    std::vector<planish::index> shape;
+  };
+  const auto status_of = [](bool symmetric, const std::vector<Part>& parts) {
+    const std::string description = std::string(R"({"rows":2,"columns":4,"bits":4,"symmetric":)") +
+                                    (symmetric ? "true" : "false") + R"(,"group_size":2})";
+    const auto file = open_artefact(forged({{"planish.codes.c", description}}, [&](SafetensorsWriter& w) {
+      for (const Part& part : parts) {
+        std::size_t size = static_cast<std::size_t>(size_of(part.dtype));
+        for (const planish::index extent : part.shape) size *= static_cast<std::size_t>(extent);
+        REQUIRE(w.add(part.name, part.dtype, part.shape, Bytes(size)).ok());
+      }
+    }));
+    REQUIRE_MESSAGE(file.has_value(), message_of(file.status()));
+    return file->read_codes("c").status();
+  };
+  const std::vector<Part> good = {
+      {"c.codes", Dtype::u8, {2, 2}}, {"c.scales", Dtype::f32, {2, 2}}, {"c.zero_points", Dtype::u8, {2, 2}}};
+  for (const bool symmetric : {false, true}) {
+    REQUIRE(status_of(symmetric, good).ok());
+    for (std::size_t i = 0; i < (symmetric ? 2u : 3u); ++i) {
+      const auto refused = [&](const Part& part) {
+        std::vector<Part> parts = good;
+        parts[i] = part;
+        const Status status = status_of(symmetric, parts);
+        return status.code() == ErrorCode::malformed && contains(message_of(status), "a tensor is missing or of");
+      };
+      CAPTURE(good[i].name);
+      CHECK(refused({"another", good[i].dtype, {2, 2}}));
+      CHECK(refused({good[i].name, good[i].dtype == Dtype::u8 ? Dtype::i8 : Dtype::i32, {2, 2}}));
+      CHECK(refused({good[i].name, good[i].dtype, {2, 2, 1}}));
+      CHECK(refused({good[i].name, good[i].dtype, {4}}));
+      CHECK(refused({good[i].name, good[i].dtype, {3, 2}}));
+      CHECK(refused({good[i].name, good[i].dtype, {2, 3}}));
+      CHECK(refused({good[i].name, good[i].dtype, {1, 4}}));
+    }
+  }
+}
+
+TEST_CASE("artefact: versions are two numbers with a point between them, a clip pair is two valid clips") {
+  for (const char* version : {"1x0", "1-0", "1 0", "1,0", "1..0", "x.0", "1.x"}) {
+    CAPTURE(version);
+    CHECK(contains(message_of(open_artefact(forged({{"planish.format", version}})).status()), "is not MAJOR.MINOR"));
+  }
+  const auto file = open_artefact(forged({}, [](SafetensorsWriter& w) {
+    REQUIRE(w.add_floats("good", {2}, std::vector<float>{1.0f, 16.0f}).ok());
+    REQUIRE(w.add_floats("bad", {2}, std::vector<float>{1.0f, 0.0f}).ok());
+    REQUIRE(w.add_floats("none", {0}, {}).ok());
+  }));
+  REQUIRE(file);
+  CHECK(*file->read_clip("good") == ClipPair{1.0f, 16.0f});
+  CHECK(contains(message_of(file->read_clip("bad").status()), "is not a clip pair"));
+  CHECK(contains(message_of(file->read_clip("none").status()), "is not a clip pair"));
+}
+
+TEST_CASE("safetensors: names and keys are found whole, and shapes without bytes are checked as all others") {
+  const auto file = open_safetensors(
+      safetensors_bytes(R"({"__metadata__":{"b":"1","d":"2"},"b":{"dtype":"U64","shape":[1],"data_offsets":[0,8]},)"
+                        R"("d":{"dtype":"U8","shape":[0],"data_offsets":[8,8]}})",
+                        8));
+  REQUIRE(file);
+  for (const char* name : {"", "a", "bb", "c", "e"}) {
+    CHECK(file->find(name) == nullptr);
+    CHECK(file->find_metadata(name) == nullptr);
+  }
+  const auto zero = open_safetensors(
+      ByteBuilder().text(R"({"b":{"dtype":"U64","shape":[1],"data_offsets":[0,8]}})").value(std::uint64_t{0}).bytes);
+  REQUIRE(zero);
+  CHECK(*zero->read_integers(*zero->find("b")) == std::vector<std::int64_t>{0});
+
+  SafetensorsWriter writer;
+  CHECK(writer.add("negative", Dtype::u8, {-1}, {}).code() == ErrorCode::shape_mismatch);
+  CHECK(writer.add("negative", Dtype::u8, {0, -1}, {}).code() == ErrorCode::shape_mismatch);
+  CHECK(writer.add("empty", Dtype::u8, {0, 5}, {}).ok());
+}

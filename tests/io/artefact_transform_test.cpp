@@ -130,3 +130,26 @@ TEST_CASE("artefact: transforms that their description does not fit") {
                                  std::string("{\"size\":2}"), std::string(), good + "x"})
     CHECK(contains(refused(bad), "the description is not understood"));
 }
+
+TEST_CASE("artefact: parameters have the names that the format says, numbered where a stage has one name twice") {
+  std::vector<Dense> blocks;
+  for (const planish::index n : {2, 3, 7}) blocks.push_back(Dense::random(n, 5, 3.0));
+  AnyTransform transform(*BlockDiagonal<Dense>::make(std::move(blocks)));
+  REQUIRE(transform.append(AnyTransform(Kronecker(Dense::random(3, 1, 3.0), Dense::random(4, 2, 3.0)))).ok());
+  const TemporaryFolder folder;
+  ArtefactWriter writer;
+  REQUIRE(add_transform(writer, "t", transform).ok());
+  REQUIRE(writer.set_description(artefact_key::transform, "empty", R"({"size":0,"stages":[]})").ok());
+  REQUIRE(writer.write(folder / "a").ok());
+  const auto file = Artefact::open(folder / "a");
+  REQUIRE(file);
+  const auto has = [&](const std::string& name) { return file->find(name) != nullptr; };
+  CHECK(has("t.0.block"));
+  CHECK(has("t.0.block.1"));
+  CHECK(has("t.0.block.2"));
+  CHECK(has("t.1.left"));
+  CHECK(has("t.1.right"));
+  const auto empty = read_transform(*file, "empty");
+  REQUIRE(empty);
+  CHECK(empty->size() == 0);
+}

@@ -80,3 +80,14 @@ TEST_CASE("SafetensorsModel: an index that lies") {
   const TemporaryFolder empty;
   CHECK(contains(message_of(SafetensorsModel::open(empty.path()).status()), "holds neither model.safetensors nor"));
 }
+
+TEST_CASE("SafetensorsModel: a tensor is found by its whole name alone") {
+  const TemporaryFolder folder;
+  write_shard(folder / "model.safetensors", {"d", "b"});
+  const auto model = SafetensorsModel::open(folder.path());
+  REQUIRE(model);
+  for (const char* name : {"", "a", "bb", "c", "e"}) {
+    CHECK(model->find(name).tensor == nullptr);
+    CHECK(model->find(name).file == nullptr);
+  }
+}

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <sys/resource.h>
+#include <type_traits>
 
 #include <doctest/doctest.h>
 
@@ -134,4 +135,32 @@ TEST_CASE("bytes in memory stay when pages are given back, and a file shorter th
   }
   const std::string message = message_of(system_files::StandardFileBytes().load(few));
   CHECK(message == few + ": ends after " + std::to_string(text_of(few).size()) + " of 4096 bytes");
+}
+
+TEST_CASE_TEMPLATE("names that are taken beside an output file are passed over, and stay", OutputFile,
+                   system_files::PosixOutputFile, system_files::StandardOutputFile) {
+  const TemporaryFolder folder;
+  OutputFile first;
+  REQUIRE(first.create(folder / "file").ok());
+  REQUIRE(folder.names().size() == 1);
+  const std::string name = folder.names()[0];  // file. ... .NUMBER.tmp
+  const std::size_t end = name.size() - 4, begin = name.rfind('.', end - 1) + 1;
+  const int number = std::stoi(name.substr(begin, end - begin));
+  const auto numbered = [&](int n) { return folder / (name.substr(0, begin) + std::to_string(n) + ".tmp"); };
+  for (int i = 1; i <= 3; ++i) std::ofstream(numbered(number + i)) << "taken";
+  OutputFile second;
+  REQUIRE(second.create(folder / "file").ok());
+  CHECK(folder.names().size() == 5);
+  CHECK(fs::exists(numbered(number + 4)));
+  REQUIRE(second.write(std::as_bytes(std::span(std::string_view("second")))).ok());
+  CHECK(second.place(false).ok());
+  CHECK(text_of(folder / "file") == "second");
+  for (int i = 1; i <= 3; ++i) CHECK(text_of(numbered(number + i)) == "taken");
+  if constexpr (std::is_same_v<OutputFile, system_files::PosixOutputFile>) {  // a hundred are too many
+    for (int i = 5; i < 5 + 100; ++i) std::ofstream(numbered(number + i)) << "taken";
+    CHECK(message_of(OutputFile().create(folder / "file")) ==
+          folder / "file" + ": cannot create a file beside it: File exists");
+    for (int i = 105; i < 105 + 99; ++i) std::ofstream(numbered(number + i)) << "taken";
+    CHECK(OutputFile().create(folder / "file").ok());
+  }
 }
