@@ -252,3 +252,26 @@ TEST_CASE("safetensors: names and keys are found whole, and shapes without bytes
   CHECK(writer.add("negative", Dtype::u8, {0, -1}, {}).code() == ErrorCode::shape_mismatch);
   CHECK(writer.add("empty", Dtype::u8, {0, 5}, {}).ok());
 }
+
+TEST_CASE("artefact: codes without columns or rows are read at once, however many rows or columns they say") {
+  if constexpr (sizeof(planish::index) == 8) {
+    const auto read = [](planish::index rows, planish::index columns, planish::index groups) {
+      const std::string description = "{\"rows\":" + std::to_string(rows) + ",\"columns\":" + std::to_string(columns) +
+                                      R"(,"bits":8,"symmetric":true,"group_size":)" +
+                                      std::to_string(columns == 0 ? 1 : columns) + "}";
+      const auto file = open_artefact(forged({{"planish.codes.c", description}}, [&](SafetensorsWriter& w) {
+        REQUIRE(w.add("c.codes", Dtype::u8, {rows, columns}, {}).ok());
+        REQUIRE(w.add("c.scales", Dtype::f32, {rows, groups}, {}).ok());
+      }));
+      REQUIRE_MESSAGE(file.has_value(), message_of(file.status()));
+      const auto codes = file->read_codes("c");
+      return codes.has_value() && codes->rows() == rows && codes->columns() == columns;
+    };
+    CHECK(read(planish::index{1} << 50, 0, 0));
+    constexpr planish::index most =
+        std::numeric_limits<planish::index>::max() / 8 - 1;  // columns whose bits are counted
+    CHECK(read(0, most - 1, 1));
+    CHECK(read(0, most, 1));
+    CHECK_FALSE(read(0, most + 1, 1));
+  }
+}
