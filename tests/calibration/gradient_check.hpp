@@ -1,5 +1,6 @@
 #pragma once
 #include <cmath>
+#include <list>
 #include <random>
 #include <vector>
 
@@ -7,6 +8,7 @@
 
 #include <planish/calibration/tape/arithmetic.hpp>
 
+#include "guarded_memory.hpp"
 #include "weighted_sum.hpp"
 
 namespace gradient_check {
@@ -33,32 +35,45 @@ struct Parameter {
 };
 
 /// Checks every element of every parameter's gradient against a central difference: relative to the largest element of
-/// that gradient, below 1e-6. `build` records a 1 × 1 loss from the parameters' variables.
+/// that gradient, below 1e-6. `build` records a 1 × 1 loss from the parameters' variables, whose values and gradients
+/// lie against memory that nobody may touch.
 template <class Build>
 void check(std::vector<Parameter*> parameters, Build&& build, double step = 1e-5) {
+  std::list<guarded::Buffer<double>> values, gradients;
+  std::vector<double*> values_of;
+  for (const Parameter* p : parameters) {
+    values_of.push_back(values.emplace_back(std::span<const double>(p->values), guarded::Edge::back).data());
+    gradients.emplace_back(p->rows * p->columns, guarded::Edge::back);
+  }
   tape::Tape<double> t;
   const auto loss = [&] {
     std::vector<tape::Variable<double>> variables;
-    for (Parameter* p : parameters) variables.push_back(t.parameter(p->view(), p->gradient_view()));
+    auto value = values.begin(), gradient = gradients.begin();
+    for (const Parameter* p : parameters)
+      variables.push_back(
+          t.parameter({(value++)->data(), p->rows, p->columns}, {(gradient++)->data(), p->rows, p->columns}));
     return build(t, variables);
   };
-  for (Parameter* p : parameters) std::fill(p->gradient.begin(), p->gradient.end(), 0.0);
   t.backward(loss());
   t.clear();
+  auto made = gradients.begin();
   for (std::size_t which = 0; which < parameters.size(); ++which) {
     Parameter& p = *parameters[which];
+    const std::span<const double> gradient = (made++)->span();
+    p.gradient.assign(gradient.begin(), gradient.end());
     double largest = 1e-8;
     for (double g : p.gradient) largest = std::max(largest, std::fabs(g));
     for (std::size_t i = 0; i < p.values.size(); ++i) {
-      const double saved = p.values[i];
+      double& element = values_of[which][i];
+      const double saved = element;
       const auto at = [&](double value) {
-        p.values[i] = value;
+        element = value;
         const double result = loss().value()(0, 0);
         t.clear();
         return result;
       };
       const double difference = (at(saved + step) - at(saved - step)) / (2.0 * step);
-      p.values[i] = saved;
+      element = saved;
       CAPTURE(which);
       CAPTURE(i);
       CAPTURE(difference);

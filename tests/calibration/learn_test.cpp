@@ -30,6 +30,32 @@ struct Problem {
   }
 };
 
+/// Learns one number, with losses as it is told: the direction of a step does not depend on how large its loss is.
+struct Told {
+  ParameterSet<float> parameters;
+  LearnedMatrix<float>* a = &parameters.add("a", 1, 1);
+  tape::Tape<float> on;
+  float target = 100.0f;
+  std::vector<float> after_step{};  // the number
+  planish::index asked = 0;         // losses
+
+  /// `losses`: of every step, then of every batch after them.
+  planish::Result<LearnReport> run(const LearnOptions& options, const std::vector<float>& losses,
+                                   planish::index stop_at = -1) {
+    return learn(
+        parameters, on, options,
+        [&](planish::index) {
+          const auto loss = tape::mean_squared_error(a->record(on), MatrixView<const float>(&target, 1, 1));
+          const float wanted = losses[static_cast<std::size_t>(asked++)];
+          return tape::multiply_by(loss, wanted / loss.value()(0, 0));
+        },
+        [&](const LearnProgress& p) {
+          after_step.push_back(a->values[0]);
+          return p.step != stop_at;
+        });
+  }
+};
+
 }  // namespace
 
 TEST_CASE("AdamW's first step is the sign of the gradient times the rate, and decay pulls to zero") {
@@ -109,6 +135,17 @@ TEST_CASE("rows with rates of their own follow the definition without decay, and
   CHECK_FALSE(fixed.record(on).needs_gradient());
 }
 
+TEST_CASE("rows with rates of their own take one step each, in however many blocks they are taken") {
+  constexpr planish::index rows = 8, columns = 5000;
+  static_assert(tape::rows_per_block(rows, columns) < 4);
+  ParameterSet<float> set;
+  auto& w = set.add("w", rows, columns, 1.0f);
+  w.row_rates.assign(rows, 1.0f);
+  std::fill(w.gradient.begin(), w.gradient.end(), 2.0f);
+  AdamW<float>(set, {.epsilon = 0.0}).step(0.25);
+  CHECK(std::all_of(w.values.begin(), w.values.end(), [](float v) { return std::fabs(v - 0.75f) < 1e-6f; }));
+}
+
 TEST_CASE("the cosine starts at the peak, ends near the last share, and rises before it if asked") {
   const CosineSchedule s{.peak = 0.4, .steps = 10, .last_share = 0.1};
   CHECK(s.rate(0) == doctest::Approx(0.4));
@@ -117,7 +154,11 @@ TEST_CASE("the cosine starts at the peak, ends near the last share, and rises be
   const CosineSchedule w{.peak = 0.4, .steps = 10, .last_share = 0.1, .warm_up = 4};
   CHECK(w.rate(0) == doctest::Approx(0.004));
   CHECK(w.rate(4) == doctest::Approx(0.4));
-  for (planish::index i = 1; i < 4; ++i) CHECK(w.rate(i) > w.rate(i - 1));
+  for (planish::index i = 1; i < 4; ++i)
+    CHECK(w.rate(i) == doctest::Approx(0.004 + 0.396 * static_cast<double>(i) / 4));
+  CHECK(w.rate(7) == doctest::Approx(0.4 * 0.55));
+  CHECK(w.rate(10) == doctest::Approx(0.04));
+  CHECK(w.rate(13) == doctest::Approx(0.04));
 }
 
 TEST_CASE("learning reaches the target, and says what the loss did") {
@@ -228,4 +269,68 @@ TEST_CASE("where the second passes have another loss, losses are compared by wha
     CHECK(report->loss_after < report->comparable_before());
     CHECK((report->loss_after < report->loss_before) == same);
   }
+}
+
+TEST_CASE("where the last epoch is more than two percent above the best, the best one is the result") {
+  struct Case {
+    planish::index batches;
+    std::vector<float> losses;  // the last ones after the steps
+    std::size_t result;         // after this step
+  };
+  for (const Case& c :
+       {Case{1, {60, 50, 51, 40}, 2},           // within two percent: the last one
+        Case{1, {60, 50, 52, 40}, 1},           // the one before the last
+        Case{1, {50, 60, 70, 40}, 0},           // the first
+        Case{1, {50, 50, 60, 40}, 0},           // the first of equal ones
+        Case{1, {70, 60, 50, 40}, 2},           // the last is the best
+        Case{2, {40, 60, 10, 110, 40, 40}, 1},  // an epoch's loss is the mean of its batches
+        Case{2, {10, 110, 40, 60, 100, 20, 40, 40}, 3}, Case{3, {60, 60, 60, 70, 70, 70, 40, 40, 40}, 2}}) {
+    Told told;
+    const auto steps = static_cast<planish::index>(c.losses.size()) - c.batches;
+    const auto report = told.run({.epochs = static_cast<int>(steps / c.batches),
+                                  .batches = c.batches,
+                                  .learning_rate = 0.1,
+                                  .loss_before = 1000.0},
+                                 c.losses);
+    REQUIRE(report.status().ok());
+    CHECK(report->attempts == 1);
+    CAPTURE(c.losses);
+    CHECK(told.a->values[0] == told.after_step[c.result]);
+    CHECK(report->loss_after == doctest::Approx(40.0));
+    CHECK(static_cast<planish::index>(report->step_losses.size()) == steps);
+  }
+}
+
+TEST_CASE("a loss as large as the start's is taken, a larger one is not") {
+  Told same, larger;
+  const auto taken = same.run({.epochs = 1}, {8, 8, 8});
+  REQUIRE(taken.status().ok());
+  CHECK(taken->attempts == 1);
+  CHECK(same.a->values[0] != 0.0f);
+  const auto refused = larger.run({.epochs = 1, .retries = 0}, {8, 8, 9});
+  REQUIRE(refused.status().ok());
+  CHECK(refused->attempts == 1);
+  CHECK(refused->loss_after == refused->loss_before);
+  CHECK(larger.a->values[0] == 0.0f);
+}
+
+TEST_CASE("after a run that was stopped or diverged no loss is asked for that nobody needs") {
+  Told stopped, diverged;
+  REQUIRE(stopped.run({.epochs = 5}, {8, 7, 6, 5}, 2).status().ok());
+  CHECK(stopped.asked == 3);
+  CHECK(diverged.run({.epochs = 5, .retries = 0}, {8, 7, std::nanf(""), 5}).status().code() ==
+        planish::ErrorCode::not_finite);
+  CHECK(diverged.asked == 3);
+}
+
+TEST_CASE("learning refuses what it cannot do, each by itself") {
+  const auto code_of = [](const LearnOptions& options) { return Problem().run(options).status().code(); };
+  using planish::ErrorCode;
+  CHECK(code_of({.epochs = 0}) == ErrorCode::invalid_argument);
+  CHECK(code_of({.batches = 0}) == ErrorCode::invalid_argument);
+  CHECK(code_of({.evaluated = 0}) == ErrorCode::invalid_argument);
+  CHECK(code_of({.learning_rate = 0.0}) == ErrorCode::invalid_argument);
+  CHECK(code_of({.learning_rate = std::nan("")}) == ErrorCode::invalid_argument);
+  CHECK(code_of({.retries = -1}) == ErrorCode::invalid_argument);
+  CHECK(Problem().run({.epochs = 1, .retries = 0}).status().ok());
 }

@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <list>
 #include <random>
 #include <vector>
 
@@ -8,6 +9,7 @@
 
 #include <planish/calibration/tape/tape.hpp>
 
+#include "guarded_memory.hpp"
 #include "tape_threads.hpp"
 #include "weighted_sum.hpp"
 
@@ -38,6 +40,7 @@ struct Leaf {
 
 /// The values that `build` makes of leaves of these shapes, then the gradients of their weighted sum: two steps on one
 /// tape, so that borrowed memory is full of old numbers in the second. Gradients add to what the leaves start with.
+/// Values and gradients of leaves lie against memory that nobody may touch.
 template <class T, class Build>
 [[nodiscard]] std::vector<std::vector<T>> values_and_gradients(int workers, const std::vector<Shape>& shapes,
                                                                const Build& build) {
@@ -47,18 +50,24 @@ template <class T, class Build>
   std::size_t memory = 0;
   for (int step = 0; step < 2; ++step) {
     results.assign(1, {});
-    std::vector<Leaf<T>> leaves;
-    for (std::size_t i = 0; i < shapes.size(); ++i) leaves.emplace_back(shapes[i], static_cast<unsigned>(i + 1));
+    std::list<guarded::Buffer<T>> values, gradients;
     std::vector<tape::Variable<T>> variables;
-    for (Leaf<T>& leaf : leaves)
-      variables.push_back(t.parameter({leaf.values.data(), leaf.shape.rows, leaf.shape.columns},
-                                      {leaf.gradient.data(), leaf.shape.rows, leaf.shape.columns}));
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+      const Leaf<T> leaf(shapes[i], static_cast<unsigned>(i + 1));
+      const index rows = shapes[i].rows, columns = shapes[i].columns;
+      const auto &value = values.emplace_back(std::span<const T>(leaf.values), guarded::Edge::back),
+                 &gradient = gradients.emplace_back(std::span<const T>(leaf.gradient), guarded::Edge::back);
+      variables.push_back(t.parameter({value.data(), rows, columns}, {gradient.data(), rows, columns}));
+    }
     const auto y = build(variables);
-    const auto value = y.value();
-    for (index r = 0; r < value.rows(); ++r)
-      results[0].insert(results[0].end(), value.row(r), value.row(r) + value.columns());
+    const auto made = y.value();
+    for (index r = 0; r < made.rows(); ++r)
+      results[0].insert(results[0].end(), made.row(r), made.row(r) + made.columns());
     t.backward(weighted_sum(y));
-    for (Leaf<T>& leaf : leaves) results.push_back(std::move(leaf.gradient));
+    for (const auto& gradient : gradients) {
+      const std::span<const T> all = gradient.span();
+      results.emplace_back(all.begin(), all.end());
+    }
     t.clear();
     if (step == 0) memory = t.memory_bytes();
   }

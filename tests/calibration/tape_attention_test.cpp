@@ -85,6 +85,7 @@ Parameter keys(const Shape& s, unsigned seed) {
 
 TEST_CASE("causal_attention: gradients equal central differences") {
   for (const Shape& s : {Shape{1, 1, 1, 1, 3},
+                         {2, 3, 2, 2, 1},
                          {3, 1, 4, 1, 3},
                          {2, 5, 1, 1, 6},
                          {1, 7, 4, 4, 3},
@@ -180,6 +181,20 @@ TEST_CASE("causal_attention: misuse throws a sentence") {
   CHECK_THROWS_WITH_AS((void)tape::causal_attention(a, b, b, {3, 4}), "6 tokens are not windows of 4", planish::Error);
   CHECK_THROWS_WITH_AS((void)tape::causal_attention(a, d, d, {3, 6}), "4 query heads cannot share 3 KV heads evenly",
                        planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::causal_attention(a, b, b, {0, 6}),
+                       "queries of 12 and keys of 6 columns are not heads of 0", planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::causal_attention(a, b, b, {4, 6}),
+                       "queries of 12 and keys of 6 columns are not heads of 4", planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::causal_attention(d, b, b, {6, 6}),
+                       "queries of 9 and keys of 6 columns are not heads of 6", planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::causal_attention(a, c, b, {3, 6}),
+                       "attention of 6 queries to keys of 5 x 6 and values of 6 x 6", planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::causal_attention(a, b, d, {3, 6}),
+                       "attention of 6 queries to keys of 6 x 6 and values of 6 x 9", planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::causal_attention(a, b, b, {3, 0}), "6 tokens are not windows of 0", planish::Error);
+  const auto none = t.constant({q.values.data(), 6, 0});
+  CHECK_THROWS_WITH_AS((void)tape::causal_attention(a, none, none, {3, 6}),
+                       "4 query heads cannot share 0 KV heads evenly", planish::Error);
 }
 
 TEST_CASE("rotary_embedding: gradients equal central differences") {
@@ -257,4 +272,16 @@ TEST_CASE("rotary_embedding: misuse throws a sentence") {
                        "cannot turn 6 tokens in windows of 6 by a table of 4 positions", planish::Error);
   CHECK_THROWS_WITH_AS(RotaryTable<double>(cosines.view(), sines.view()), "cosines of 2 x 3 and sines of 2 x 4",
                        planish::Error);
+  CHECK_THROWS_WITH_AS(RotaryTable<double>(cosines.view(), cosines.view().middle_rows(0, 1)),
+                       "cosines of 2 x 3 and sines of 1 x 3", planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::rotary_embedding(a, table, {0, 3}),
+                       "cannot turn 3 pairs of heads of 0 channels in 10 columns", planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::rotary_embedding(a, table, {8, 3}),
+                       "cannot turn 3 pairs of heads of 8 channels in 10 columns", planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::rotary_embedding(a, table, {10, 0}),
+                       "cannot turn 6 tokens in windows of 0 by a table of 4 positions", planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::rotary_embedding(a, table, {10, 4}),
+                       "cannot turn 6 tokens in windows of 4 by a table of 4 positions", planish::Error);
+  const RotaryTable<double> none(4, {});  // no pairs: nothing turns, heads of one channel too
+  CHECK(tape_runs::elements(tape::rotary_embedding(a, none, {1, 3}).value()) == x.values);
 }

@@ -2,6 +2,8 @@
 // Runs an operation in float and in double, and on several numbers of threads.
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <list>
 #include <vector>
 
 #include <planish/calibration/tape/loss.hpp>
@@ -28,31 +30,33 @@ template <class T>
   return all;
 }
 
-/// The value of build(tape, variables) and the gradients of its squared distance from fixed irregular targets.
+/// The value of build(tape, variables) and the gradients of its squared distance from fixed irregular targets. What the
+/// tape reads and adds to lies against memory that nobody may touch.
 template <class T, class Build>
 [[nodiscard]] Run<T> run(const std::vector<Parameter*>& parameters, Build&& build,
                          planish::ExecutorReference executor = {}) {
   tape::Tape<T> t(executor);
-  std::vector<std::vector<T>> values;
+  std::list<guarded::Buffer<T>> values, gradients;
   Run<T> result;
-  for (const Parameter* p : parameters) {
-    values.emplace_back(p->values.size());
-    std::transform(p->values.begin(), p->values.end(), values.back().begin(),
-                   [](double v) { return static_cast<T>(v); });
-    result.gradients.emplace_back(values.back().size());
-  }
   std::vector<tape::Variable<T>> variables;
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    const index rows = parameters[i]->rows, columns = parameters[i]->columns;
-    variables.push_back(t.parameter({values[i].data(), rows, columns}, {result.gradients[i].data(), rows, columns}));
+  for (const Parameter* p : parameters) {
+    const index rows = p->rows, columns = p->columns;
+    auto &value = values.emplace_back(rows * columns, guarded::Edge::back),
+         &gradient = gradients.emplace_back(rows * columns, guarded::Edge::back);
+    std::transform(p->values.begin(), p->values.end(), value.data(), [](double v) { return static_cast<T>(v); });
+    variables.push_back(t.parameter({value.data(), rows, columns}, {gradient.data(), rows, columns}));
   }
   const tape::Variable<T> y = build(t, variables);
   result.value = elements(y.value());
-  std::vector<T> targets(result.value.size());
-  for (std::size_t i = 0; i < targets.size(); ++i)
-    targets[i] = static_cast<T>(std::sin(1.0 + 0.7 * static_cast<double>(i)));
+  const guarded::Buffer<T> targets(y.value().size(), guarded::Edge::back);
+  for (std::size_t i = 0; i < result.value.size(); ++i)
+    targets.data()[i] = static_cast<T>(std::sin(1.0 + 0.7 * static_cast<double>(i)));
   const planish::MatrixView<const T> target(targets.data(), y.rows(), y.columns());
   t.backward(tape::mean_squared_error(y, target));
+  for (const auto& gradient : gradients) {
+    const std::span<const T> all = gradient.span();
+    result.gradients.emplace_back(all.begin(), all.end());
+  }
   return result;
 }
 
@@ -63,13 +67,14 @@ template <class T>
   return largest;
 }
 
-/// Largest difference, relative to the largest element of `b`, or to `least` if that is larger.
+/// Largest difference, relative to the largest element of `b`, or to `least` if that is larger; infinity beside NaN.
 template <class A, class B>
 [[nodiscard]] double difference(const std::vector<A>& a, const std::vector<B>& b, double least = 1e-30) {
   const double largest = std::max(least, largest_of(b));
   double most = 0.0;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    most = std::max(most, std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+    const double d = std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+    most = std::max(most, std::isnan(d) ? std::numeric_limits<double>::infinity() : d);
   }
   return most / largest;
 }
