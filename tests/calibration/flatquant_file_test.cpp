@@ -146,6 +146,7 @@ TEST_CASE("files that are wrong are refused: file, tensor, reason") {
         Case{"layers.1.k_proj.lwc_min", ErrorCode::malformed, "(0, 1]", with_value(-0.1f)},
         Case{"layers.1.k_proj.lwc_max", ErrorCode::malformed, "(0, 1]", with_value(4.0f)},
         Case{"layers.0.k_cache.clip_min", ErrorCode::malformed, "(0, 1]", with_value(0.0f)},
+        Case{"layers.0.down_in.diag", ErrorCode::singular, "channel 20 has c = -0.0", with_value(-0.0f)},
         Case{"layers.0.gate_proj.lac_max", ErrorCode::malformed, "2^-20", with_value(1e-9f)}}) {
     CAPTURE(c.tensor);
     CAPTURE(c.reason);
@@ -180,6 +181,24 @@ TEST_CASE("learned weights of another shape, and of some layers only, are refuse
   CHECK(io_test::contains(message_of(whole, turned), "'layers.1.up_proj.learned_weight': is 24 x 40, not 40 x 24"));
   CHECK(io_test::contains(message_of(whole, bare), "layers.1.down_proj.learned_weight"));
   CHECK(io_test::contains(message_of(bare, whole), "layer 0 has no such tensor"));
+}
+
+TEST_CASE("clip factors of exactly one and factors of one channel are read") {
+  const io_test::TemporaryFolder folder;
+  FlatQuantParameters parameters = random_parameters(6);
+  parameters.value_cache = {1.0f, 1.0f};
+  parameters.clips_of(BlockMatrix::up).weight_rows[3] = {1.0f, 0x1p-20f};
+  parameters.transform(BlockSite::attention).left = random_pair(1, 3);
+  parameters.transform(BlockSite::attention).right = random_pair(24, 4);
+  parameters.transform(BlockSite::mlp).left = random_pair(24, 5);
+  parameters.transform(BlockSite::mlp).right = random_pair(1, 6);
+  io::SafetensorsWriter writer;
+  REQUIRE(add_flatquant(writer, 0, parameters).ok());
+  REQUIRE(writer.write(folder / "p.safetensors").ok());
+  const auto read = FlatQuantFile::open(folder / "p.safetensors")->read(0, sizes);
+  INFO(io_test::message_of(read.status()));
+  REQUIRE(read.has_value());
+  CHECK(*read == parameters);
 }
 
 TEST_CASE("other files, other models and missing layers are refused") {

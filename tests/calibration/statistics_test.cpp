@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <initializer_list>
@@ -102,6 +103,39 @@ TEST_CASE("SmoothQuant: scaled activations and divided weights meet in the middl
   CHECK(SmoothQuant{.alpha = 1.5f}.scale(activations, weights).status().code() == pl::ErrorCode::invalid_argument);
   CHECK(SmoothQuant{}.scale(ChannelRange(3), weights).status().code() == pl::ErrorCode::invalid_argument);
   CHECK(SmoothQuant{}.scale(activations, std::span(weights).first(2)).status().code() == pl::ErrorCode::shape_mismatch);
+}
+
+TEST_CASE("SmoothQuant: the published form, floors and both ends of alpha among it") {
+  ChannelRange activations(4);
+  const std::vector<float> x = {8.0f, -0.25f, 0.0f, 1e5f};
+  REQUIRE(activations.observe(pl::MatrixView<const float>(x.data(), 1, 4)).ok());
+  const std::vector<float> weights = {0.5f, 4.0f, 0.125f, 0.0f};
+  const double reach[] = {8.0, 0.25, 1e-5, 1e5}, magnitude[] = {0.5, 4.0, 0.125, 1e-5};
+  for (float alpha : {0.0f, 0.25f, 0.5f, 1.0f}) {
+    const auto c = SmoothQuant{.alpha = alpha}.scale(activations, weights);
+    REQUIRE(c);
+    for (std::size_t j = 0; j < 4; ++j) {
+      const double a = static_cast<double>(alpha);
+      const double published = std::max(std::pow(reach[j], a) / std::pow(magnitude[j], 1.0 - a), 1e-5);
+      CHECK(static_cast<double>((*c)[j]) == doctest::Approx(1.0 / published).epsilon(1e-5));
+    }
+  }
+  CHECK(SmoothQuant{.alpha = -0.5f}.scale(activations, weights).status().code() == pl::ErrorCode::invalid_argument);
+  CHECK(SmoothQuant{.alpha = std::nanf("")}.scale(activations, weights).status().code() ==
+        pl::ErrorCode::invalid_argument);
+}
+
+TEST_CASE("column magnitudes are raised, never lowered") {
+  const std::vector<float> w = {1.0f, -3.0f, 0.5f, -2.0f, 2.0f, 0.25f};
+  std::vector<float> magnitudes = {0.5f, 4.0f, 0.125f};
+  raise_to_column_magnitudes({w.data(), 2, 3}, magnitudes);
+  CHECK(magnitudes == std::vector<float>{2.0f, 4.0f, 0.5f});
+}
+
+TEST_CASE("SecondMoment: of no rows all moments are zero") {
+  const SecondMoment none(3);
+  CHECK(none.moment().isZero(0.0));
+  CHECK(none.mean().isZero(0.0));
 }
 
 TEST_CASE("midrange: after the shift both ends of a channel have the same reach") {

@@ -122,4 +122,41 @@ TEST_CASE("Kronecker products: misuse throws a sentence") {
                        planish::Error);
   CHECK_THROWS_WITH_AS((void)tape::kronecker_left(rows, t.constant(oblong.view())),
                        "a factor of a Kronecker product is 3 x 4, not square", planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::kronecker_right(rows, t.constant(oblong.view())),
+                       "a factor of a Kronecker product is 3 x 4, not square", planish::Error);
+  const auto none = t.constant({a.values.data(), 0, 0});
+  CHECK_THROWS_WITH_AS((void)tape::kronecker_left(rows, none), "a left factor of 0 x 0 on rows of 12", planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::kronecker_right(rows, none), "a right factor of 0 x 0 on rows of 12",
+                       planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::kronecker_left(rows, three, t.reshape(rows, 12, 4)),
+                       "scaling 12 columns by 12 x 4 factors", planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::kronecker_left(rows, three, rows), "scaling 12 columns by 4 x 12 factors",
+                       planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::kronecker_left(rows, three, t.reshape(three, 1, 9)),
+                       "scaling 12 columns by 1 x 9 factors", planish::Error);
+}
+
+TEST_CASE("Kronecker products: sizes and factors that do not fit are refused, each by itself") {
+  Parameter x(4, 12, 12), a(3, 3, 13), b(4, 4, 14);
+  tape::Tape<double> t;
+  const auto rows = t.constant(x.view()), three = t.constant(a.view()), four = t.constant(b.view());
+  using Optional = std::optional<tape::Variable<double>>;
+  const auto refuses = [&](planish::index n1, planish::index n2, const Optional& left, const Optional& right) {
+    try {
+      tape::detail::check_kronecker<double>(rows, n1, n2, left, right, {});
+    } catch (const planish::Error&) {
+      return true;
+    }
+    return false;
+  };
+  CHECK_FALSE(refuses(3, 4, three, four));
+  CHECK_FALSE(refuses(3, 4, three, {}));
+  CHECK_FALSE(refuses(3, 4, {}, four));
+  CHECK_FALSE(refuses(3, 4, {}, {}));
+  CHECK(refuses(3, 5, three, {}));
+  CHECK(refuses(5, 4, {}, four));
+  CHECK(refuses(4, 3, three, {}));
+  CHECK(refuses(4, 3, {}, four));
+  CHECK(refuses(4, 3, four, four));
+  CHECK(refuses(4, 3, three, three));
 }

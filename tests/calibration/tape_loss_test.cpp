@@ -130,4 +130,30 @@ TEST_CASE("losses: misuse throws a sentence") {
   CHECK_THROWS_WITH_AS((void)tape::huber(a, y.view(), 0.0),
                        "the Huber threshold is a positive multiple of the mean absolute error", planish::Error);
   CHECK_THROWS_WITH_AS((void)tape::normalised(a), "a loss is a number, not 4 x 6", planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::mean_squared_error(a, y.view().middle_rows(0, 3)), "a loss of 4 x 6 against 3 x 6",
+                       planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::mean_squared_error(a, y.view().middle_columns(0, 5)),
+                       "a loss of 4 x 6 against 4 x 5", planish::Error);
+  CHECK_THROWS_WITH_AS((void)tape::mean_squared_error(t.constant({y.values.data(), 4, 0}), {y.values.data(), 4, 0}),
+                       "a loss over no elements", planish::Error);
+}
+
+TEST_CASE("losses: errors are added up in sixteen sums that take turns, row by row") {
+  for (planish::index columns : {1, 15, 16, 17, 31, 32, 33, 48})
+    for (planish::index rows : {1, 3}) {
+      CAPTURE(columns);
+      Parameter y(rows, columns, 21, 0.0, 1e3), target(rows, columns, 22);
+      Tape<double> t;
+      double chain[16] = {};
+      for (planish::index r = 0; r < rows; ++r)
+        for (planish::index c = 0; c < columns; ++c) {
+          const double e = y.view()(r, c) - target.view()(r, c);
+          chain[c < columns / 16 * 16 ? c % 16 : 0] += e * e * e;
+        }
+      double sum = 0.0;
+      for (double part : chain) sum += part;
+      const double mean =
+          tape::detail::mean_of_errors<double>(t, y.view(), target.view(), [](double e) { return e * e * e; });
+      CHECK(mean == sum / static_cast<double>(rows * columns));
+    }
 }

@@ -117,6 +117,40 @@ TEST_CASE("products without terms are zero") {
     for (planish::index c = 0; c < 2; ++c) CHECK(y(r, c) == 0.0f);
 }
 
+TEST_CASE("products of split bfloat16 start at 2^20 multiply-adds; smaller ones have the bits of float32") {
+  static_cast<void>(planish::enable_amx());
+  if (!tape::can_split_products()) return;
+  for (const auto& s : {Sizes{64, 128, 128}, {64, 127, 128}, {63, 128, 128}, {64, 128, 127}}) {
+    const tape_check::Leaf<float> x({s.m, s.k}, 1), w({s.n, s.k}, 2);
+    std::vector<std::vector<float>> made;
+    for (const tape::Products products : {tape::Products::float32, tape::Products::split_bfloat16}) {
+      tape::Tape<float> t;
+      t.set_products(products);
+      const auto y =
+          tape::multiply_transposed(t.constant({x.values.data(), s.m, s.k}), t.constant({w.values.data(), s.n, s.k}))
+              .value();
+      made.emplace_back(y.data(), y.data() + y.size());
+    }
+    CHECK((made[0] == made[1]) == (s.m * s.n * s.k < (planish::index{1} << 20)));
+  }
+}
+
+TEST_CASE("a product of float32 borrows its packed rows, a chunk of terms at a time, and scratch for every worker") {
+  namespace cpu = planish::kernels::cpu;
+  for (planish::index depth : {planish::index{1}, planish::index{40}, cpu::product_chunk, cpu::product_chunk + 1})
+    for (int workers : {1, 3}) {
+      ThreadPerWorker pool{workers};
+      tape::Tape<float> t(pool);
+      const tape_check::Leaf<float> x({70, depth}, 1), w({50, depth}, 2);
+      std::vector<float> y(70 * 50);
+      tape::detail::multiply_into(t, {x.values.data(), 70, depth}, {w.values.data(), 50, depth},
+                                  {{y.data(), 70, 50}, true});
+      CHECK(t.memory_bytes() ==
+            static_cast<std::size_t>(70 * std::min(depth, cpu::product_chunk) + workers * cpu::product_scratch_size) *
+                sizeof(float));
+    }
+}
+
 TEST_CASE("products: misuse throws a sentence") {
   Parameter x(4, 6, 8), y(5, 4, 9);
   tape::Tape<double> t;
