@@ -29,7 +29,8 @@ class Scope {
 /// Address space for the blocks, handed out once.
 struct Arena {
   std::byte *first = nullptr, *next = nullptr;
-  std::size_t size = std::size_t{8} << 30, page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  std::size_t size = std::size_t{1} << (sizeof(void*) > 4 ? 33 : 29),
+              page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 
   Arena() noexcept {
     void* const mapping = ::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
