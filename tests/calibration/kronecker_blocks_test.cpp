@@ -10,7 +10,7 @@
 #include "guarded_memory.hpp"
 
 namespace pl = planish;
-namespace detail = planish::calibration::tape::detail;
+namespace tape = planish::calibration::tape;
 
 namespace {
 
@@ -35,7 +35,7 @@ index wrong_products(index rows, index depth, index columns, bool turned, Edge e
                                               : pl::MatrixView<const T>(p.data(), rows, depth);
   const pl::MatrixView<const T> right(q.data(), depth, columns);
   const pl::MatrixView<T> made(c.data(), rows, columns);
-  detail::block_product(left, right, made);
+  tape::detail::block_product(left, right, made);
   index wrong = 0;
   for (index i = 0; i < rows; ++i)
     for (index j = 0; j < columns; ++j) {
@@ -63,9 +63,9 @@ template <class T>
 index wrong_left_factors(index rows, index n1, index n2, Edge edge) {
   const Buffer<T> x = numbers<T>(rows * n1 * n2, 1, edge), left = numbers<T>(n1 * n1, 2, edge);
   const Buffer<T> y = numbers<T>(rows * n1 * n2, 3, edge);
-  const Buffer<T> scratch(detail::left_factor_scratch(n1, n2), edge);
-  detail::apply_left_factor(pl::MatrixView<const T>(x.data(), rows, n1 * n2), n1, left.data(),
-                            pl::MatrixView<T>(y.data(), rows, n1 * n2), scratch.span());
+  const Buffer<T> scratch(tape::detail::left_factor_scratch(n1, n2), edge);
+  tape::detail::apply_left_factor(pl::MatrixView<const T>(x.data(), rows, n1 * n2), n1, left.data(),
+                                  pl::MatrixView<T>(y.data(), rows, n1 * n2), scratch.span());
   index wrong = 0;
   for (index r = 0; r < rows; ++r)
     for (index i = 0; i < n1; ++i)
@@ -94,9 +94,9 @@ TEST_CASE("a left factor of matrices as wide as a register or wider takes no scr
        {pl::kernels::cpu::float_lanes, pl::kernels::cpu::float_lanes + 1, 4 * pl::kernels::cpu::float_lanes}) {
     const Buffer<float> x = numbers<float>(3 * n2, 1, Edge::back), left = numbers<float>(9, 2, Edge::back);
     const Buffer<float> y(3 * n2, Edge::back);
-    std::vector<float> scratch(static_cast<std::size_t>(detail::left_factor_scratch(3, n2)), -77.0f);
-    detail::apply_left_factor(pl::MatrixView<const float>(x.data(), 1, 3 * n2), 3, left.data(),
-                              pl::MatrixView<float>(y.data(), 1, 3 * n2), scratch);
+    std::vector<float> scratch(static_cast<std::size_t>(tape::detail::left_factor_scratch(3, n2)), -77.0f);
+    tape::detail::apply_left_factor(pl::MatrixView<const float>(x.data(), 1, 3 * n2), 3, left.data(),
+                                    pl::MatrixView<float>(y.data(), 1, 3 * n2), scratch);
     CHECK(std::all_of(scratch.begin(), scratch.end(), [](float v) { return v == -77.0f; }));
   }
 }
@@ -111,7 +111,7 @@ TEST_CASE("matrices abreast: those of so many rows side by side, zeros for what 
             const index groups = (rows + abreast - 1) / abreast, width = abreast * n2;
             const Buffer<float> x = numbers<float>(rows * n1 * n2, 1, edge), to(groups * n1 * width, edge);
             std::fill_n(to.data(), groups * n1 * width, -77.0f);
-            detail::lay_abreast(pl::MatrixView<const float>(x.data(), rows, n1 * n2), n1, abreast, to.data());
+            tape::detail::lay_abreast(pl::MatrixView<const float>(x.data(), rows, n1 * n2), n1, abreast, to.data());
             for (index group = 0; group < groups; ++group)
               for (index i = 0; i < n1; ++i)
                 for (index c = 0; c < width; ++c) {
@@ -125,16 +125,17 @@ TEST_CASE("matrices abreast: those of so many rows side by side, zeros for what 
 
 TEST_CASE("matrices of float64 lie as they did") {
   const Buffer<double> x = numbers<double>(5 * 12, 1, Edge::back), to(5 * 12, Edge::back);
-  detail::lay_abreast(pl::MatrixView<const double>(x.data(), 5, 12), 3, detail::matrices_abreast<double>(4), to.data());
+  tape::detail::lay_abreast(pl::MatrixView<const double>(x.data(), 5, 12), 3, tape::detail::matrices_abreast<double>(4),
+                            to.data());
   CHECK(std::equal(x.span().begin(), x.span().end(), to.data()));
-  for (index n2 = 1; n2 < 70; ++n2) CHECK(detail::matrices_abreast<double>(n2) == 1);
+  for (index n2 = 1; n2 < 70; ++n2) CHECK(tape::detail::matrices_abreast<double>(n2) == 1);
 }
 
 template <class T>
 index wrong_left_products(index count, index n1, index depth, Edge edge) {
   const Buffer<T> a = numbers<T>(count * n1 * depth, 1, edge), b = numbers<T>(count * n1 * depth, 2, edge);
   const Buffer<T> c = numbers<T>(n1 * n1, 3, edge);
-  detail::sum_left_products(a.data(), b.data(), count, n1, depth, c.data());
+  tape::detail::sum_left_products(a.data(), b.data(), count, n1, depth, c.data());
   index wrong = 0;
   for (index i = 0; i < n1; ++i)
     for (index j = 0; j < n1; ++j) {
@@ -167,7 +168,7 @@ index wrong_partials(index count, index rows, index columns, bool fresh, Edge ed
     T& sum = expected[static_cast<std::size_t>(i)] = fresh ? T{} : to.data()[i];
     for (index p = 0; p < count; ++p) sum += partials.data()[p * rows * columns + i];
   }
-  detail::sum_partials<T>(partials.data(), count, {pl::MatrixView<T>(to.data(), rows, columns), fresh});
+  tape::detail::sum_partials<T>(partials.data(), count, {pl::MatrixView<T>(to.data(), rows, columns), fresh});
   index wrong = 0;
   for (index i = 0; i < rows * columns; ++i) wrong += to.data()[i] != expected[static_cast<std::size_t>(i)];
   return wrong;
