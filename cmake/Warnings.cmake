@@ -8,7 +8,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   list(APPEND PLANISH_WARNINGS -Wno-restrict)
 endif()
 
-# g++ before 13 warns of its own AVX-512 intrinsics (GCC bug 105593) wherever Eigen uses them.
+# g++ before 13 warns of its own AVX-512 intrinsics (GCC bug 105593) where they are inlined, as Eigen's are.
 set(PLANISH_INTRINSICS_WARNINGS "")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   set(PLANISH_INTRINSICS_WARNINGS -Wno-uninitialized -Wno-maybe-uninitialized)

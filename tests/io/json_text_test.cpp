@@ -18,7 +18,7 @@ namespace {
 using pl::io::JsonKind;
 using pl::io::JsonReader;
 
-std::string reason(std::string_view text) {
+std::string fault(std::string_view text) {
   JsonReader json(text);
   json.skip();
   CHECK_FALSE(json.finish());
@@ -56,7 +56,7 @@ TEST_CASE("a reader of JSON sees the text that it was given and no byte behind i
   JsonReader before_quote(std::string_view("\"a\"").substr(0, 2));
   before_quote.skip();
   CHECK_FALSE(before_quote.finish());
-  CHECK(reason("\"abc") == "f: JSON at byte 4: string without an end");
+  CHECK(fault("\"abc") == "f: JSON at byte 4: string without an end");
 }
 
 TEST_CASE("every kind of value is known by its first byte, nothing after an error") {
