@@ -147,13 +147,12 @@ TEST_CASE("losses: errors are added up in sixteen sums that take turns, row by r
       double chain[16] = {};
       for (planish::index r = 0; r < rows; ++r)
         for (planish::index c = 0; c < columns; ++c) {
-          const double e = y.view()(r, c) - target.view()(r, c);
-          chain[c < columns / 16 * 16 ? c % 16 : 0] += e * e * e;
+          // no product, which a compiler may fuse into the sum
+          chain[c < columns / 16 * 16 ? c % 16 : 0] += y.view()(r, c) - target.view()(r, c);
         }
       double sum = 0.0;
       for (double part : chain) sum += part;
-      const double mean =
-          tape::detail::mean_of_errors<double>(t, y.view(), target.view(), [](double e) { return e * e * e; });
+      const double mean = tape::detail::mean_of_errors<double>(t, y.view(), target.view(), [](double e) { return e; });
       CHECK(mean == sum / static_cast<double>(rows * columns));
     }
 }
