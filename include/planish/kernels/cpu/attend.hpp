@@ -265,15 +265,15 @@ PLANISH_ENTRY index attend(const Attention& a, index kv_head, Range range, std::
     for (index now; l < count; l += now) {
       now = std::min(count - l, softened_lines);
       const detail::LineStates some = detail::from_line(lines, l, size);
-      for (index page = 0; page < pages; ++page) {
+      for (index page = 0; page < pages; ++page)
         for (index i = 0; i < now; ++i)
           weights.count[page * now + i] = std::min(some.visible[i] - first - page * page_tokens, page_tokens);
+      for (index page = 0; page < pages; ++page)
         detail::for_each_tile(now, [&](index i, auto tile) {
           const index place = page * now + i;
           detail::score_page<tile>(detail::from_line(some, i, size), size, operands[page],
                                    weights.count[place + tile - 1], weights.at(place, 0));
         });
-      }
       soften(weights, now, pages, some.softmax, scales);
       if (operands[0].integer_weights)
         quantize_weights(weights, now, pages, scales);

@@ -184,9 +184,11 @@ PLANISH_LAZY void soften(PageWeights& page, index lines, index pages, SoftmaxSta
     }
     states.maximum[l] = highest;
   }
-  for (index first = 0; first < places; first += float_lanes)
-    power_of_two(FloatBatch::load_aligned(page.decay + first) - FloatBatch::load_aligned(page.maximum + first))
+  for (index first = 0; first < places; first += float_lanes) {
+    const index now = std::min(places - first, float_lanes);
+    power_of_two(load_partial(page.decay + first, now) - load_partial(page.maximum + first, now))
         .store_aligned(page.decay + first);
+  }
   for (index p = 0; p < pages; ++p) {
     const PageScales& values = scales[p].values;
     for (index place = p * lines; place < (p + 1) * lines; ++place) {
