@@ -45,6 +45,7 @@ TEST_CASE("the published policies differ where their papers do") {
   CHECK(policies::OmniQuantSymmetric::affine(range, {}, 4).zero_point == 7);
   CHECK(policies::OmniQuantSymmetric::affine(range, {}, 4).scale == 6.0f / 7.0f);
   CHECK(policies::OutlierSuppressionSymmetric::codes(4).lowest == -7);
+  CHECK(policies::OutlierSuppressionSymmetric::codes(4).highest == 7);
   CHECK(policies::QuaRotAsymmetric::affine(range, {}, 4).zero_point == 4);  // rint(3.75)
 
   const pl::ValueRange above{3.0f, 6.0f};  // 0 is outside
