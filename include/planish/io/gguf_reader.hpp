@@ -61,12 +61,13 @@ class GgufCursor {
     return true;
   }
 
-  /// `count` items of a type that is no array.
+  /// `count` items of a type that is no array. A count that cannot fit is refused before the items are walked.
   [[nodiscard]] bool read_items(GgufValueType type, std::uint64_t count, std::span<const std::byte>& out) noexcept {
     std::uint64_t size = 0;
     const int item_bytes = size_of(type);
     if (item_bytes > 0)
       return multiply_sizes(count, static_cast<std::uint64_t>(item_bytes), size) && read_bytes(size, out);
+    if (count > left() / 8) return false;  // a string has at least its length
     const std::uint64_t start = position_;
     std::string_view text;
     for (std::uint64_t i = 0; i < count; ++i)

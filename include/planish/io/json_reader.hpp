@@ -204,7 +204,7 @@ class JsonReader {
 
   bool take(char c) noexcept {
     skip_space();
-    if (failed() || at(position_) != c) return false;
+    if (failed() || at(position_) != c || position_ >= text_.size()) return false;
     ++position_;
     return true;
   }
