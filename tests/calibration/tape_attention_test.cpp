@@ -16,15 +16,15 @@ using tape::Variable;
 
 namespace {
 
-struct Shape {
+struct AttentionShape {
   planish::index sequences, window, heads, kv_heads, head_size;
 };
 
 /// Attention by its definition, with all probabilities in memory, and its gradient for Σ weight ⊙ y.
-struct Oracle {
+struct AttentionOracle {
   std::vector<double> y, dq, dk, dv;
 
-  Oracle(const Parameter& q, const Parameter& k, const Parameter& v, const Shape& s, double scale)
+  AttentionOracle(const Parameter& q, const Parameter& k, const Parameter& v, const AttentionShape& s, double scale)
       : y(q.values.size()), dq(y.size()), dk(k.values.size()), dv(dk.size()) {
     for (planish::index sequence = 0; sequence < s.sequences; ++sequence)
       for (planish::index head = 0; head < s.heads; ++head)
@@ -40,8 +40,8 @@ struct Oracle {
 
  private:
   template <class Key>
-  void add(const Parameter& q, const Parameter& k, const Parameter& v, const Shape& s, double scale, std::size_t query,
-           planish::index weight_at, planish::index token, Key&& key) {
+  void add(const Parameter& q, const Parameter& k, const Parameter& v, const AttentionShape& s, double scale,
+           std::size_t query, planish::index weight_at, planish::index token, Key&& key) {
     const auto size = static_cast<std::size_t>(s.head_size);
     const auto weight = [&](std::size_t i) {
       return std::sin(1.0 + 0.7 * static_cast<double>(weight_at + static_cast<planish::index>(i)));
@@ -74,25 +74,25 @@ struct Oracle {
   }
 };
 
-Parameter queries(const Shape& s, unsigned seed) {
+Parameter queries(const AttentionShape& s, unsigned seed) {
   return {s.sequences * s.window, s.heads * s.head_size, seed, 0.0, 1.0};
 }
-Parameter keys(const Shape& s, unsigned seed) {
+Parameter keys(const AttentionShape& s, unsigned seed) {
   return {s.sequences * s.window, s.kv_heads * s.head_size, seed, 0.0, 1.0};
 }
 
 }  // namespace
 
 TEST_CASE("causal_attention: gradients equal central differences") {
-  for (const Shape& s : {Shape{1, 1, 1, 1, 3},
-                         {2, 3, 2, 2, 1},
-                         {3, 1, 4, 1, 3},
-                         {2, 5, 1, 1, 6},
-                         {1, 7, 4, 4, 3},
-                         {2, 3, 8, 2, 3},
-                         {1, 4, 3, 1, 6},
-                         {1, 3, 1, 1, 64},
-                         {1, 2, 2, 1, 80}}) {
+  for (const AttentionShape& s : {AttentionShape{1, 1, 1, 1, 3},
+                                  {2, 3, 2, 2, 1},
+                                  {3, 1, 4, 1, 3},
+                                  {2, 5, 1, 1, 6},
+                                  {1, 7, 4, 4, 3},
+                                  {2, 3, 8, 2, 3},
+                                  {1, 4, 3, 1, 6},
+                                  {1, 3, 1, 1, 64},
+                                  {1, 2, 2, 1, 80}}) {
     CAPTURE(s.window);
     CAPTURE(s.heads);
     CAPTURE(s.head_size);
@@ -113,14 +113,14 @@ TEST_CASE("causal_attention: gradients equal central differences") {
 }
 
 TEST_CASE("causal_attention: value and gradients are those of the definition, over many tiles") {
-  for (const Shape& s : {Shape{1, 95, 2, 2, 5},
-                         {2, 97, 4, 1, 6},
-                         {1, 193, 3, 1, 64},
-                         {1, 601, 8, 2, 3},
-                         {2, 150, 4, 2, 3},  // as many tiles of keys as heads of keys
-                         {1, 331, 5, 1, 3},
-                         {1, 7, 200, 2, 3},
-                         {1, 130, 1, 1, 80}}) {
+  for (const AttentionShape& s : {AttentionShape{1, 95, 2, 2, 5},
+                                  {2, 97, 4, 1, 6},
+                                  {1, 193, 3, 1, 64},
+                                  {1, 601, 8, 2, 3},
+                                  {2, 150, 4, 2, 3},  // as many tiles of keys as heads of keys
+                                  {1, 331, 5, 1, 3},
+                                  {1, 7, 200, 2, 3},
+                                  {1, 130, 1, 1, 80}}) {
     CAPTURE(s.window);
     CAPTURE(s.heads);
     CAPTURE(s.head_size);
@@ -131,7 +131,8 @@ TEST_CASE("causal_attention: value and gradients are those of the definition, ov
       const auto y =
           tape::causal_attention(t.parameter(q.view(), q.gradient_view()), t.parameter(k.view(), k.gradient_view()),
                                  t.parameter(v.view(), v.gradient_view()), {s.head_size, s.window, scale});
-      const Oracle expected(q, k, v, s, scale == 0.0 ? 1.0 / std::sqrt(static_cast<double>(s.head_size)) : scale);
+      const AttentionOracle expected(q, k, v, s,
+                                     scale == 0.0 ? 1.0 / std::sqrt(static_cast<double>(s.head_size)) : scale);
       CHECK(tape_runs::difference(tape_runs::elements(y.value()), expected.y) < 1e-12);
       t.backward(weighted_sum(y));
       CHECK(tape_runs::difference(q.gradient, expected.dq) < 1e-11);
@@ -142,8 +143,8 @@ TEST_CASE("causal_attention: value and gradients are those of the definition, ov
 }
 
 TEST_CASE("causal_attention: float equals double, and itself on any number of threads") {
-  for (const Shape& s :
-       {Shape{1, 1, 1, 1, 3}, {3, 50, 4, 1, 6}, {1, 700, 3, 1, 64}, {2, 301, 4, 4, 80}, {1, 97, 9, 3, 17}}) {
+  for (const AttentionShape& s :
+       {AttentionShape{1, 1, 1, 1, 3}, {3, 50, 4, 1, 6}, {1, 700, 3, 1, 64}, {2, 301, 4, 4, 80}, {1, 97, 9, 3, 17}}) {
     CAPTURE(s.window);
     CAPTURE(s.head_size);
     Parameter q = queries(s, 7), k = keys(s, 8), v = keys(s, 9);
@@ -154,10 +155,10 @@ TEST_CASE("causal_attention: float equals double, and itself on any number of th
 }
 
 TEST_CASE("causal_attention: large scores, and one key that takes everything") {
-  const Shape s{1, 120, 2, 1, 4};
+  const AttentionShape s{1, 120, 2, 1, 4};
   Parameter q(120, 8, 10, 0.0, 30.0), k(120, 4, 11, 0.0, 30.0), v(120, 4, 12);
   for (planish::index i = 0; i < 4; ++i) k.view()(0, i) = 500.0;
-  const Oracle expected(q, k, v, s, 0.5);
+  const AttentionOracle expected(q, k, v, s, 0.5);
   check_float(
       {&q, &k, &v},
       [&]<class T>(Tape<T>&, std::vector<Variable<T>>& p) {
@@ -199,8 +200,8 @@ TEST_CASE("causal_attention: misuse throws a sentence") {
 
 TEST_CASE("rotary_embedding: gradients equal central differences") {
   for (RotaryPairs pairs : {RotaryPairs::interleaved, RotaryPairs::halves})
-    for (const Shape& s :
-         {Shape{1, 1, 1, 1, 2}, {3, 1, 2, 1, 6}, {2, 5, 3, 1, 4}, {1, 4, 1, 1, 64}, {2, 3, 1, 1, 80}}) {
+    for (const AttentionShape& s :
+         {AttentionShape{1, 1, 1, 1, 2}, {3, 1, 2, 1, 6}, {2, 5, 3, 1, 4}, {1, 4, 1, 1, 64}, {2, 3, 1, 1, 80}}) {
       CAPTURE(s.window);
       CAPTURE(s.head_size);
       Parameter x = queries(s, 30);

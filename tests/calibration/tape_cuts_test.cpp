@@ -187,7 +187,7 @@ TEST_CASE("parts of a worker's memory lie on cache lines of their own and fill i
 }
 
 /// As many workers as it says; the calling thread does the work of all.
-struct InTurn {
+struct CutsInTurn {
   int count;
 
   [[nodiscard]] int workers() const noexcept { return count; }
@@ -206,7 +206,7 @@ TEST_CASE("attention holds its result, the logarithms and the turned keys; the r
       const std::vector<float> values(static_cast<std::size_t>(plan.transposed_size() + rows * heads * head_size),
                                       0.5f);
       std::vector<float> gradient(values.size());
-      InTurn executor{workers};
+      CutsInTurn executor{workers};
       const auto leaf = [&](tape::Tape<float>& on, index columns) {
         return on.parameter({values.data(), rows, columns}, {gradient.data(), rows, columns});
       };
@@ -254,7 +254,7 @@ void check_kronecker_memory(index n1, index n2, int workers) {
       CAPTURE(n2);
       CAPTURE(rows);
       CAPTURE(given);
-      InTurn executor{workers};
+      CutsInTurn executor{workers};
       const auto values = std::vector<T>(static_cast<std::size_t>(std::max({rows * n, n1 * n1, n2 * n2})), T{1});
       std::vector<T> gradients(values.size());
       const auto leaf = [&](tape::Tape<T>& on, index r, index c) {

@@ -31,11 +31,11 @@ enum class Clips { none, shared, per_row };
 
 /// What the documentation of fake_quantize_rows says, one element at a time, with nothing shared but the formulas. The
 /// gradient is that of Σ weight ⊙ y.
-struct Oracle {
+struct QuantizeOracle {
   std::vector<double> y, dx, positive, negative;  // the last two by row
 
-  Oracle(Parameter& x, const FakeQuantizer& q, const std::vector<double>& cp, const std::vector<double>& cn,
-         const std::vector<double>& weight)
+  QuantizeOracle(Parameter& x, const FakeQuantizer& q, const std::vector<double>& cp, const std::vector<double>& cn,
+                 const std::vector<double>& weight)
       : y(x.values.size()),
         dx(x.values.size()),
         positive(static_cast<std::size_t>(x.rows)),
@@ -99,7 +99,7 @@ Parameter clip_parameter(Clips clips, planish::index rows, unsigned seed) {
 }
 
 /// Some rows all zero, one all of one sign.
-void make_awkward(Parameter& x) {
+void make_rows_awkward(Parameter& x) {
   for (planish::index c = 0; c < x.columns; ++c) {
     if (x.rows > 2) x.view()(2, c) = 0.0;
     if (x.rows > 3) x.view()(3, c) = -std::fabs(x.view()(3, c));
@@ -107,10 +107,10 @@ void make_awkward(Parameter& x) {
   }
 }
 
-struct Shape {
+struct RowsShape {
   planish::index rows, columns, group;
 };
-constexpr Shape shapes[] = {{1, 1, 0}, {1, 7, 0}, {5, 13, 0}, {5, 13, 4}, {6, 64, 64}, {5, 67, 16}, {7, 5, 1}};
+constexpr RowsShape rows_shapes[] = {{1, 1, 0}, {1, 7, 0}, {5, 13, 0}, {5, 13, 4}, {6, 64, 64}, {5, 67, 16}, {7, 5, 1}};
 
 std::vector<float> floats(const std::vector<double>& values) {
   std::vector<float> result(values.size());
@@ -153,7 +153,7 @@ void check_against_reference(MatrixView<const float> y, MatrixView<const float> 
 
 TEST_CASE("fake_quantize_rows: value and gradients are the documented ones") {
   unsigned seed = 1;
-  for (const Shape& shape : shapes)
+  for (const RowsShape& shape : rows_shapes)
     for (Symmetry symmetry : both)
       for (int bits : {2, 3, 4, 8})
         for (Clips clips : {Clips::none, Clips::shared, Clips::per_row}) {
@@ -163,7 +163,7 @@ TEST_CASE("fake_quantize_rows: value and gradients are the documented ones") {
           CAPTURE(group);
           CAPTURE(bits);
           Parameter x(rows, columns, seed++, 0.1);
-          make_awkward(x);
+          make_rows_awkward(x);
           Parameter cp = clip_parameter(clips, rows, seed++), cn = clip_parameter(clips, rows, seed++);
           const FakeQuantizer q{bits, symmetry, group};
           std::vector<double> weight(x.values.size());
@@ -177,7 +177,7 @@ TEST_CASE("fake_quantize_rows: value and gradients are the documented ones") {
             for (planish::index c = 0; c < columns; ++c)
               weight[static_cast<std::size_t>(r * columns + c)] =
                   std::sin(1.0 + 0.7 * static_cast<double>(r * 131 + c));
-          const Oracle expected(x, q, by_row(cp, rows), by_row(cn, rows), weight);
+          const QuantizeOracle expected(x, q, by_row(cp, rows), by_row(cn, rows), weight);
           CHECK(tape_runs::difference(tape_runs::elements(y.value()), expected.y) < 1e-14);  // compilers may fuse
 
           t.backward(weighted_sum(y));
@@ -260,7 +260,7 @@ TEST_CASE("fake_quantize_rows: of equal ends the first, of equal sides the negat
     t.backward(weighted_sum(tape::fake_quantize_rows(t.parameter(x.view(), x.gradient_view()), {3, symmetry})));
     std::vector<double> weight;
     for (int c = 0; c < 7; ++c) weight.push_back(std::sin(1.0 + 0.7 * c));
-    const Oracle expected(x, {3, symmetry}, {1.0}, {1.0}, weight);
+    const QuantizeOracle expected(x, {3, symmetry}, {1.0}, {1.0}, weight);
     CHECK(tape_runs::difference(x.gradient, expected.dx) < 1e-13);
     for (std::size_t later : {3u, 4u}) CHECK((x.gradient[later] == weight[later] || x.gradient[later] == 0.0));
     CHECK(x.gradient[2] != weight[2]);
@@ -269,13 +269,13 @@ TEST_CASE("fake_quantize_rows: of equal ends the first, of equal sides the negat
 
 TEST_CASE("fake_quantize_rows: in float, the run-time quantizer's values to the bit") {
   unsigned seed = 100;
-  for (const Shape& shape : {Shape{1, 1, 0}, {1, 7, 0}, {9, 131, 0}, {9, 131, 16}, {5, 576, 0}, {33, 64, 0}})
+  for (const RowsShape& shape : {RowsShape{1, 1, 0}, {1, 7, 0}, {9, 131, 0}, {9, 131, 16}, {5, 576, 0}, {33, 64, 0}})
     for (Symmetry symmetry : both)
       for (int bits = 2; bits <= 8; ++bits)
         for (Clips clips : {Clips::none, Clips::shared, Clips::per_row}) {
           const planish::index rows = shape.rows, columns = shape.columns, group = shape.group;
           Parameter x(rows, columns, seed++, 0.1);
-          make_awkward(x);
+          make_rows_awkward(x);
           if (rows > 5)
             for (planish::index c = 0; c < columns; ++c) x.view()(5, c) = static_cast<double>(c % 7) - 3.0;  // ties
           if (rows > 6)
@@ -330,7 +330,7 @@ TEST_CASE("fake_quantize_rows: NaN and infinity make their run NaN and no other"
 }
 
 TEST_CASE("clamp_rows: gradients equal central differences") {
-  for (const Shape& shape : shapes) {
+  for (const RowsShape& shape : rows_shapes) {
     const planish::index rows = shape.rows, columns = shape.columns;
     Parameter w(rows, columns, 500 + static_cast<unsigned>(columns), 0.1), upper(rows, 1, 501, 0.6, 0.05),
         lower(rows, 1, 502, 0.5, 0.05), one(1, 1, 503, 0.7, 0.01);
@@ -399,8 +399,8 @@ TEST_CASE("quantizers: heads by reshape, a second use of the input, one clip for
   Parameter by_head = x;
   by_head.rows = 24;
   by_head.columns = 5;
-  const Oracle expected(by_head, {4, Symmetry::asymmetric}, std::vector<double>(24, 0.8), std::vector<double>(24, 0.8),
-                        weight);
+  const QuantizeOracle expected(by_head, {4, Symmetry::asymmetric}, std::vector<double>(24, 0.8),
+                                std::vector<double>(24, 0.8), weight);
   double clip_gradient = 0.0;
   for (std::size_t r = 0; r < 24; ++r) clip_gradient += expected.positive[r] + expected.negative[r];
   CHECK(clip.gradient[0] == doctest::Approx(clip_gradient).epsilon(1e-12));

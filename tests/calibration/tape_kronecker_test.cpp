@@ -12,14 +12,14 @@ namespace tape = planish::calibration::tape;
 
 namespace {
 
-struct Sizes {
+struct KroneckerSizes {
   planish::index rows, n1, n2;
 };
 
 }  // namespace
 
 TEST_CASE("Kronecker products: gradients equal central differences") {
-  for (const auto& s : {Sizes{1, 1, 1}, {3, 1, 4}, {2, 5, 1}, {4, 3, 5}, {5, 7, 2}, {0, 3, 4}}) {
+  for (const auto& s : {KroneckerSizes{1, 1, 1}, {3, 1, 4}, {2, 5, 1}, {4, 3, 5}, {5, 7, 2}, {0, 3, 4}}) {
     CAPTURE(s.n1);
     CAPTURE(s.n2);
     Parameter x(s.rows, s.n1 * s.n2, 1), left(s.n1, s.n1, 2), right(s.n2, s.n2, 3), scale(1, s.n1 * s.n2, 4);
@@ -86,7 +86,7 @@ TEST_CASE("Kronecker products equal the dense product, also on rows with gaps") 
 }
 
 TEST_CASE("Kronecker products in float: close to float64, the same bits on any number of threads") {
-  for (const auto& s : {Sizes{1, 1, 1},
+  for (const auto& s : {KroneckerSizes{1, 1, 1},
                         {3, 2, 3},
                         {2, 9, 64},
                         {1, 48, 32},

@@ -13,15 +13,15 @@ using tape::Variable;
 
 namespace {
 
-struct Shape {
+struct NormShape {
   planish::index rows, columns;
 };
-constexpr Shape shapes[] = {{1, 1}, {1, 7}, {7, 1}, {5, 13}, {3, 16}, {4, 67}};
+constexpr NormShape norm_shapes[] = {{1, 1}, {1, 7}, {7, 1}, {5, 13}, {3, 16}, {4, 67}};
 
 }  // namespace
 
 TEST_CASE("rms_norm and layer_norm: gradients equal central differences") {
-  for (const Shape shape : shapes) {
+  for (const NormShape shape : norm_shapes) {
     const planish::index rows = shape.rows, columns = shape.columns;
     CAPTURE(rows);
     CAPTURE(columns);
@@ -58,7 +58,7 @@ TEST_CASE("rms_norm and layer_norm: values by the definition") {
 }
 
 TEST_CASE("activations: gradients equal central differences") {
-  for (const Shape shape : shapes) {
+  for (const NormShape shape : norm_shapes) {
     const planish::index rows = shape.rows, columns = shape.columns;
     CAPTURE(rows);
     CAPTURE(columns);

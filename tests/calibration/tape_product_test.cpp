@@ -13,14 +13,14 @@ namespace tape = planish::calibration::tape;
 
 namespace {
 
-struct Sizes {
+struct ProductSizes {
   planish::index m, n, k;
 };
 
 }  // namespace
 
 TEST_CASE("products: gradients equal central differences") {
-  for (const auto& s : {Sizes{1, 1, 1}, {3, 7, 5}, {2, 1, 11}, {6, 4, 1}}) {
+  for (const auto& s : {ProductSizes{1, 1, 1}, {3, 7, 5}, {2, 1, 11}, {6, 4, 1}}) {
     Parameter x(s.m, s.k, 1), w(s.n, s.k, 2), a(s.k, s.n, 3);
     check({&x, &w}, [](auto&, auto& p) { return weighted_sum(tape::multiply_transposed(p[0], p[1])); });
     check({&x, &a}, [](auto&, auto& p) { return weighted_sum(tape::multiply(p[0], p[1])); });
@@ -36,7 +36,7 @@ TEST_CASE("products: a factor used twice collects both gradients") {
 }
 
 TEST_CASE("products in float: close to float64, the same bits on any number of threads") {
-  for (const auto& s : {Sizes{1, 1, 1},
+  for (const auto& s : {ProductSizes{1, 1, 1},
                         {2, 3, 5},
                         {1, 64, 300},
                         {13, 33, 17},
@@ -60,7 +60,8 @@ TEST_CASE("products in float: gradients that are not fresh are added to") {
 }
 
 TEST_CASE("products in float: the reference's bits, however they are cut") {
-  for (const auto& s : {Sizes{1, 1, 1}, {13, 33, 17}, {12, 32, 384}, {25, 70, 385}, {530, 40, 29}, {37, 31, 1200}}) {
+  for (const auto& s :
+       {ProductSizes{1, 1, 1}, {13, 33, 17}, {12, 32, 384}, {25, 70, 385}, {530, 40, 29}, {37, 31, 1200}}) {
     const tape_check::Leaf<float> x({s.m, s.k}, 1), w({s.n, s.k}, 2);
     const planish::MatrixView<const float> a(x.values.data(), s.m, s.k), b(w.values.data(), s.n, s.k);
     const auto panels = planish::FloatPanels::make(b);
@@ -80,7 +81,7 @@ TEST_CASE("products in float: the reference's bits, however they are cut") {
 TEST_CASE("products of split bfloat16: 16 bits of significand, the same bits on any number of threads") {
   static_cast<void>(planish::enable_amx());
   if (!tape::can_split_products()) return;
-  for (const auto& s : {Sizes{128, 96, 96}, {401, 135, 129}, {37, 131, 523}, {97, 512, 66}, {770, 97, 1260}}) {
+  for (const auto& s : {ProductSizes{128, 96, 96}, {401, 135, 129}, {37, 131, 523}, {97, 512, 66}, {770, 97, 1260}}) {
     CAPTURE(s.m);
     CAPTURE(s.n);
     CAPTURE(s.k);
@@ -120,7 +121,7 @@ TEST_CASE("products without terms are zero") {
 TEST_CASE("products of split bfloat16 start at 2^20 multiply-adds; smaller ones have the bits of float32") {
   static_cast<void>(planish::enable_amx());
   if (!tape::can_split_products()) return;
-  for (const auto& s : {Sizes{64, 128, 128}, {64, 127, 128}, {63, 128, 128}, {64, 128, 127}}) {
+  for (const auto& s : {ProductSizes{64, 128, 128}, {64, 127, 128}, {63, 128, 128}, {64, 128, 127}}) {
     const tape_check::Leaf<float> x({s.m, s.k}, 1), w({s.n, s.k}, 2);
     std::vector<std::vector<float>> made;
     for (const tape::Products products : {tape::Products::float32, tape::Products::split_bfloat16}) {

@@ -168,14 +168,14 @@ std::vector<pl::Range> cut(index items, index most) {
   return runs;
 }
 
-struct Case {
+struct LinesCase {
   index rows, channels, columns, group;
   int bits;
   index stride = 0;  // of the codes, if it is not the usual one
 };
 
 /// What a product is to read: blocks of rows one after the other, each panel by panel, each run of lines by all tiles.
-std::vector<Event> expected_events(const Case& c, index stride) {
+std::vector<Event> expected_events(const LinesCase& c, index stride) {
   std::vector<Event> events;
   const index lines = pl::line_count(c.columns), panels = pl::panel_count(c.channels);
   const bool grouped = c.group != 0 && c.group < c.columns, nibbles = c.bits <= 4;
@@ -202,15 +202,16 @@ std::vector<Event> expected_events(const Case& c, index stride) {
 TEST_CASE("symmetric products: all tiles of a block pass a run of 1024 columns before the next one, panel by panel") {
   std::uint64_t seed = 1;
   for (const int bits : {4, 8})
-    for (const Case& shape : {Case{1, 40, 40, 0, 0},        Case{2, 33, 41, 0, 0},       Case{7, 64, 20, 0, 0},
-                              Case{8, 32, 20, 0, 0},        Case{9, 32, 20, 0, 0},       Case{12, 32, 20, 0, 0},
-                              Case{13, 32, 20, 0, 0},       Case{25, 1, 1030, 0, 0},     Case{95, 33, 1028, 0, 0},
-                              Case{96, 33, 1024, 0, 0},     Case{96, 33, 1029, 0, 0},    Case{97, 20, 2060, 0, 0},
-                              Case{193, 33, 68, 0, 0},      Case{7, 33, 70, 16, 0},      Case{8, 33, 70, 16, 0},
-                              Case{35, 33, 70, 16, 0},      Case{36, 33, 70, 16, 0},     Case{36, 33, 1100, 64, 0},
-                              Case{36, 20, 2100, 300, 0},   Case{36, 20, 2060, 1024, 0}, Case{36, 20, 2100, 1028, 0},
-                              Case{60, 20, 40, 0, 0, 27008}}) {
-      Case c = shape;
+    for (const LinesCase& shape :
+         {LinesCase{1, 40, 40, 0, 0},        LinesCase{2, 33, 41, 0, 0},       LinesCase{7, 64, 20, 0, 0},
+          LinesCase{8, 32, 20, 0, 0},        LinesCase{9, 32, 20, 0, 0},       LinesCase{12, 32, 20, 0, 0},
+          LinesCase{13, 32, 20, 0, 0},       LinesCase{25, 1, 1030, 0, 0},     LinesCase{95, 33, 1028, 0, 0},
+          LinesCase{96, 33, 1024, 0, 0},     LinesCase{96, 33, 1029, 0, 0},    LinesCase{97, 20, 2060, 0, 0},
+          LinesCase{193, 33, 68, 0, 0},      LinesCase{7, 33, 70, 16, 0},      LinesCase{8, 33, 70, 16, 0},
+          LinesCase{35, 33, 70, 16, 0},      LinesCase{36, 33, 70, 16, 0},     LinesCase{36, 33, 1100, 64, 0},
+          LinesCase{36, 20, 2100, 300, 0},   LinesCase{36, 20, 2060, 1024, 0}, LinesCase{36, 20, 2100, 1028, 0},
+          LinesCase{60, 20, 40, 0, 0, 27008}}) {
+      LinesCase c = shape;
       c.bits = bits;
       INFO("rows ", c.rows, " channels ", c.channels, " columns ", c.columns, " group ", c.group, " bits ", bits);
       pl::Random random(seed++);

@@ -7,6 +7,7 @@
 #include <planish/kernels/reference/multiply.hpp>
 
 #include "guarded_memory.hpp"
+#include "kernels/machine_tiles.hpp"
 #include "kernels/samples.hpp"
 
 namespace pl = planish;
@@ -22,24 +23,16 @@ using guarded::Buffer;
 using guarded::Edge;
 using pl::Symmetry;
 
-struct Case {
+struct TileCase {
   index rows, channels, columns, group_size;
   int bits;
   Symmetry weights, activations;
   std::uint64_t seed;
 };
 
-/// False, with a line, where this machine runs no tiles. Leaves them disabled.
-bool machine_has_tiles() {
-  const pl::Status status = cpu::isa::enable_tiles();
-  if (status) cpu::isa::use_tiles(false);
-  if (!status) MESSAGE(std::string(status.message()));
-  return status.ok();
-}
-
 /// Every operand, and the scratch, against a page that nobody may touch. The bytes of a row behind its columns are
 /// zeros, as the quantizer leaves them.
-void check(const Case& c, Edge edge) {
+void check_tiles(const TileCase& c, Edge edge) {
   INFO("seed ", c.seed, ": ", c.rows, " rows, ", c.channels, " channels, ", c.columns, " columns, groups of ",
        c.group_size, ", ", c.bits, " bits");
   pl::Random random(c.seed);
@@ -102,9 +95,9 @@ void check(const Case& c, Edge edge) {
 TEST_CASE("products by AMX tiles equal the reference to the bit, between guard pages") {
   if (!machine_has_tiles()) return;
   std::uint64_t seed = 1;
-  const auto both = [&](Case c) {
+  const auto both = [&](TileCase c) {
     c.seed = seed++;
-    for (const Edge edge : guarded::edges) check(c, edge);
+    for (const Edge edge : guarded::edges) check_tiles(c, edge);
   };
   const auto plain = Symmetry::symmetric, shifted = Symmetry::asymmetric;
   for (const int bits : {4, 8}) {
@@ -164,7 +157,7 @@ TEST_CASE("the longest rows, with codes at the ends of their range, stay exact")
 
 TEST_CASE("after a product the thread has no tiles configured") {
   if (!machine_has_tiles()) return;
-  check({16, 32, 64, 0, 4, Symmetry::symmetric, Symmetry::symmetric, 1}, Edge::back);
+  check_tiles({16, 32, 64, 0, 4, Symmetry::symmetric, Symmetry::symmetric, 1}, Edge::back);
   alignas(64) unsigned char state[64];
   std::memset(state, 1, sizeof state);
   asm volatile("sttilecfg %0" : "=m"(state));

@@ -19,7 +19,7 @@ namespace {
 
 using pl::index;  // inside a namespace: the C library has a function of this name
 
-struct Case {
+struct FloatCase {
   index rows, channels, columns, group_size;
   int bits;
   Symmetry symmetry;
@@ -33,7 +33,7 @@ index differences(const std::vector<float>& a, const std::vector<float>& b) {
   return count;
 }
 
-void check(const Case& c, std::uint64_t seed) {
+void check_floats(const FloatCase& c, std::uint64_t seed) {
   INFO("seed ", seed, " rows ", c.rows, " channels ", c.channels, " columns ", c.columns, " group ", c.group_size,
        " bits ", c.bits, " strided ", c.strided);
   pl::Random random(seed);
@@ -79,11 +79,11 @@ TEST_CASE("float and weight-only products equal the reference to the bit: every 
   std::uint64_t seed = 1;
   for (int bits : {4, 8})
     for (index rows : {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 25, 50})
-      check({rows, 33, 65, 0, bits, Symmetry::symmetric, true, false, false}, seed++);
+      check_floats({rows, 33, 65, 0, bits, Symmetry::symmetric, true, false, false}, seed++);
   for (index columns : {0, 1, 2, 3, 4, 7, 63, 64, 65, 576})
-    for (index rows : {1, 3}) check({rows, 31, columns, 0, 4, Symmetry::asymmetric, true, true, false}, seed++);
+    for (index rows : {1, 3}) check_floats({rows, 31, columns, 0, 4, Symmetry::asymmetric, true, true, false}, seed++);
   for (index channels : {0, 1, 7, 32, 63, 64, 65, 97})
-    check({5, channels, 37, 0, 4, Symmetry::symmetric, false, true, true}, seed++);
+    check_floats({5, channels, 37, 0, 4, Symmetry::symmetric, false, true, true}, seed++);
 }
 
 TEST_CASE("weight-only products equal the reference for every group size") {
@@ -91,7 +91,7 @@ TEST_CASE("weight-only products equal the reference for every group size") {
   for (int bits : {3, 8})
     for (index group : {1, 2, 3, 4, 5, 7, 16, 31, 32, 33, 64, 100})
       for (index rows : {1, 2, 7})
-        check({rows, 35, 101, group, bits, Symmetry::asymmetric, true, false, false}, seed++);
+        check_floats({rows, 35, 101, group, bits, Symmetry::asymmetric, true, false, false}, seed++);
 }
 
 TEST_CASE("few rows meet weights in registers where no line of columns lies in two groups, else they are expanded") {
@@ -132,20 +132,21 @@ TEST_CASE("as many rows as registers hold meet packed weights there, without scr
 }
 
 TEST_CASE("rows longer than a block of columns, and rows that fall into the same cache sets") {
-  check({3, 33, 2500, 0, 4, Symmetry::symmetric, true, true, false}, 300);
-  check({1, 33, 2500, 96, 8, Symmetry::symmetric, true, true, true}, 301);
-  check({13, 32, 2048, 128, 4, Symmetry::symmetric, true, true, false}, 302);
+  check_floats({3, 33, 2500, 0, 4, Symmetry::symmetric, true, true, false}, 300);
+  check_floats({1, 33, 2500, 96, 8, Symmetry::symmetric, true, true, true}, 301);
+  check_floats({13, 32, 2048, 128, 4, Symmetry::symmetric, true, true, false}, 302);
 }
 
 TEST_CASE("float and weight-only products equal the reference on random shapes") {
   pl::Random random(7);
   for (std::uint64_t seed = 400; seed < 440; ++seed) {
     const auto columns = static_cast<index>(1 + random.below(200));
-    check({static_cast<index>(random.below(30)), static_cast<index>(1 + random.below(100)), columns,
-           static_cast<index>(random.below(static_cast<std::uint64_t>(columns) + 1)),
-           static_cast<int>(2 + random.below(7)), random.below(2) == 0 ? Symmetry::symmetric : Symmetry::asymmetric,
-           random.below(2) == 0, random.below(2) == 0, random.below(2) == 0},
-          seed);
+    check_floats(
+        {static_cast<index>(random.below(30)), static_cast<index>(1 + random.below(100)), columns,
+         static_cast<index>(random.below(static_cast<std::uint64_t>(columns) + 1)),
+         static_cast<int>(2 + random.below(7)), random.below(2) == 0 ? Symmetry::symmetric : Symmetry::asymmetric,
+         random.below(2) == 0, random.below(2) == 0, random.below(2) == 0},
+        seed);
   }
 }
 

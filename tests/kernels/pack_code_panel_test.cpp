@@ -19,11 +19,11 @@ using guarded::Edge;
 using pl::index;  // inside a namespace: the C library has a function of this name
 
 /// rows × columns codes of 8 bits with zeros behind the last column.
-struct Codes {
+struct CodeMatrix {
   index rows, columns, stride;
   Buffer<std::int8_t> memory;
 
-  Codes(index r, index c, Edge edge, pl::Random& random)
+  CodeMatrix(index r, index c, Edge edge, pl::Random& random)
       : rows(r), columns(c), stride((c + 63) / 64 * 64), memory(r * stride, edge) {
     for (index row = 0; row < rows; ++row)
       for (index column = 0; column < columns; ++column)
@@ -70,7 +70,7 @@ TEST_CASE("a panel of codes from rows of channels: each code in its place, zeros
   for (const index terms : all_terms)
     for (const Edge edge : guarded::edges) {
       CAPTURE(terms);
-      const Codes codes(64, terms, edge, random);
+      const CodeMatrix codes(64, terms, edge, random);
       for (const index panel : {0, 1}) {
         const Buffer<std::uint8_t> made(cpu::code_panel_room(terms), edge);
         cpu::pack_code_panel(codes.view(), panel, made.data());
@@ -86,7 +86,7 @@ TEST_CASE("a panel of codes from rows of terms: each code in its place, zeros be
       for (const index channels : {1, 32, 40, 64}) {
         CAPTURE(terms);
         CAPTURE(channels);
-        const Codes codes(terms, channels, edge, random);
+        const CodeMatrix codes(terms, channels, edge, random);
         for (index panel = 0; panel < pl::panel_count(channels); ++panel) {
           const Buffer<std::uint8_t> made(cpu::code_panel_room(terms), edge);
           cpu::pack_term_panel(codes.view(), panel, made.data());

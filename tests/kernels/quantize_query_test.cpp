@@ -19,7 +19,7 @@ namespace {
 
 using pl::index;  // inside a namespace: the C library has a function of this name
 
-void check(const std::vector<float>& query) {
+void check_query(const std::vector<float>& query) {
   const auto count = static_cast<index>(query.size());
   pl::ValueRange range{};
   bool finite = true;
@@ -50,10 +50,10 @@ TEST_CASE("queries become codes by the formula, far from 1 and not finite as wel
     for (const double spread : {1.0, 300.0, 0x1p-78, 0x1p-110, 0x1p-130, 0x1p100, 0.0}) {
       INFO("count ", count, " spread ", spread);
       auto query = samples::floats(count, random, spread);
-      check(query);
+      check_query(query);
       for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
         query[static_cast<std::size_t>(random.below(static_cast<std::uint64_t>(count)))] = bad;
-        check(query);
+        check_query(query);
       }
     }
 }

@@ -21,7 +21,7 @@ using pl::index;  // inside a namespace: the C library has a function of this na
 
 std::uint32_t bits_of(float value) { return std::isnan(value) ? 0x7fc00000u : std::bit_cast<std::uint32_t>(value); }
 
-void check(pl::MatrixView<const float> x, const RowQuantizer& q) {
+void check_rows(pl::MatrixView<const float> x, const RowQuantizer& q) {
   INFO("rows ", x.rows(), " columns ", x.columns(), " step ", x.column_stride(), " bits ", q.bits, " asymmetric ",
        q.symmetry == Symmetry::asymmetric, " static ", q.static_scale);
   const bool asymmetric = q.symmetry == Symmetry::asymmetric;
@@ -60,10 +60,10 @@ TEST_CASE("quantized rows equal the reference to the bit") {
         pl::Random random(seed++);
         std::vector<float> x = samples::floats(3 * columns * 2, random, 5.0);
         for (index c = 0; c < columns; ++c) x[static_cast<std::size_t>(c)] += 4.0f;  // a one-sided row
-        check({x.data(), 3, columns}, {.bits = bits, .symmetry = symmetry});
-        check({x.data(), 3, columns, 2 * columns, 2}, {.bits = bits, .symmetry = symmetry, .clip = {0.75f, 0.5f}});
-        check({x.data(), 3, columns},
-              {.bits = bits, .symmetry = symmetry, .static_scale = 0.05f, .static_zero_point = (1 << bits) / 3});
+        check_rows({x.data(), 3, columns}, {.bits = bits, .symmetry = symmetry});
+        check_rows({x.data(), 3, columns, 2 * columns, 2}, {.bits = bits, .symmetry = symmetry, .clip = {0.75f, 0.5f}});
+        check_rows({x.data(), 3, columns},
+                   {.bits = bits, .symmetry = symmetry, .static_scale = 0.05f, .static_zero_point = (1 << bits) / 3});
       }
     }
   }
@@ -75,15 +75,16 @@ TEST_CASE("ties go to even, and extreme values stay in range") {
   const auto columns = static_cast<index>(x.size());
   for (int bits : {4, 8})
     for (Symmetry symmetry : {Symmetry::symmetric, Symmetry::asymmetric})
-      check({x.data(), 1, columns}, {.bits = bits, .symmetry = symmetry, .static_scale = 1.0f, .static_zero_point = 3});
+      check_rows({x.data(), 1, columns},
+                 {.bits = bits, .symmetry = symmetry, .static_scale = 1.0f, .static_zero_point = 3});
   constexpr float greatest = std::numeric_limits<float>::max(), least = std::numeric_limits<float>::denorm_min();
   for (float first : {greatest, -greatest, least, -least, 0.0f, -0.0f, 0x1p-120f}) {
     std::vector<float> row(37, 0.0f);
     row[5] = first;
     row[36] = first / 3.0f;
     for (Symmetry symmetry : {Symmetry::symmetric, Symmetry::asymmetric}) {
-      check({row.data(), 1, 37}, {.symmetry = symmetry});
-      check({row.data(), 1, 37}, {.symmetry = symmetry, .static_scale = 0x1p-100f});
+      check_rows({row.data(), 1, 37}, {.symmetry = symmetry});
+      check_rows({row.data(), 1, 37}, {.symmetry = symmetry, .static_scale = 0x1p-100f});
     }
   }
 }
@@ -101,8 +102,8 @@ TEST_CASE("quotients on and beside a half step round as a division's") {
         row[i] = std::nextafter(row[i], i % 2 == 0 ? 0.0f : 2.0f * half);
     }
     for (Symmetry symmetry : {Symmetry::symmetric, Symmetry::asymmetric}) {
-      check({row.data(), 1, 128}, {.symmetry = symmetry, .static_scale = scale, .static_zero_point = 100});
-      check({row.data(), 1, 128}, {.symmetry = symmetry});
+      check_rows({row.data(), 1, 128}, {.symmetry = symmetry, .static_scale = scale, .static_zero_point = 100});
+      check_rows({row.data(), 1, 128}, {.symmetry = symmetry});
     }
   }
 }
@@ -115,7 +116,7 @@ TEST_CASE("rows with NaN or infinity get a NaN scale, zero codes, and are counte
         pl::Random random(static_cast<std::uint64_t>(columns));
         std::vector<float> x = samples::floats(3 * columns, random);
         x[static_cast<std::size_t>(columns + at)] = bad;
-        check({x.data(), 3, columns}, {.symmetry = Symmetry::asymmetric});
+        check_rows({x.data(), 3, columns}, {.symmetry = Symmetry::asymmetric});
         const samples::Rows rows({x.data(), 3, columns}, {.bits = 4});
         CHECK(std::isnan(rows.view().scales[1]));
         CHECK(rows.view().sums[1] == 0);

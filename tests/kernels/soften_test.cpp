@@ -29,7 +29,7 @@ using pl::page_tokens;
 
 constexpr float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
 
-bool same(float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }
+bool alike(float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }
 
 /// Scales and zero points as `load_scales` leaves them.
 cpu::PageScales random_scales(index float_tokens, index count, pl::Random& random) {
@@ -75,7 +75,7 @@ float correction_of(const float* weight, const cpu::PageScales& values) {
 }
 
 /// A call of soften, and what follows it.
-void check(index lines, index pages, bool integer_query, Edge edge, pl::Random& random) {
+void check_softened(index lines, index pages, bool integer_query, Edge edge, pl::Random& random) {
   const index places = lines * pages;
   const auto page = std::make_unique<cpu::PageWeights>();
   std::vector<cpu::PagePairScales> scales(static_cast<std::size_t>(pages));
@@ -125,9 +125,9 @@ void check(index lines, index pages, bool integer_query, Edge edge, pl::Random& 
       Line& line = states[static_cast<std::size_t>(l)];
       soften_one(line, before.weight + place * page_tokens, before.count[place], query_sum.data()[l],
                  integer_query ? query_scale.data() + l : nullptr, both);
-      for (index t = 0; t < page_tokens; ++t) wrong += !same(softened.weight[place * page_tokens + t], line.weight[t]);
-      wrong += !same(softened.decay[place], line.decay);
-      wrong += !same(softened.correction[place], correction_of(line.weight, both.values));
+      for (index t = 0; t < page_tokens; ++t) wrong += !alike(softened.weight[place * page_tokens + t], line.weight[t]);
+      wrong += !alike(softened.decay[place], line.decay);
+      wrong += !alike(softened.correction[place], correction_of(line.weight, both.values));
 
       float coded[page_tokens];
       std::copy_n(line.weight, page_tokens, coded);
@@ -136,13 +136,13 @@ void check(index lines, index pages, bool integer_query, Edge edge, pl::Random& 
         wrong_codes += page->weight[place * page_tokens + t] != coded[t];
         wrong_codes += static_cast<float>(page->code[place * page_tokens + t]) != coded[t];
       }
-      wrong_codes += !same(page->scale[place], scale);
+      wrong_codes += !alike(page->scale[place], scale);
       wrong_codes += page->code_sum[place] != reference::page_sum(coded);
-      wrong_codes += !same(page->correction[place], correction_of(coded, both.values));
+      wrong_codes += !alike(page->correction[place], correction_of(coded, both.values));
     }
   for (index l = 0; l < lines; ++l)
-    wrong += !same(maximum.data()[l], states[static_cast<std::size_t>(l)].maximum) ||
-             !same(sum.data()[l], states[static_cast<std::size_t>(l)].sum);
+    wrong += !alike(maximum.data()[l], states[static_cast<std::size_t>(l)].maximum) ||
+             !alike(sum.data()[l], states[static_cast<std::size_t>(l)].sum);
   CHECK(wrong == 0);
   CHECK(wrong_codes == 0);
   // nothing but the places that were asked for
@@ -159,7 +159,7 @@ TEST_CASE("softmax and weights in 8 bits, of any lines over any pages") {
         for (index pages = 1; pages <= cpu::most_pages_together && pages * lines <= cpu::softened_lines; ++pages)
           for (int trial = 0; trial < 8; ++trial) {
             INFO("lines ", lines, ", pages ", pages, ", integer query ", integer_query, ", trial ", trial);
-            check(lines, pages, integer_query, edge, random);
+            check_softened(lines, pages, integer_query, edge, random);
           }
 }
 

@@ -7,12 +7,12 @@
 
 #include <doctest/doctest.h>
 
-#include <planish/kernels/cpu/isa/tile_permission.hpp>
 #include <planish/kernels/cpu/rounded_product.hpp>
 #include <planish/kernels/cpu/split_code_product.hpp>
 #include <planish/kernels/cpu/split_product.hpp>
 
 #include "guarded_memory.hpp"
+#include "kernels/machine_tiles.hpp"
 #include "samples.hpp"
 
 namespace pl = planish;
@@ -25,13 +25,13 @@ namespace {
 using pl::index;  // inside a namespace: the C library has a function of this name
 
 /// rows × columns values of which the rows or the columns are dense, the others some floats apart.
-struct Operand {
+struct SplitOperand {
   index rows, columns;
   bool across;
   index apart;
   Buffer<float> memory;
 
-  Operand(index r, index c, Edge edge, pl::Random& random)
+  SplitOperand(index r, index c, Edge edge, pl::Random& random)
       : rows(r),
         columns(c),
         across(random.below(2) == 0),
@@ -90,12 +90,12 @@ double error(const std::vector<float>& before, const Buffer<float>& c, index c_r
   return worst;
 }
 
-struct Sizes {
+struct ProductSizes {
   index rows, terms, columns;
 };
 
-std::vector<Sizes> sizes() {
-  std::vector<Sizes> all;
+std::vector<ProductSizes> sizes() {
+  std::vector<ProductSizes> all;
   for (const index rows : {1, 12, 13, 15, 16, 17, 32, 33, 48, 70})
     for (const index columns : {1, 8, 16, 17, 31, 32, 33, 64, 75})
       all.push_back({rows, 1 + (rows * 37 + columns * 11) % 100, columns});
@@ -106,9 +106,9 @@ std::vector<Sizes> sizes() {
 TEST_CASE("products of rounded rows and codes, one or two runs of terms") {
   pl::Random random(1);
   double worst = 0.0;
-  for (const Sizes& s : sizes())
+  for (const ProductSizes& s : sizes())
     for (const Edge edge : guarded::edges) {
-      const Operand a(s.rows, s.terms, edge, random);
+      const SplitOperand a(s.rows, s.terms, edge, random);
       const TermCodes b(s.terms, s.columns, edge, random);
       const bool adds = random.below(2) == 0;
       const index c_row = s.columns + static_cast<index>(random.below(3));
@@ -141,13 +141,6 @@ TEST_CASE("products of rounded rows and codes, one or two runs of terms") {
 }
 
 #if defined(PLANISH_HAS_AMX_BF16)
-bool machine_has_tiles() {
-  const pl::Status status = cpu::isa::enable_tiles();
-  if (status) cpu::isa::use_tiles(false);
-  if (!status) MESSAGE(std::string(status.message()));
-  return status.ok();
-}
-
 /// 64-byte lines, as tiles want them, with the last against the forbidden page.
 Buffer<float> lines(index floats) { return {(floats + 15) / 16 * 16, Edge::back}; }
 
@@ -155,9 +148,9 @@ TEST_CASE("products of split floats, or of split floats and codes, in blocks of 
   if (!machine_has_tiles()) return;
   pl::Random random(2);
   double worst = 0.0, worst_of_codes = 0.0;
-  for (const Sizes& s : sizes())
+  for (const ProductSizes& s : sizes())
     for (const Edge edge : guarded::edges) {
-      const Operand a(s.rows, s.terms, edge, random), b(s.columns, s.terms, edge, random);
+      const SplitOperand a(s.rows, s.terms, edge, random), b(s.columns, s.terms, edge, random);
       const TermCodes codes(s.terms, s.columns, edge, random);
       const bool adds = random.below(2) == 0;
       const index c_row = s.columns + static_cast<index>(random.below(3));
