@@ -8,7 +8,7 @@ if(PLANISH_NVCC)
                                      ${PROJECT_SOURCE_DIR}/include $<TARGET_FILE:cuda-opcodes> ${PLANISH_CUDA_ARCHS})
   list(LENGTH PLANISH_CUDA_ARCHS archs)
   math(EXPR seconds "1200 * ${archs}")
-  set_tests_properties(cuda.compile PROPERTIES LABELS cuda TIMEOUT ${seconds})
+  set_tests_properties(cuda.compile PROPERTIES LABELS cuda TIMEOUT ${seconds} COST 1000)  # the longest starts first
 else()
   message(STATUS "planish: the CUDA compile gate is skipped: no nvcc on the PATH or in /usr/local/cuda")
 endif()
