@@ -1,11 +1,12 @@
 #pragma once
-// Whether the machine that runs the tests has AMX's tiles.
+// Whether the machine that runs the tests has AMX's tiles, where they are compiled for it.
 #include <string>
 
 #include <doctest/doctest.h>
 
 #include <planish/kernels/cpu/isa/tile_permission.hpp>
 
+#if defined(PLANISH_HAS_AMX_INT8)
 /// False, with a line, where this machine runs no tiles. Leaves them disabled.
 inline bool machine_has_tiles() {
   namespace isa = planish::kernels::cpu::isa;
@@ -14,3 +15,4 @@ inline bool machine_has_tiles() {
   if (!status) MESSAGE(std::string(status.message()));
   return status.ok();
 }
+#endif

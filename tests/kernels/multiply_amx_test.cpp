@@ -2,7 +2,6 @@
 // blocks of rows. On a machine without AMX-INT8 it says so.
 #include <doctest/doctest.h>
 
-#include <planish/kernels/cpu/isa/tile_permission.hpp>
 #include <planish/kernels/cpu/multiply_amx.hpp>
 #include <planish/kernels/reference/multiply.hpp>
 
