@@ -108,7 +108,8 @@ class PairTileQueue {
 
   /// Column tiles in falling order: where a tile reaches beyond the last column, that is, into the next row, its left
   /// neighbour overwrites that later. Row tiles have to come in rising order for the same reason. What is multiplied by
-  /// turns can take `other` tiles of sums.
+  /// turns can take `other` tiles of sums. Tiles 0 and 1 have one row stride, 2 and 3 another: one column tile behind
+  /// more of another stride would store what waits at the wrong place, so call finish() between them.
   PLANISH_ALWAYS_INLINE void multiply(const PairProduct& m, bool other = false) noexcept {
     index column = m.column_tiles;
     if (column <= 2) {
