@@ -78,7 +78,8 @@ TEST_CASE("tables may take 8 MiB, or twice the file") {
 TEST_CASE("a header lists as many entries and strings as tables of 8 MiB hold where the data are less") {
   const auto read = [](const std::string& header) {
     std::string file(8, '\0');
-    for (std::size_t i = 0; i < 8; ++i) file[i] = static_cast<char>(header.size() >> (8 * i) & 255);
+    const std::uint64_t size = header.size();
+    for (std::size_t i = 0; i < 8; ++i) file[i] = static_cast<char>(size >> (8 * i) & 255);
     file += header;
     return pl::io::read_safetensors_header("f", std::as_bytes(std::span(file))).status();
   };

@@ -41,11 +41,12 @@ TEST_CASE("sizes up to the limits pass, one more does not") {
     return check(o).code();
   };
   constexpr index heads = 1 << 16, tokens = index{1} << 28;
-  CHECK(with([](auto& o) { o.kv_heads = heads; }) == ErrorCode::ok);
+  constexpr auto most = sizeof(index) == 8 ? ErrorCode::ok : ErrorCode::out_of_memory;  // within the limits all the same
+  CHECK(with([](auto& o) { o.kv_heads = heads; }) == most);
   CHECK(with([](auto& o) { o.kv_heads = heads + 1; }) == ErrorCode::invalid_argument);
   CHECK(with([](auto& o) { o.head_size = heads; }) == ErrorCode::ok);
   CHECK(with([](auto& o) { o.head_size = heads + 1; }) == ErrorCode::invalid_argument);
-  CHECK(with([](auto& o) { o.capacity = tokens; }) == ErrorCode::ok);
+  CHECK(with([](auto& o) { o.capacity = tokens; }) == most);
   CHECK(with([](auto& o) { o.capacity = tokens + 1; }) == ErrorCode::invalid_argument);
   CHECK(with([](auto& o) { o.capacity = 0, o.prefix_tokens = 1000; }) == ErrorCode::ok);
   if constexpr (sizeof(index) == 8) {  // heads (head size + 16) (capacity + 64) elements at most

@@ -166,12 +166,12 @@ TEST_CASE("quantized rows take all of the bytes they ask for, and no byte less i
 }
 
 TEST_CASE("the longest run of weights under one scale is the longest whose sums stay inside int32") {
-  constexpr index limit = std::numeric_limits<std::int32_t>::max();
+  constexpr std::int64_t limit = std::numeric_limits<std::int32_t>::max();
   for (int bits = 2; bits <= 8; ++bits)
     for (const Symmetry symmetry : {Symmetry::symmetric, Symmetry::asymmetric}) {
-      index levels = 1;
+      std::int64_t levels = 1;
       for (int bit = 0; bit < bits; ++bit) levels *= 2;
-      const index greatest = 255 * (symmetry == Symmetry::symmetric ? levels / 2 : levels - 1);
+      const std::int64_t greatest = 255 * (symmetry == Symmetry::symmetric ? levels / 2 : levels - 1);
       const index most = pl::most_group_columns(bits, symmetry);
       CHECK(most * greatest <= limit);
       CHECK((most + 1) * greatest > limit);

@@ -1,4 +1,5 @@
 // Which orders have Hadamard matrices, and plans of many primes.
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -73,7 +74,7 @@ TEST_CASE("the quadratic character of a prime field is that of its squares") {
 
 TEST_CASE("a size of many equal primes is planned without trying them in every order") {
   index n = 1;
-  for (int primes = 1; primes <= 16; ++primes) {
+  for (int primes = 1; primes <= 16 && n <= std::numeric_limits<index>::max() / 12; ++primes) {
     n *= 12;
     INFO("n ", n);
     const auto factors = pl::hadamard_factors(n);
