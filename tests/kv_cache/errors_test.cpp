@@ -41,7 +41,7 @@ TEST_CASE("sizes up to the limits pass, one more does not") {
     return check(o).code();
   };
   constexpr index heads = 1 << 16, tokens = index{1} << 28;
-  constexpr auto most = sizeof(index) == 8 ? ErrorCode::ok : ErrorCode::out_of_memory;  // within the limits all the same
+  constexpr auto most = sizeof(index) == 8 ? ErrorCode::ok : ErrorCode::out_of_memory;  // in all
   CHECK(with([](auto& o) { o.kv_heads = heads; }) == most);
   CHECK(with([](auto& o) { o.kv_heads = heads + 1; }) == ErrorCode::invalid_argument);
   CHECK(with([](auto& o) { o.head_size = heads; }) == ErrorCode::ok);
