@@ -28,6 +28,13 @@ TEST_CASE("Status: longer text is cut, never written past the end") {
   CHECK(Status(ErrorCode::io, text).message().size() == Status::capacity);
 }
 
+TEST_CASE("Status: its text, what ends it, its length and code, of one size in every unit") {
+  const Status whole(ErrorCode::io, std::string(Status::capacity, 'x'));
+  CHECK(whole.message().size() == Status::capacity);
+  CHECK(whole.message().data()[Status::capacity] == '\0');
+  CHECK(sizeof(Status) == (Status::capacity + 1) + sizeof(std::uint16_t) + 2 * sizeof(ErrorCode));  // one idle
+}
+
 TEST_CASE("Result: holds a move-only value or the reason why not") {
   Result<std::unique_ptr<int>> good(std::make_unique<int>(7));
   REQUIRE(good.has_value());
