@@ -41,7 +41,8 @@ TEST_CASE("sizes up to the limits pass, one more does not") {
     return check(o).code();
   };
   constexpr index heads = 1 << 16, tokens = index{1} << 28;
-  constexpr auto most = sizeof(index) == 8 ? ErrorCode::ok : ErrorCode::out_of_memory;  // in all
+  // 32 bits count fewer elements than these make together.
+  constexpr auto most = sizeof(index) == 8 ? ErrorCode::ok : ErrorCode::out_of_memory;
   CHECK(with([](auto& o) { o.kv_heads = heads; }) == most);
   CHECK(with([](auto& o) { o.kv_heads = heads + 1; }) == ErrorCode::invalid_argument);
   CHECK(with([](auto& o) { o.head_size = heads; }) == ErrorCode::ok);
