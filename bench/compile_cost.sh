@@ -56,6 +56,8 @@ include io.hpp
 [ -z "$eigen" ] || include calibration.hpp
 for example in examples/01_*.cpp examples/04_*.cpp; do row "$(basename "$example")" "$example"; done
 
-echo '#include <planish/bodies.hpp>' >"$folder/unit.cpp"
-awk -v all="$(measure "$folder/unit.cpp" -DPLANISH_SEPARATE_BODIES)" 'BEGIN {
-  split(all, n, " "); printf "%-38s %12s %8s %11.2fx %8.0f\n", "<planish/bodies.hpp>", "", "", n[1], n[2] / 1024 }'
+for bodies in bodies.hpp calibration_bodies.hpp; do
+  echo "#include <planish/$bodies>" >"$folder/unit.cpp"
+  awk -v name="<planish/$bodies>" -v all="$(measure "$folder/unit.cpp" -DPLANISH_SEPARATE_BODIES)" 'BEGIN {
+    split(all, n, " "); printf "%-38s %12s %8s %11.2fx %8.0f\n", name, "", "", n[1], n[2] / 1024 }'
+done

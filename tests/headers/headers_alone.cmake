@@ -1,6 +1,7 @@
 # Every header compiles alone and twice, with all warnings as errors; the run-time half also without exceptions and
 # RTTI. Built on demand by the test "headers.alone", with the compiler of this build folder.
-set(without_exceptions core packing kernels transform quantizer backend linear kv_cache planish.hpp bodies.hpp)
+set(without_exceptions core packing kernels transform quantizer backend linear kv_cache planish.hpp bodies.hpp
+    calibration_bodies.hpp)
 set(units ${PROJECT_BINARY_DIR}/headers_alone)
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/include
      ${PROJECT_SOURCE_DIR}/include/planish/*.hpp)
@@ -12,7 +13,7 @@ foreach(header IN LISTS headers)
   string(MAKE_C_IDENTIFIER ${header} name)
   set(unit ${units}/${name}.cpp)
   set(before "")
-  if(header STREQUAL planish/bodies.hpp)
+  if(header MATCHES "^planish/[a-z_]*bodies\\.hpp$")
     set(before "#define PLANISH_SEPARATE_BODIES\n")
   endif()
   file(CONFIGURE OUTPUT ${unit} CONTENT "${before}#include <${header}>\n#include <${header}>\n" @ONLY)
@@ -48,7 +49,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
   target_compile_options(headers-alone-other PRIVATE -march=x86-64)
 endif()
 # What every program of the tests compiles for real is only read here.
-set_source_files_properties(${units}/planish_bodies_hpp.cpp PROPERTIES COMPILE_OPTIONS -fsyntax-only)
+set_source_files_properties(${units}/planish_bodies_hpp.cpp ${units}/planish_calibration_bodies_hpp.cpp
+                            PROPERTIES COMPILE_OPTIONS -fsyntax-only)
 
 add_test(NAME headers.alone COMMAND ${CMAKE_COMMAND} --build ${PROJECT_BINARY_DIR} --target headers-alone)
 set_tests_properties(headers.alone PROPERTIES RESOURCE_LOCK build_folder TIMEOUT 1200)

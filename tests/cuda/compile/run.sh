@@ -1,7 +1,7 @@
 #!/bin/sh
 # run.sh NVCC INCLUDE OPCODES [ARCH...]: three units of one program for every architecture, warnings as errors, linked
 # without the driver's library and run; no spills but those listed; every kernel of its matrix instructions. The
-# examples' units are compiled for one architecture.
+# examples' units and the page's are read for one architecture, and not optimised.
 set -e
 nvcc=$1
 include=$2
@@ -22,12 +22,12 @@ compile rows & first=$!
 compile products || { cat "$folder/products.txt"; exit 1; }
 wait $first || { cat "$folder/rows.txt"; exit 1; }
 wait $third || { cat "$folder/cache.txt"; exit 1; }
+read_only() { "$nvcc" -std=c++20 -I"$include" -arch=sm_80 -Xcicc -O0 -ptx -Werror all-warnings -o "$folder/unit.ptx" "$1"; }
 awk '/^```cuda$/ { on = 1; next } /^```/ { on = 0 } on' "$here/../../../docs/cuda.md" > "$folder/page.cu"
-"$nvcc" -std=c++20 -I"$include" -arch=sm_80 -ptx -Werror all-warnings -o "$folder/page.ptx" "$folder/page.cu"
+read_only "$folder/page.cu"
 for unit in cuda/fused_linear cuda/torch_op llama/cuda/batch llama/cuda/cache llama/cuda/layer llama/cuda/linear \
             llama/cuda/model llama/cuda/session llama/cuda/site; do
-  "$nvcc" -std=c++20 -I"$include" -arch=sm_80 -ptx -Werror all-warnings -o "$folder/unit.ptx" \
-    "$here/../../../examples/$unit.cu"
+  read_only "$here/../../../examples/$unit.cu"
 done
 "$nvcc" $targets -o "$folder/program" "$folder/rows.o" "$folder/products.o" "$folder/cache.o"
 code=0

@@ -4,7 +4,7 @@
 
 #include <planish/calibration/tape/double_product.hpp>
 #include <planish/calibration/tape/row_blocks.hpp>
-#include <planish/kernels/cpu/float_product.hpp>
+#include <planish/kernels/cpu/learning_entry_points.hpp>
 #include <planish/kernels/cpu/pack_float_panel.hpp>
 #include <planish/kernels/cpu/split_product.hpp>
 

@@ -4,7 +4,7 @@
 
 #include <planish/calibration/tape/matrix_product.hpp>
 #include <planish/calibration/tape/row_blocks.hpp>
-#include <planish/kernels/cpu/rounded_product.hpp>
+#include <planish/kernels/cpu/learning_entry_points.hpp>
 #include <planish/kernels/cpu/scratch.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape::detail {

@@ -6,28 +6,11 @@
 #include <span>
 
 #include <planish/core/abi.hpp>
-#include <planish/core/matrix_view.hpp>
 #include <planish/kernels/cpu/isa/partial.hpp>
+#include <planish/kernels/cpu/learning_jobs.hpp>
 #include <planish/kernels/cpu/pack_float_panel.hpp>
-#include <planish/kernels/cpu/pack_product_strips.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
-
-// A block's share of a run of terms stays in the second cache.
-inline constexpr index product_chunk = 384;  // terms of a run
-inline constexpr index product_block_strips = 512 / product_strip_rows + 1;
-
-/// Scratch of one worker, in elements: a panel of a chunk.
-inline constexpr index product_scratch_size = panel_width * product_chunk;
-
-/// c (m × n) = or += a · bᵀ over at most product_chunk terms. The rows or the columns of b are dense; the rows of c
-/// are.
-struct FloatProduct {
-  const float* strips;        // a, as pack_product_strips leaves it
-  MatrixView<const float> b;  // n × terms
-  MatrixView<float> c;
-  bool adds = false;
-};
 
 namespace detail {
 
@@ -98,8 +81,8 @@ void run_product_tile(const ProductTile& tile) noexcept {
 }  // namespace detail
 
 /// The rows of the strips [strips.begin, strips.end) of c in the channels of `panels`.
-PLANISH_LAZY void multiply_float_block(const FloatProduct& m, Range strips, Range panels,
-                                       std::span<float> scratch) noexcept {
+PLANISH_ENTRY void multiply_float_block(const FloatProduct& m, Range strips, Range panels,
+                                        std::span<float> scratch) noexcept {
   const index depth = m.b.columns();
   for (index panel = panels.begin; panel < panels.end; ++panel) {
     pack_float_panel(m.b, panel, scratch.data());

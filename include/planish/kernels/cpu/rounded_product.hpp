@@ -6,26 +6,11 @@
 #include <cstdint>
 #include <span>
 
+#include <planish/core/abi.hpp>
 #include <planish/kernels/cpu/isa/pair_dots.hpp>
-#include <planish/kernels/cpu/pack_rounded_strips.hpp>
-#include <planish/packing/quantized_rows.hpp>
+#include <planish/kernels/cpu/learning_jobs.hpp>
 
 namespace planish::inline PLANISH_ABI::kernels::cpu {
-
-inline constexpr index rounded_block_strips = 512 / rounded_strip_rows + 1;  // stay in the second cache
-
-/// Scratch of one worker, in words: a panel of a chunk.
-inline constexpr index rounded_scratch_size = panel_width * rounded_pairs(rounded_chunk);
-
-/// c (m × n) = or += a · (the values of b), b: terms × n symmetric codes, at most rounded_chunk terms. The rows of c
-/// are dense.
-struct RoundedProduct {
-  const std::int32_t* strips;  // a by pack_rounded_strip, its terms times the scales of b, strip after strip
-  const float* scales;         // of the rows of a
-  QuantizedRowsView b;
-  MatrixView<float> c;
-  bool adds = false;
-};
 
 namespace detail {
 
@@ -95,8 +80,8 @@ void run_rounded_tile(const RoundedTile& tile) noexcept {
 }  // namespace detail
 
 /// The rows of the strips [strips.begin, strips.end) of c in the columns of `panels`.
-PLANISH_LAZY void multiply_rounded_block(const RoundedProduct& m, Range strips, Range panels,
-                                         std::span<std::int32_t> scratch) noexcept {
+PLANISH_ENTRY void multiply_rounded_block(const RoundedProduct& m, Range strips, Range panels,
+                                          std::span<std::int32_t> scratch) noexcept {
   const index pairs = rounded_pairs(m.b.rows);
   for (index panel = panels.begin; panel < panels.end; ++panel) {
     detail::pack_pair_panel(m.b, panel, scratch.data());
