@@ -1,5 +1,5 @@
 // Attention over a quantized cache: one token over a long context, in both precisions, and a block of prefill.
-#include <planish/kernels/cpu/attend.hpp>
+#include <planish/kernels/cpu/entry_points.hpp>
 #include <planish/kv_cache/kv_cache.hpp>
 
 #include "support/operands.hpp"

@@ -1,5 +1,5 @@
 // Fast Walsh-Hadamard transforms of rows: powers of two, and the sizes of real models.
-#include <planish/kernels/cpu/hadamard_rows.hpp>
+#include <planish/kernels/cpu/entry_points.hpp>
 #include <planish/transform/hadamard_orders/plan.hpp>
 
 #include "support/operands.hpp"

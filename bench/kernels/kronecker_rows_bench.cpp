@@ -1,5 +1,6 @@
 // Kronecker transforms of rows: two small dense products per row.
-#include <planish/kernels/cpu/kronecker_rows.hpp>
+#include <planish/kernels/cpu/entry_points.hpp>
+#include <planish/kernels/reference/kronecker_rows.hpp>
 
 #include "support/operands.hpp"
 #include "support/suite.hpp"

@@ -3,9 +3,8 @@
 #include <utility>
 #include <vector>
 
-#include <planish/kernels/cpu/kronecker_bfloat16.hpp>
-#include <planish/kernels/cpu/kronecker_rows.hpp>
-#include <planish/kernels/cpu/multiply.hpp>
+#include <planish/kernels/cpu/entry_points.hpp>
+#include <planish/kernels/reference/kronecker_rows.hpp>
 #include <planish/linear/site.hpp>
 #include <planish/transform/bfloat16_kronecker.hpp>
 #include <planish/transform/identity.hpp>

@@ -1,6 +1,7 @@
 // Integer products by the matrix tiles of AMX, where this machine has them.
 #include <planish/backend/enable_amx.hpp>
-#include <planish/kernels/cpu/multiply_amx.hpp>
+#include <planish/kernels/cpu/entry_points.hpp>
+#include <planish/kernels/cpu/tile_plan.hpp>
 
 #include "support/operands.hpp"
 #include "support/scheme.hpp"

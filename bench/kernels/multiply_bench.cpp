@@ -1,5 +1,6 @@
 // Integer products of quantized rows and packed weights.
-#include <planish/kernels/cpu/multiply.hpp>
+#include <planish/kernels/cpu/entry_points.hpp>
+#include <planish/kernels/cpu/scratch.hpp>
 
 #include "support/operands.hpp"
 #include "support/scheme.hpp"

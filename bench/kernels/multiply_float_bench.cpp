@@ -1,6 +1,6 @@
 // Float products: what a model without quantization runs.
-#include <planish/kernels/cpu/multiply.hpp>
-#include <planish/kernels/cpu/multiply_float.hpp>
+#include <planish/kernels/cpu/entry_points.hpp>
+#include <planish/kernels/cpu/scratch.hpp>
 
 #include "support/operands.hpp"
 #include "support/shapes.hpp"

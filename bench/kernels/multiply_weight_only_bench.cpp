@@ -1,6 +1,6 @@
 // Float activations times quantized weights.
-#include <planish/kernels/cpu/multiply.hpp>
-#include <planish/kernels/cpu/multiply_weight_only.hpp>
+#include <planish/kernels/cpu/entry_points.hpp>
+#include <planish/kernels/cpu/scratch.hpp>
 
 #include "support/operands.hpp"
 #include "support/shapes.hpp"

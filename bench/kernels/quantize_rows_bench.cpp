@@ -1,5 +1,5 @@
 // Activations to codes: a row stays in the first-level cache between its two passes.
-#include <planish/kernels/cpu/quantize_rows.hpp>
+#include <planish/kernels/cpu/entry_points.hpp>
 
 #include "support/operands.hpp"
 #include "support/suite.hpp"

@@ -10,7 +10,7 @@
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/random.hpp>
 #include <planish/core/workspace.hpp>
-#include <planish/kernels/cpu/quantize_rows.hpp>
+#include <planish/kernels/cpu/entry_points.hpp>
 #include <planish/packing/codes.hpp>
 #include <planish/packing/packed_weights.hpp>
 #include <planish/packing/quantized_rows.hpp>
