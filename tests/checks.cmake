@@ -2,6 +2,8 @@
 add_test(NAME layering COMMAND ${CMAKE_COMMAND} -P ${PROJECT_SOURCE_DIR}/cmake/CheckLayering.cmake)
 add_test(NAME layering.catches_violations
          COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/headers/planted_violations.sh ${CMAKE_COMMAND})
+add_test(NAME headers.chains COMMAND ${CMAKE_COMMAND} -DFOLDER=${PROJECT_BINARY_DIR}/header_chains
+                                     -P ${CMAKE_CURRENT_LIST_DIR}/headers/chains_test.cmake)
 add_test(NAME count COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/count_test.sh)
 add_test(NAME coverage_reasons COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/coverage_reasons_test.sh)
 add_test(NAME coverage_reasons.lines  # every reason belongs to a line that is still there

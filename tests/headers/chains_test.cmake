@@ -1,0 +1,30 @@
+# cmake -DFOLDER=... -P chains_test.cmake: what planish_header_chains makes of a small tree of headers written there.
+cmake_minimum_required(VERSION 3.20)
+include(${CMAKE_CURRENT_LIST_DIR}/chains.cmake)
+set(PROJECT_SOURCE_DIR ${FOLDER})
+file(REMOVE_RECURSE ${FOLDER})
+function(header name)
+  list(TRANSFORM ARGN REPLACE "^planish/.*" "#include <\\0>" OUTPUT_VARIABLE lines)
+  list(JOIN lines "\n" text)
+  file(WRITE ${FOLDER}/include/planish/${name} "#pragma once\n${text}\n")
+endfunction()
+function(expect chains)
+  planish_header_chains(found ${ARGN})
+  if(NOT found STREQUAL chains)
+    message(FATAL_ERROR "chains '${found}' where '${chains}' was expected")
+  endif()
+endfunction()
+
+header(a.hpp)
+header(b.hpp planish/a.hpp)
+header(c.hpp planish/b.hpp)
+header(beside.hpp planish/a.hpp)
+header(sometimes.hpp "#if defined(X)" planish/c.hpp "#else" planish/beside.hpp "#endif" planish/a.hpp)
+expect("planish/a.hpp|planish/b.hpp|planish/c.hpp" planish/b.hpp planish/c.hpp planish/a.hpp)
+expect("planish/a.hpp|planish/c.hpp" planish/c.hpp planish/a.hpp)  # through a header of another part
+# Neither of two includes the other.
+expect("planish/a.hpp|planish/beside.hpp;planish/b.hpp" planish/b.hpp planish/beside.hpp planish/a.hpp)
+# What depends on a macro does not count.
+expect("planish/c.hpp;planish/sometimes.hpp" planish/sometimes.hpp planish/c.hpp)
+expect("planish/a.hpp|planish/sometimes.hpp" planish/sometimes.hpp planish/a.hpp)
+expect("")
