@@ -14,8 +14,9 @@ BEGIN {
   rule("round_half_even(", "std::floor(")
 }
 
-FNR == 1 { inside = 0 }
-/^[ \t]*#/ || /static_assert|concept |requires|template <|prefetch/ { next }
+FNR == 1 { inside = 0; directive = 0 }
+directive || /^[ \t]*#/ { directive = /\\$/; next }  # with the lines on which it goes on
+/static_assert|concept |requires|template <|prefetch/ { next }
 
 {
   code = $0
