@@ -5,6 +5,7 @@
 
 #include <planish/core/abi.hpp>
 #include <planish/core/aligned_buffer.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/index.hpp>
 
 namespace planish::inline PLANISH_ABI {
@@ -12,7 +13,7 @@ namespace planish::inline PLANISH_ABI {
 /// Bytes that `count` elements of T take in a Workspace: whole cache lines.
 template <class T>
 [[nodiscard]] constexpr std::size_t workspace_bytes(index count) noexcept {
-  return (static_cast<std::size_t>(count) * sizeof(T) + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
+  return round_up(static_cast<std::size_t>(count) * sizeof(T), buffer_alignment);
 }
 
 /// Hands out cache-aligned pieces of memory that the caller owns, front to back; nothing is allocated or freed. It

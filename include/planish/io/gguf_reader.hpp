@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/result.hpp>
 #include <planish/io/checked_size.hpp>
 #include <planish/io/gguf_blocks.hpp>
@@ -228,7 +229,7 @@ template <class Items, class Name>
             header.tensors, [](const GgufTensor& t) -> std::string_view { return t.name; }, twice))
       return detail::tensor_error(ErrorCode::malformed, path, twice, "comes twice");
 
-    const std::uint64_t start = (cursor.position() + header.alignment - 1) / header.alignment * header.alignment;
+    const std::uint64_t start = round_up(cursor.position(), header.alignment);
     const auto data = file.subspan(static_cast<std::size_t>(std::min<std::uint64_t>(start, file.size())));
     if (Status status = detail::place_gguf_tensors(path, data, header.alignment, places, header.tensors); !status.ok())
       return status;

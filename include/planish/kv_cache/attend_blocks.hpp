@@ -6,6 +6,7 @@
 
 #include <planish/backend/attention.hpp>
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/core/status.hpp>
 #include <planish/core/workspace.hpp>
@@ -18,8 +19,8 @@ namespace planish::inline PLANISH_ABI {
 [[nodiscard]] constexpr index attend_block_lines(const Attention& a, index kv_heads, int workers) noexcept {
   constexpr index most = 192;
   const index lines = attention_lines(a);
-  const index parts = kv_heads > 0 ? (workers + kv_heads - 1) / kv_heads : 1;
-  return std::clamp<index>((lines + parts - 1) / parts, 1, most);
+  const index parts = kv_heads > 0 ? divide_up(workers, kv_heads) : 1;
+  return std::clamp<index>(divide_up(lines, parts), 1, most);
 }
 
 template <AttentionBackend B>
@@ -38,7 +39,7 @@ Status attend_blocks(const B& backend, const Attention& a, index kv_heads, Works
   const int workers = executor.workers();
   const index lines = attention_lines(a);
   const index block = attend_block_lines(a, kv_heads, workers);
-  const index blocks = (lines + block - 1) / block;
+  const index blocks = divide_up(lines, block);
   constexpr index counter_stride = static_cast<index>(buffer_alignment / sizeof(index));  // one cache line per worker
   const auto scratch_size =
       static_cast<index>(workspace_bytes<std::byte>(static_cast<index>(attend_scratch_bytes(backend, a, block))));

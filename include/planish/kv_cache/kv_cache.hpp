@@ -7,6 +7,7 @@
 
 #include <planish/backend/attention.hpp>
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/result.hpp>
@@ -197,7 +198,7 @@ class KvCache {
  private:
   static KvPages layout(const KvCacheOptions& o, int bits, ClipPair clip, index page_floats,
                         index page_bytes) noexcept {
-    const auto pages_for = [](index tokens) { return (tokens + page_tokens - 1) / page_tokens; };
+    const auto pages_for = [](index tokens) { return divide_up(tokens, page_tokens); };
     KvPages pages;
     pages.head_size = o.head_size;
     pages.bits = bits;

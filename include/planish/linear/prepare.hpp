@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include <planish/backend/backend.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/core/status.hpp>
 #include <planish/linear/finite_rows.hpp>
@@ -193,8 +194,8 @@ template <class Backend, TransformStage T, class Source>
 
   constexpr index few_copied = 32 * 1024, few_transformed = 16 * 1024;  // elements in about 10 us of one thread
   const bool alone = workers <= 1 || rows * n < (leaves_rows(transform) ? few_copied : few_transformed);
-  const index tile = alone ? run.room.tile_rows : std::min(run.room.tile_rows, (rows + workers - 1) / workers);
-  const auto tiles = static_cast<int>(tile == 0 ? 0 : (rows + tile - 1) / tile);
+  const index tile = alone ? run.room.tile_rows : std::min(run.room.tile_rows, divide_up(rows, workers));
+  const auto tiles = static_cast<int>(tile == 0 ? 0 : divide_up(rows, tile));
   (alone ? ExecutorReference{} : executor).run(tiles, [&run, tile, rows](int task, int worker) noexcept {
     run.run_tile(task * tile, std::min(tile, rows - task * tile), worker);
   });

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/index.hpp>
 #include <planish/packing/panels.hpp>
 
@@ -26,8 +27,7 @@ struct ProductSplit {
   ProductSplit split;
   split.panel_parts = std::min(panels, wanted);
   if (split.panel_parts < wanted)
-    split.row_parts = std::clamp<index>((wanted + split.panel_parts - 1) / split.panel_parts, 1,
-                                        std::max<index>(rows / least_rows, 1));
+    split.row_parts = std::clamp<index>(divide_up(wanted, split.panel_parts), 1, std::max<index>(rows / least_rows, 1));
   return split;
 }
 

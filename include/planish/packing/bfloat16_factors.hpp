@@ -5,6 +5,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/array.hpp>
 #include <planish/core/bfloat16_term.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/index.hpp>
 
 namespace planish::inline PLANISH_ABI {
@@ -23,9 +24,7 @@ struct PairTiles {
   [[nodiscard]] static constexpr index column_tiles(index columns) noexcept { return (columns + 15) / 16; }
   /// Tiles of a matrix of so many rows, and their height: the same for all, even, with few rows to spare.
   [[nodiscard]] static constexpr index row_tiles(index rows) noexcept { return (rows + 15) / 16; }
-  [[nodiscard]] static constexpr index height(index rows) noexcept {
-    return (rows + 2 * row_tiles(rows) - 1) / (2 * row_tiles(rows)) * 2;
-  }
+  [[nodiscard]] static constexpr index height(index rows) noexcept { return divide_up(rows, 2 * row_tiles(rows)) * 2; }
 
   [[nodiscard]] constexpr index left_lines() const noexcept { return row_tiles(n1) * height(n1) * blocks(n1); }
   [[nodiscard]] constexpr index right_lines() const noexcept { return blocks(n2) * column_tiles(n2) * 16; }

@@ -6,6 +6,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/affine.hpp>
 #include <planish/core/aligned_buffer.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/result.hpp>
 #include <planish/core/scheme.hpp>
@@ -25,7 +26,7 @@ struct CodesView {
   const std::uint8_t* zero_points = nullptr;  // rows × groups; null when symmetric
 
   /// Scales per row.
-  [[nodiscard]] index groups() const noexcept { return columns == 0 ? 0 : (columns + group_size - 1) / group_size; }
+  [[nodiscard]] index groups() const noexcept { return columns == 0 ? 0 : divide_up(columns, group_size); }
 
   [[nodiscard]] int code(index r, index c) const noexcept {
     const std::uint8_t stored = codes[r * columns + c];

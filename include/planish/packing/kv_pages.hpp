@@ -6,6 +6,7 @@
 
 #include <planish/core/abi.hpp>
 #include <planish/core/affine.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/index.hpp>
 
 namespace planish::inline PLANISH_ABI {
@@ -27,9 +28,9 @@ inline constexpr index block_lanes = 16, code_line_bytes = 64;
 [[nodiscard]] constexpr index line_steps(int width) noexcept { return 32 / width; }
 /// Lines of a block that has so many steps; what is beyond the last step is 0.
 [[nodiscard]] constexpr index code_lines(index steps, int width) noexcept {
-  return (steps + line_steps(width) - 1) / line_steps(width);
+  return divide_up(steps, line_steps(width));
 }
-[[nodiscard]] constexpr index lane_blocks(index lanes) noexcept { return (lanes + block_lanes - 1) / block_lanes; }
+[[nodiscard]] constexpr index lane_blocks(index lanes) noexcept { return divide_up(lanes, block_lanes); }
 
 /// Where a code is: in which byte of the page, from which bit on.
 struct CodePlace {

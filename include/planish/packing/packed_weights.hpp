@@ -7,6 +7,7 @@
 #include <planish/core/abi.hpp>
 #include <planish/core/affine.hpp>
 #include <planish/core/aligned_buffer.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/rescale.hpp>
 #include <planish/core/result.hpp>
@@ -29,7 +30,7 @@ struct PackedWeightsView {
   const std::int32_t* zeros = nullptr;  // stored value that means 0
   const std::int32_t* sums = nullptr;   // sum of (stored − zero) over the columns of the group
 
-  [[nodiscard]] index groups() const noexcept { return columns == 0 ? 0 : (columns + group_size - 1) / group_size; }
+  [[nodiscard]] index groups() const noexcept { return columns == 0 ? 0 : divide_up(columns, group_size); }
   [[nodiscard]] index panel_count() const noexcept { return planish::panel_count(rows); }
   [[nodiscard]] index panel_bytes() const noexcept { return line_count(columns) * line_bytes(storage); }
 

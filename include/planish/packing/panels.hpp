@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/scheme.hpp>
 
@@ -31,8 +32,8 @@ enum class CodeStorage : std::uint8_t { nibble, byte };
 }
 
 /// Panels that so many output channels take, and lines that so many columns take.
-[[nodiscard]] constexpr index panel_count(index rows) noexcept { return (rows + panel_width - 1) / panel_width; }
-[[nodiscard]] constexpr index line_count(index columns) noexcept { return (columns + line_depth - 1) / line_depth; }
+[[nodiscard]] constexpr index panel_count(index rows) noexcept { return divide_up(rows, panel_width); }
+[[nodiscard]] constexpr index line_count(index columns) noexcept { return divide_up(columns, line_depth); }
 
 /// Where a stored value lies: its byte, and the lowest of its bits in it.
 struct PanelPosition {

@@ -4,6 +4,7 @@
 
 #include <planish/core/abi.hpp>
 #include <planish/core/aligned_buffer.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/workspace.hpp>
 
@@ -66,7 +67,7 @@ struct QuantizedRowsSpan {
 /// cache set.
 [[nodiscard]] constexpr index quantized_rows_stride(index columns) noexcept {
   constexpr index line = static_cast<index>(buffer_alignment);
-  return (((columns + line - 1) / line) | 1) * line;
+  return (divide_up(columns, line) | 1) * line;
 }
 
 /// Workspace that take_quantized_rows needs.

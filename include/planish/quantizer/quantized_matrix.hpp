@@ -3,6 +3,7 @@
 
 #include <planish/core/affine.hpp>
 #include <planish/core/aligned_buffer.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/granularity.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/result.hpp>
@@ -60,7 +61,7 @@ class QuantizedMatrix {
   /// Rows that share a scale.
   [[nodiscard]] index tile_rows() const noexcept { return tile_rows_; }
   /// Tiles across: groups of a row, 1 where whole rows share a scale.
-  [[nodiscard]] index groups() const noexcept { return columns_ == 0 ? 0 : (columns_ + group_size_ - 1) / group_size_; }
+  [[nodiscard]] index groups() const noexcept { return columns_ == 0 ? 0 : divide_up(columns_, group_size_); }
 
   /// One byte per code, row-major: two's complement where Scale is symmetric, else unsigned.
   [[nodiscard]] std::span<std::uint8_t> codes() noexcept { return codes_.span(); }
@@ -143,7 +144,7 @@ class QuantizedMatrix {
 
  private:
   QuantizedMatrix() = default;
-  [[nodiscard]] index tiles() const noexcept { return (rows_ + tile_rows_ - 1) / tile_rows_ * groups(); }
+  [[nodiscard]] index tiles() const noexcept { return divide_up(rows_, tile_rows_) * groups(); }
 
   index rows_ = 0, columns_ = 0, group_size_ = 1, tile_rows_ = 1;
   AlignedBuffer<std::uint8_t> codes_;

@@ -4,6 +4,7 @@
 #include <planish/calibration/tape/attention_plan.hpp>
 #include <planish/calibration/tape/exponential_lanes.hpp>
 #include <planish/calibration/tape/row_blocks.hpp>
+#include <planish/core/divide_up.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape::detail {
 
@@ -15,10 +16,10 @@ struct KeyChunks {
   explicit KeyChunks(const AttentionPlan& plan) noexcept {
     constexpr index wanted_tasks = 64, least_tiles = 3;
     const index tiles = plan.key_tiles(), others = plan.sequences * plan.kv_heads;
-    const index most = std::max<index>(1, (wanted_tasks + others - 1) / others);
-    const index tiles_per_chunk = std::max(least_tiles, (tiles + most - 1) / most);
+    const index most = std::max<index>(1, divide_up(wanted_tasks, others));
+    const index tiles_per_chunk = std::max(least_tiles, divide_up(tiles, most));
     size = tiles_per_chunk * tile_keys;
-    count = (tiles + tiles_per_chunk - 1) / tiles_per_chunk;
+    count = divide_up(tiles, tiles_per_chunk);
   }
 };
 
@@ -60,7 +61,7 @@ template <class T>
 PLANISH_ALWAYS_INLINE void differentiate_line(T* scores, T* slopes, index visible, index keys, T logarithm,
                                               T dot) noexcept {
   const Lanes<T> subtract(logarithm), centre(dot);
-  const index padded = (visible + lane_count<T> - 1) / lane_count<T> * lane_count<T>;
+  const index padded = round_up(visible, lane_count<T>);
   for (index c = 0; c < padded; c += lane_count<T>) {
     const Lanes<T> p = power_of_two<T>(load(scores, WholeLanes{c}) - subtract);
     store<T>(p, scores, WholeLanes{c});

@@ -5,6 +5,7 @@
 
 #include <planish/calibration/tape/attention_plan.hpp>
 #include <planish/calibration/tape/exponential_lanes.hpp>
+#include <planish/core/divide_up.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape::detail {
 
@@ -49,7 +50,7 @@ PLANISH_ALWAYS_INLINE void soften_line(T* scores, index visible, index keys, T& 
     decay = T{1};
     return;
   }
-  const index padded = (keys + lane_count<T> - 1) / lane_count<T> * lane_count<T>;
+  const index padded = round_up(keys, lane_count<T>);
   std::fill(scores + visible, scores + padded, -std::numeric_limits<T>::infinity());
   Lanes<T> highest(maximum);
   for (index c = 0; c < padded; c += lane_count<T>) highest = xsimd::max(load(scores, WholeLanes{c}), highest);

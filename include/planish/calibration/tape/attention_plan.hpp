@@ -4,6 +4,7 @@
 
 #include <planish/calibration/tape/lanes.hpp>
 #include <planish/calibration/tape/tile_product.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/core/matrix_view.hpp>
 
@@ -24,8 +25,8 @@ struct AttentionPlan {
   [[nodiscard]] index group() const noexcept { return heads / kv_heads; }
   [[nodiscard]] index most_lines() const noexcept { return std::max(tile_lines, group()); }
   [[nodiscard]] index tile_tokens() const noexcept { return std::max<index>(1, tile_lines / group()); }
-  [[nodiscard]] index query_tiles() const noexcept { return (window + tile_tokens() - 1) / tile_tokens(); }
-  [[nodiscard]] index key_tiles() const noexcept { return (window + tile_keys - 1) / tile_keys; }
+  [[nodiscard]] index query_tiles() const noexcept { return divide_up(window, tile_tokens()); }
+  [[nodiscard]] index key_tiles() const noexcept { return divide_up(window, tile_keys); }
 
   /// The tile from token `index of tile` · tile_tokens() of a window on.
   [[nodiscard]] QueryTile query_tile(index sequence, index kv_head, index tile) const noexcept {

@@ -5,6 +5,7 @@
 
 #include <planish/backend/cpu.hpp>
 #include <planish/calibration/tape/tape.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/kernels/cpu/pack_code_panel.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape::detail {
@@ -71,7 +72,7 @@ template <class F>
 void for_panel_blocks(ExecutorReference executor, index rows, index panels, F&& f) {
   constexpr index least_rows = 64;  // of a task, for a panel to be worth packing
   const index wanted = 4 * static_cast<index>(executor.workers());
-  const index blocks = std::clamp<index>((wanted + panels - 1) / panels, 1, (rows + least_rows - 1) / least_rows);
+  const index blocks = std::clamp<index>(divide_up(wanted, panels), 1, divide_up(rows, least_rows));
   executor.run(static_cast<int>(panels * blocks),
                [&](int task, int worker) { f(task / blocks, part_of(rows, task % blocks, blocks), worker); });
 }

@@ -4,6 +4,7 @@
 #include <planish/calibration/tape/quantized_run.hpp>
 #include <planish/calibration/tape/row_codes.hpp>
 #include <planish/calibration/tape/row_factor.hpp>
+#include <planish/core/divide_up.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape {
 
@@ -25,7 +26,7 @@ template <class T>
   const MatrixView<const T> in = x.value();
   const index rows = in.rows(), columns = in.columns(), block = rows_per_block(rows, columns);
   const index width = quantizer.group_size == 0 ? std::max<index>(columns, 1) : quantizer.group_size;
-  const index groups = (columns + width - 1) / width;
+  const index groups = divide_up(columns, width);
   const auto clip = [=](index row) -> RunClip<T> {
     return {positive ? row_factor(positive->value(), row) : T{1}, negative ? row_factor(negative->value(), row) : T{1}};
   };

@@ -6,6 +6,7 @@
 #include <planish/calibration/tape/kronecker_blocks.hpp>
 #include <planish/calibration/tape/lanes.hpp>
 #include <planish/calibration/tape/transpose.hpp>
+#include <planish/core/divide_up.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape {
 
@@ -33,8 +34,8 @@ class KroneckerRecord {
       return std::max<index>(elements / std::max<index>(n1 * n2 * abreast_, 1), 1) * abreast_;
     };
     group_ = rows_of(group);
-    block_ = (rows_of(block) + group_ - 1) / group_ * group_;
-    blocks_ = (x.rows() + block_ - 1) / block_;
+    block_ = round_up(rows_of(block), group_);
+    blocks_ = divide_up(x.rows(), block_);
   }
 
   /// Fills y.
@@ -134,9 +135,8 @@ class KroneckerRecord {
       });
       const T *const m = block_rows.data(), *const outer = dy.data();
       if (to_left)
-        sum_left_products(one_by_one && !right_ ? m : products, one_by_one ? outer : outers,
-                          (count + abreast_ - 1) / abreast_, n1_, abreast_ * n2_,
-                          left_partials.data() + block * n1_ * n1_);
+        sum_left_products(one_by_one && !right_ ? m : products, one_by_one ? outer : outers, divide_up(count, abreast_),
+                          n1_, abreast_ * n2_, left_partials.data() + block * n1_ * n1_);
       if (to_right)
         block_product(MatrixView<const T>(m, count * n1_, n2_).transposed(), {left_ ? inner : outer, count * n1_, n2_},
                       {right_partials.data() + block * n2_ * n2_, n2_, n2_});

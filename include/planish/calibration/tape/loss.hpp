@@ -5,6 +5,7 @@
 
 #include <planish/calibration/tape/lanes.hpp>
 #include <planish/calibration/tape/row_blocks.hpp>
+#include <planish/core/divide_up.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape {
 
@@ -15,7 +16,7 @@ template <class T, class Term>
 [[nodiscard]] double mean_of_errors(Tape<T>& tape, MatrixView<const T> y, MatrixView<const T> target, Term&& term) {
   constexpr index chains = 16;  // independent sums, which fill vector registers
   const index columns = y.columns(), block = rows_per_block(y.rows(), columns);
-  std::vector<double> sums(static_cast<std::size_t>((y.rows() + block - 1) / block));
+  std::vector<double> sums(static_cast<std::size_t>(divide_up(y.rows(), block)));
   for_row_blocks(tape.executor(), y.rows(), block, [&](index first, index count) {
     double chain[chains] = {};
     for (index r = first; r < first + count; ++r) {

@@ -4,6 +4,7 @@
 
 #include <planish/calibration/tape/double_product.hpp>
 #include <planish/calibration/tape/row_blocks.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/kernels/cpu/learning_entry_points.hpp>
 #include <planish/kernels/cpu/pack_float_panel.hpp>
 #include <planish/kernels/cpu/split_product.hpp>
@@ -18,7 +19,7 @@ struct ProductTasks {
   index blocks, batches;
 
   ProductTasks(index strips, index most_strips, index panels, int workers) noexcept {
-    blocks = (strips + most_strips - 1) / most_strips;
+    blocks = divide_up(strips, most_strips);
     constexpr index each = 12;  // so that no worker waits long at the end
     const index wanted = workers == 1 ? 1 : each * static_cast<index>(workers);
     batches = std::min(panels, (wanted + blocks - 1) / std::max<index>(blocks, 1));
@@ -34,7 +35,7 @@ void multiply_split(Tape<float>& tape, MatrixView<const float> a, const float* f
                     Multiply&& multiply) {
   namespace cpu = kernels::cpu;
   const ExecutorReference executor = tape.executor();
-  const index strips = (a.rows() + cpu::split_strip_rows - 1) / cpu::split_strip_rows;
+  const index strips = divide_up(a.rows(), cpu::split_strip_rows);
   const index panels = panel_count(c.at.columns());
   constexpr index most_strips = 16, strips_together = 2;
   const ProductTasks tasks(strips, most_strips, panels, executor.workers());
@@ -75,7 +76,7 @@ PLANISH_LAZY void multiply_into(Tape<float>& tape, MatrixView<const float> a, Ma
                                     strips, panels, room);
         });
 #endif
-  const index strips = (a.rows() + cpu::product_strip_rows - 1) / cpu::product_strip_rows;
+  const index strips = divide_up(a.rows(), cpu::product_strip_rows);
   const ProductTasks tasks(strips, cpu::product_block_strips, panel_count(b.rows()), executor.workers());
   constexpr index room = cpu::product_scratch_size, strips_together = 4;
   auto packed = tape.borrow(a.rows() * std::min(a.columns(), cpu::product_chunk));

@@ -4,6 +4,7 @@
 
 #include <planish/calibration/tape/matrix_product.hpp>
 #include <planish/calibration/tape/row_blocks.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/kernels/cpu/learning_entry_points.hpp>
 #include <planish/kernels/cpu/scratch.hpp>
 
@@ -14,7 +15,7 @@ PLANISH_LAZY void multiply_rounded(Tape<float>& tape, MatrixView<const float> a,
                                    GradientTarget<float> c) {
   namespace cpu = kernels::cpu;
   const ExecutorReference executor = tape.executor();
-  const index strips = (a.rows() + cpu::rounded_strip_rows - 1) / cpu::rounded_strip_rows;
+  const index strips = divide_up(a.rows(), cpu::rounded_strip_rows);
   const index panels = panel_count(c.at.columns()), workers = executor.workers();
   const ProductTasks tasks(strips, cpu::rounded_block_strips, panels, executor.workers());
   const index most_pairs = cpu::rounded_pairs(std::min(a.columns(), cpu::rounded_chunk));

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include <planish/calibration/tape/tape.hpp>
+#include <planish/core/divide_up.hpp>
 
 namespace planish::inline PLANISH_ABI::calibration::tape {
 
@@ -15,7 +16,7 @@ namespace planish::inline PLANISH_ABI::calibration::tape {
 /// work(first, count) over blocks of rows, spread over the workers. `work` must not throw.
 template <class Work>
 void for_row_blocks(ExecutorReference executor, index rows, index block, Work&& work) {
-  const index blocks = (rows + block - 1) / block;
+  const index blocks = divide_up(rows, block);
   executor.run(static_cast<int>(blocks), [&](int task, int) {
     const index first = task * block;
     work(first, std::min(block, rows - first));
@@ -26,7 +27,7 @@ void for_row_blocks(ExecutorReference executor, index rows, index block, Work&& 
 /// target, in the order of the blocks.
 template <class T, class Work>
 void sum_row_blocks(Tape<T>& tape, index rows, index block, GradientTarget<T> target, Work&& work) {
-  const index blocks = (rows + block - 1) / block, r = target.at.rows(), c = target.at.columns();
+  const index blocks = divide_up(rows, block), r = target.at.rows(), c = target.at.columns();
   const MatrixView<T> partials = tape.scratch(blocks, r * c);
   for_row_blocks(tape.executor(), rows, block, [&](index first, index count) {
     T* const partial = partials.row(first / block);

@@ -6,6 +6,7 @@
 #include <span>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/core/workspace.hpp>
 #include <planish/kernels/cpu/attend_codes.hpp>
@@ -90,8 +91,8 @@ inline void add_page(const LineStates& lines, index head_size, const PageOperand
 template <class Body>
 PLANISH_ALWAYS_INLINE void for_each_tile(index lines, const Body& body) noexcept {
   for (index l = 0; l < lines;) {
-    const index left = lines - l, tiles = (left + tile_lines - 1) / tile_lines;
-    const auto now = static_cast<int>((left + tiles - 1) / tiles);
+    const index left = lines - l, tiles = divide_up(left, tile_lines);
+    const auto now = static_cast<int>(divide_up(left, tiles));
     with_constant<tile_lines>(now, [&](auto count) { body(l, count); });
     l += now;
   }

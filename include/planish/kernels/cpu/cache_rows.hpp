@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/kernels/cpu/isa/widen_bytes.hpp>
 #include <planish/kernels/cpu/page_codes.hpp>
 #include <planish/kernels/cpu/simd.hpp>
@@ -16,7 +17,7 @@ static_assert(page_tokens % float_lanes == 0 && block_lanes % float_lanes == 0,
 /// Floats that the keys, or the values, of a page take when they are spread.
 [[nodiscard]] constexpr index spread_key_floats(const KvPages& keys) noexcept {
   const index steps = keys.bits == 16 ? 1 : line_steps(kv_code_width(keys.bits));
-  return (keys.head_size + steps - 1) / steps * steps * page_tokens;
+  return round_up(keys.head_size, steps) * page_tokens;
 }
 [[nodiscard]] constexpr index spread_value_floats(const KvPages& values) noexcept {
   return value_page_floats(values.head_size);

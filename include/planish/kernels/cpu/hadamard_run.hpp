@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/kernels/cpu/butterflies.hpp>
@@ -29,7 +30,7 @@ class HadamardRun {
     const auto address = reinterpret_cast<std::uintptr_t>(scratch.data());
     constexpr std::uintptr_t line = 64, element = sizeof(float);
     const index size = plan.size * most;
-    room_ = (size + hadamard_slack - 1) / hadamard_slack * hadamard_slack + hadamard_slack;
+    room_ = round_up(size, hadamard_slack) + hadamard_slack;
     from_ = scratch.data() + (line - address % line) % line / element;
     to_ = from_ + room_;
     table_ = to_ + room_;
@@ -119,8 +120,8 @@ class HadamardRun {
  private:
   /// How many of so many stages the next pass takes, so that all take about as many.
   [[nodiscard]] static constexpr int stages_of_pass(int stages) noexcept {
-    const int passes = (stages + most_stages_per_pass - 1) / most_stages_per_pass;
-    return passes == 0 ? 0 : (stages + passes - 1) / passes;
+    const int passes = divide_up(stages, most_stages_per_pass);
+    return passes == 0 ? 0 : divide_up(stages, passes);
   }
 
   template <int Stages, bool Signed>

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/kernels/cpu/unroll.hpp>
 #include <planish/kernels/cpu/widened_tiles.hpp>
@@ -26,7 +27,7 @@ struct alignas(64) TileSums {
 template <int Rows>
 struct RowPointers {
   static constexpr int together = 3;
-  const std::int8_t* firsts[(Rows + together - 1) / together];
+  const std::int8_t* firsts[divide_up(Rows, together)];
   index stride;
 
   RowPointers(const std::int8_t* start, index row_stride) noexcept : stride(row_stride) {

@@ -1,6 +1,7 @@
 #pragma once
 // Several rows side by side, so that the left factor of a Kronecker product meets full registers.
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/kernels/cpu/isa/partial.hpp>
@@ -13,9 +14,7 @@ namespace planish::inline PLANISH_ABI::kernels::cpu {
 namespace detail {
 
 /// Vectors that `rows` rows of n2 columns take side by side.
-[[nodiscard]] constexpr index joint_vectors(index rows, index n2) noexcept {
-  return (rows * n2 + float_lanes - 1) / float_lanes;
-}
+[[nodiscard]] constexpr index joint_vectors(index rows, index n2) noexcept { return divide_up(rows * n2, float_lanes); }
 
 /// How many rows go through the left factor side by side: 1, 2 or 4, whichever wastes the fewest lanes.
 [[nodiscard]] constexpr index joint_rows(index n2) noexcept {

@@ -6,6 +6,7 @@
 #include <span>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/kernels/cpu/isa/lane_groups.hpp>
@@ -100,7 +101,7 @@ class KroneckerPanels {
   /// `count` floats of a row that comes next, if there is one.
   [[nodiscard]] AheadLines ahead(const float* next, index count) const noexcept {
     constexpr index line = 16, short_row = 2048;
-    return {next, next == nullptr ? 0 : (count + line - 1) / line, n1_ * n2_ <= short_row};
+    return {next, next == nullptr ? 0 : divide_up(count, line), n1_ * n2_ <= short_row};
   }
 
   index n1_, n2_, abreast_;

@@ -2,6 +2,7 @@
 // The integer products of multiply.hpp by matrix tiles, for 16 rows and more. The tiles make the raw sums; everything
 // else (expanding the next weights, rescaling the last block) runs in vector registers between their instructions.
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 
 #if defined(PLANISH_HAS_AMX_INT8)
 #include <algorithm>
@@ -62,7 +63,7 @@ template <CodeStorage Storage, class Open>
 void for_each_tile_row(QuantizedRowsView rows, const PackedWeightsView& w, Range panels, const TileMemory& memory,
                        Open&& open) noexcept {
   using Rows = decltype(open(index{}, index{}));
-  const index groups = w.groups(), pairs = (rows.rows + isa::pair_height - 1) / isa::pair_height;
+  const index groups = w.groups(), pairs = divide_up(rows.rows, isa::pair_height);
   const TilePlan plan(w.columns, w.group_size, groups);
   ChunkCursor at(plan, panels, TilePlan::batch_panels(w.columns));
   WeightFeed<Storage> feed(w, plan, memory.weights);
@@ -75,7 +76,7 @@ void for_each_tile_row(QuantizedRowsView rows, const PackedWeightsView& w, Range
     const index begin = plan.begin(now.chunk()), steps = plan.begin(now.chunk() + 1) - begin;
     more = at.advance();
     if (more) feed.start(at, pairs * steps);
-    const index lines = (isa::pair_height + steps - 1) / steps;
+    const index lines = divide_up(isa::pair_height, steps);
     const auto between = [&](index) __attribute__((always_inline)) {
       feed.some();
       if (last) last->some(lines);
@@ -109,7 +110,7 @@ void for_each_tile_block(QuantizedRowsView x, const PackedWeightsView& w, std::s
   const TileMemory memory = TileMemory::take(workspace, x.rows, w.columns, w.groups());
   const isa::TileConfiguration configured;
   const index most = TilePlan::most_rows(w.columns) / isa::pair_height;
-  for_each_run((x.rows + isa::pair_height - 1) / isa::pair_height, most, [&](Range run) {
+  for_each_run(divide_up(x.rows, isa::pair_height), most, [&](Range run) {
     const index first = run.begin * isa::pair_height, last = std::min(run.end * isa::pair_height, x.rows);
     const QuantizedRowsView rows = x.middle_rows(first, last - first);
     body(first, rows, GroupSums::of(rows, w, workspace, isa::Best{}), memory);

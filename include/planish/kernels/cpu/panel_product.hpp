@@ -2,6 +2,7 @@
 // C = P · Q where Q lies in panels: what a register tile reads of it is one dense run, whatever Q's width. Rows of a
 // wide Q lie a power of two apart and would share few sets of the first-level cache.
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/index.hpp>
 #include <planish/kernels/cpu/isa/lane_groups.hpp>
 #include <planish/kernels/cpu/isa/partial.hpp>
@@ -25,9 +26,7 @@ inline constexpr int most_panel_vectors = 2;
 }
 
 /// Columns of so many, filled up to whole vectors.
-[[nodiscard]] constexpr index panel_columns(index columns) noexcept {
-  return (columns + float_lanes - 1) / float_lanes * float_lanes;
-}
+[[nodiscard]] constexpr index panel_columns(index columns) noexcept { return round_up(columns, float_lanes); }
 
 /// Memory that will be read soon: so many cache lines from here on; into the first-level cache if `near`.
 struct AheadLines {
@@ -135,8 +134,8 @@ template <int Abreast = 1>
 void panel_product(const PanelProduct& m) noexcept {
   const index columns = panel_columns(m.columns), vectors = columns / float_lanes;
   AheadLines ahead = m.ahead;
-  const index panels = (vectors + most_panel_vectors - 1) / most_panel_vectors;
-  const index lines_per_row = (ahead.lines + panels * m.rows - 1) / (panels * m.rows);
+  const index panels = divide_up(vectors, most_panel_vectors);
+  const index lines_per_row = divide_up(ahead.lines, panels * m.rows);
   for (index first = 0; first < vectors;) {
     const index count = panel_vectors_of(vectors - first), width = count * float_lanes, column = first * float_lanes;
     const index lanes = m.c_row_stride == 0 || column + width <= m.columns ? float_lanes : m.columns % float_lanes;

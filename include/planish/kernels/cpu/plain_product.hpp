@@ -7,6 +7,7 @@
 #include <span>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/core/workspace.hpp>
@@ -81,7 +82,7 @@ class PlainBlock {
       work.y_stride = y.row_stride();
       // A block of few rows passes faster than memory delivers a panel, so its lines are asked for shortly before they
       // come; more rows share out the next run among their tiles.
-      const index tiles = (x_.rows + most_rows - 1) / most_rows;
+      const index tiles = divide_up(x_.rows, most_rows);
       work.ahead = stored + (tiles == 1 ? near_ahead : work.line_count * line_bytes(Storage));
       work.ahead_step = line_bytes(Storage) / tiles;
       for_each_run(

@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/index.hpp>
 #include <planish/kernels/cpu/isa/partial.hpp>
 #include <planish/kernels/cpu/simd.hpp>
@@ -57,8 +58,7 @@ void dots_tile(const RowDots& m, index row, index column) noexcept {
     sums[decltype(i)::value / Columns][decltype(i)::value % Columns] = FloatBatch(0.0f);
   });
   // Three rows share a pointer, as far as scaled addresses reach: a pointer for each would not fit into registers.
-  constexpr int together = 3, a_pointers = (Rows + together - 1) / together,
-                b_pointers = (Columns + together - 1) / together;
+  constexpr int together = 3, a_pointers = divide_up(Rows, together), b_pointers = divide_up(Columns, together);
   const index stride = m.depth, whole = m.depth / float_lanes, rest = m.depth % float_lanes;
   const float *a[a_pointers], *b[b_pointers];
   unroll<a_pointers>([&](auto p) __attribute__((always_inline)) { a[p] = m.a + (row + p * together) * stride; });

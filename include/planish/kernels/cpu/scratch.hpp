@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/executor.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/workspace.hpp>
@@ -58,7 +59,7 @@ inline constexpr index float_batch_panels = 8;
 template <class Body>
 PLANISH_ALWAYS_INLINE void for_each_run(index items, index most, Body&& body) noexcept {
   if (items <= 0) return;
-  const index runs = (items + most - 1) / most;
+  const index runs = divide_up(items, most);
   const index length = items / runs, longer = items % runs;  // the first runs are one longer
   for (index run = 0, begin = 0; run < runs; ++run) {
     const index end = begin + length + (run < longer ? 1 : 0);

@@ -3,6 +3,7 @@
 // what that left, 16 bits of significand together, and a product is the sum of three: high · high, high · low and low ·
 // high, added in float32 over rising terms. What is lost of a term is below 2⁻¹⁶ of it.
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 
 #if defined(PLANISH_HAS_AMX_INT8) && defined(__AVX512BF16__) && \
     (defined(__AMX_BF16__) || defined(__AMXBF16__))  // clang < 16
@@ -27,7 +28,7 @@ inline constexpr index split_chunk = 576;  // terms of a run; 16 strips of it st
 
 /// Elements of memory for a strip or a panel of `terms` terms.
 [[nodiscard]] constexpr index split_packed_size(index terms) noexcept {
-  return (terms + split_block_terms - 1) / split_block_terms * split_block_size;
+  return divide_up(terms, split_block_terms) * split_block_size;
 }
 
 /// 32 rows of a (rows × terms; its rows or columns are dense) from row `first` on, each block of 32 terms as four

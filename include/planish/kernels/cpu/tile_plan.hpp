@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/workspace.hpp>
 #include <planish/packing/packed_weights.hpp>
@@ -26,13 +27,13 @@ class TilePlan {
   TilePlan(index columns, index group_size, index groups) noexcept
       : steps_((columns + 63) / 64),
         group_steps_(groups > 1 ? group_size / 64 : 0),
-        chunks_(groups > 1 ? groups : (steps_ + most_chunk_steps - 1) / most_chunk_steps),
+        chunks_(groups > 1 ? groups : divide_up(steps_, most_chunk_steps)),
         pass_chunks_(steps_ <= most_steps_at_once
                          ? chunks_
                          : most_steps_at_once / (group_steps_ > 0 ? group_steps_ : most_chunk_steps)) {}
 
   [[nodiscard]] index chunks() const noexcept { return chunks_; }
-  [[nodiscard]] index passes() const noexcept { return (chunks_ + pass_chunks_ - 1) / pass_chunks_; }
+  [[nodiscard]] index passes() const noexcept { return divide_up(chunks_, pass_chunks_); }
   /// First chunk of a pass.
   [[nodiscard]] index pass_begin(index pass) const noexcept { return std::min(pass * pass_chunks_, chunks_); }
   /// First step of a chunk.

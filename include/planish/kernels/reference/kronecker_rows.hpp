@@ -2,6 +2,7 @@
 #include <span>
 
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/core/index.hpp>
 #include <planish/core/matrix_view.hpp>
 #include <planish/kernels/reference/row_product.hpp>
@@ -21,7 +22,7 @@ namespace planish::inline PLANISH_ABI::kernels::reference {
   constexpr index line = 16;
   const index joint = kronecker_joint_rows(n2), plain = (joint > 1 ? 2 * joint : 1) * n1 * n2;
   if (!kronecker_has_panels(n2)) return plain;
-  const index abreast = n2 % line == 0 ? 1 : 2, width = (abreast * n2 + line - 1) / line * line;
+  const index abreast = n2 % line == 0 ? 1 : 2, width = round_up(abreast * n2, line);
   const index panels = (abreast * n1 + n2) * width + line;
   return panels > plain ? panels : plain;
 }

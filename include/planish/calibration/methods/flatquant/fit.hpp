@@ -9,6 +9,7 @@
 #include <planish/calibration/methods/flatquant/read_out.hpp>
 #include <planish/calibration/methods/flatquant/record_loss.hpp>
 #include <planish/calibration/tape/split_products.hpp>
+#include <planish/core/divide_up.hpp>
 #include <planish/transform/dense.hpp>
 #include <planish/transform/kronecker.hpp>
 #include <planish/transform/kronecker_factors.hpp>
@@ -64,7 +65,7 @@ PLANISH_LAZY class SiteLearner {
 
   [[nodiscard]] Result<SiteFit> fit(SiteObjective objective, const std::function<bool(const LearnProgress&)>& on_step) {
     const index rows = std::max<index>(x_.rows(), 1), step = std::min(method_.rows_per_step, rows);
-    const index batches = objective == SiteObjective::weight ? 1 : (rows + step - 1) / step;
+    const index batches = objective == SiteObjective::weight ? 1 : divide_up(rows, step);
     if (method_.products == Products::split_bfloat16)
       if (const Status can = tape::can_split_products(); !can.ok()) return can;
     on_.set_products(method_.products);

@@ -1,6 +1,7 @@
 #pragma once
 // Terms of bfloat16 in matrix tiles, and the products of such tiles.
 #include <planish/core/abi.hpp>
+#include <planish/core/divide_up.hpp>
 
 #if defined(PLANISH_HAS_AMX_INT8) && defined(__AVX512BF16__) && \
     (defined(__AMX_BF16__) || defined(__AMXBF16__))  // clang < 16
@@ -120,7 +121,7 @@ class PairTileQueue {
       return;
     }
     for (index groups = (column + 3) / 4; groups > 0; --groups) {
-      const index here = (column + groups - 1) / groups;
+      const index here = divide_up(column, groups);
       column -= here;
       if (here == 4)
         sum<0, 4>(m, column);
