@@ -1,5 +1,5 @@
 # Headers that one unit may read and still show what each lacks: before a header come only headers that it includes
-# itself, so nothing is there that would not be there anyway. A third of the units that one for every header would take.
+# itself, so nothing is there that would not be there anyway. Fewer than half the units of one for every header.
 
 # planish_included(header): the property planish_included_HEADER, all that a header includes on every path.
 function(planish_included header)
